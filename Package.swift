@@ -1,0 +1,88 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours: Swift 6 mode, explicit existentials, imports that say what leaks, and no
+/// warning left standing.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Tests/Support/\(name)",
+        swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
+    -> Target
+{
+    .testTarget(
+        name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "fleet",
+    products: [.executable(name: "fleet", targets: ["fleet"])],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        // The pure core: no I/O, clock or randomness. Data flows downwards.
+        library("FleetYAML", [.product(name: "Yams", package: "Yams")]),
+        library("FleetDigest", ["CLibSSH2"]),
+        library("FleetTransport"),
+        library("FleetInventory", ["FleetYAML", "FleetTransport"]),
+        library("FleetPlaybook", ["FleetYAML", "FleetTransport"]),
+        library("FleetPlan", ["FleetInventory", "FleetPlaybook", "FleetTransport", "FleetDigest"]),
+        library("FleetRollout", ["FleetPlan", "FleetTransport"]),
+        library("FleetReport", ["FleetPlan", "FleetRollout", "FleetTransport"]),
+
+        // The shell around it: sockets, SQLite, files, the terminal.
+        .systemLibrary(
+            name: "CLibSSH2", pkgConfig: "libssh2",
+            providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
+        library("FleetSSH", ["FleetTransport", "FleetDigest", "CLibSSH2"]),
+        library(
+            "FleetHTTP",
+            [
+                "FleetTransport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
+        library(
+            "FleetJournal",
+            [
+                "FleetDigest", "FleetPlan", "FleetRollout",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
+        library("FleetProject", ["FleetYAML", "FleetInventory", "FleetPlaybook"]),
+        library(
+            "FleetRunner",
+            [
+                "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal", "FleetHTTP",
+                "FleetDigest",
+            ]),
+        .executableTarget(
+            name: "fleet",
+            dependencies: [
+                "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
+                "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
+                "FleetRunner",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+    ]
+)

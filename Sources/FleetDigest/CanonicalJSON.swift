@@ -1,0 +1,31 @@
+internal import FoundationEssentials
+
+/// The canonical bytes of a value: JSON with sorted keys, no spaces and no escaped slashes.
+///
+/// The same value gives the same bytes in every process, so the bytes can be hashed, compared and
+/// stored. Values must hold no floating-point numbers.
+public enum CanonicalJSON {
+    /// Encodes a value.
+    ///
+    /// - Parameter value: Any value of ours; they hold only texts, whole numbers and flags.
+    /// - Returns: UTF-8 without a line break.
+    public static func encode(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        do {
+            return Array(try encoder.encode(value))
+        } catch {
+            // Only NaN, infinities and recursion fail; none of our values can hold them.
+            preconditionFailure("a value without canonical form: \(error)")
+        }
+    }
+
+    /// Decodes a value that ``encode(_:)`` wrote.
+    ///
+    /// - Throws: `DecodingError` if the bytes are not that value.
+    public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws
+        -> Value
+    {
+        try JSONDecoder().decode(type, from: Data(bytes))
+    }
+}

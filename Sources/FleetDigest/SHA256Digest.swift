@@ -1,0 +1,37 @@
+internal import CLibSSH2
+
+/// A SHA-256 digest (FIPS 180-4), computed by libcrypto.
+///
+/// The one place where plans, journal entries and uploads are hashed. Swift's own `Hasher` is seeded
+/// per process and must not be used for anything that is stored.
+public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
+    /// The 32 bytes.
+    public let bytes: [UInt8]
+
+    /// Hashes bytes.
+    public init(of data: some Sequence<UInt8>) {
+        let input = Array(data)
+        var output = [UInt8](repeating: 0, count: 32)
+        _ = SHA256(input, input.count, &output)
+        bytes = output
+    }
+
+    /// Hashes a text's UTF-8 bytes.
+    public init(of text: String) {
+        self.init(of: text.utf8)
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    public var description: String { Self.hexadecimal(bytes) }
+
+    /// Bytes as lower-case hexadecimal digits.
+    public static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}

@@ -1,0 +1,254 @@
+internal import FleetTransport
+public import FleetYAML
+
+/// Reads an inventory file: `ssh`, `vars`, `hosts`, `groups`, `policy`.
+public enum InventoryReader {
+    /// Reads one environment.
+    ///
+    /// - Parameters:
+    ///   - source: The file's text.
+    ///   - file: The name that messages will carry.
+    ///   - environment: The environment's name.
+    /// - Returns: The inventory, with at least one host.
+    /// - Throws: ``FleetYAML/Diagnostics`` with everything that is wrong with the file.
+    public static func read(_ source: String, file: String, environment: String)
+        throws(Diagnostics) -> Inventory
+    {
+        let root = try YAMLDocument.parse(source, file: file)
+        let reader = YAMLReader(file: file, source: source)
+        var assembly = Assembly(reader: reader)
+        var policy = EnvironmentPolicy()
+        if let fields = reader.fields(root, of: "an inventory") {
+            assembly.common = assembly.settings(fields)
+            if let hosts = fields.node("hosts") { assembly.readHosts(hosts, group: nil) }
+            if let groups = fields.node("groups") { assembly.readGroups(groups) }
+            if let node = fields.node("policy"),
+                let keys = reader.fields(node, of: "`policy`")
+            {
+                policy.isProtected = keys.flag("protected") ?? false
+                keys.refuseUnknown()
+            }
+            fields.refuseUnknown()
+        }
+        assembly.checkChildren()
+        if assembly.order.isEmpty {
+            reader.report(
+                "the inventory holds no host", at: root.location,
+                hints: ["add `groups:` with `hosts:` in them, or `hosts:`"])
+        }
+        try reader.finish()
+        return Inventory(
+            environment: environment, hosts: assembly.order.map(assembly.host), policy: policy)
+    }
+}
+
+/// Settings that a level of the inventory gives to all hosts below it.
+private struct Level {
+    var variables: [String: String] = [:]
+    var ssh = SSHSettings()
+}
+
+/// A group as written.
+private struct Group {
+    var level: Level
+    var hosts: Set<HostName> = []
+    var children: [(name: String, location: SourceLocation)] = []
+}
+
+/// What has been read so far.
+private struct Assembly {
+    let reader: YAMLReader
+    var common = Level()
+    var order: [HostName] = []
+    var own: [HostName: Level] = [:]
+    var groups: [String: Group] = [:]
+    var groupOrder: [String] = []
+
+    mutating func readGroups(_ node: YAMLNode) {
+        guard let fields = reader.fields(node, of: "`groups`") else { return }
+        for pair in fields.entries {
+            checkName(pair.key, at: pair.keyLocation)
+            groupOrder.append(pair.key)
+            guard !pair.value.isNull else {
+                groups[pair.key] = Group(level: Level())
+                continue
+            }
+            guard let keys = reader.fields(pair.value, of: "group `\(pair.key)`") else { continue }
+            var group = Group(level: settings(keys))
+            if let children = keys.node("children"),
+                let items = reader.items(children, of: "`children`")
+            {
+                for item in items {
+                    guard let name = reader.text(item, of: "a child group") else { continue }
+                    group.children.append((name, item.location))
+                }
+            }
+            groups[pair.key] = group
+            if let hosts = keys.node("hosts") { readHosts(hosts, group: pair.key) }
+            keys.refuseUnknown()
+        }
+    }
+
+    /// Reads a list of names and ranges, or a mapping from names to settings.
+    mutating func readHosts(_ node: YAMLNode, group: String?) {
+        switch node.content {
+        case .mapping(let pairs):
+            for pair in pairs {
+                for name in names(pair.key, at: pair.keyLocation) {
+                    add(name, to: group)
+                    guard !pair.value.isNull,
+                        let keys = reader.fields(pair.value, of: "host `\(pair.key)`")
+                    else { continue }
+                    var level = settings(keys)
+                    level.ssh = level.ssh.overriding(own[name]?.ssh ?? SSHSettings())
+                    level.variables.merge(own[name]?.variables ?? [:]) { new, _ in new }
+                    own[name] = level
+                    keys.refuseUnknown()
+                }
+            }
+        default:
+            guard let items = reader.items(node, of: "`hosts`") else { return }
+            for item in items {
+                guard let text = reader.text(item, of: "a host") else { continue }
+                for name in names(text, at: item.location) { add(name, to: group) }
+            }
+        }
+    }
+
+    private mutating func add(_ name: HostName, to group: String?) {
+        if own[name] == nil {
+            own[name] = Level()
+            order.append(name)
+        }
+        if let group { groups[group]?.hosts.insert(name) }
+    }
+
+    private func names(_ text: String, at location: SourceLocation) -> [HostName] {
+        do {
+            return try HostRange.expand(text).filter { name in
+                let isValid = HostNameGrammar.allows(name)
+                if !isValid {
+                    reader.report(
+                        "`\(name)` is not a host name", at: location,
+                        hints: ["use letters, digits, `.`, `-`, `_` and `:`"])
+                }
+                return isValid
+            }.map { HostName($0) }
+        } catch {
+            reader.report("`\(text)`: \(error.reason)", at: location)
+            return []
+        }
+    }
+
+    private func checkName(_ group: String, at location: SourceLocation) {
+        if !HostNameGrammar.allows(group) || group == "all" {
+            reader.report("`\(group)` cannot name a group", at: location)
+        }
+    }
+
+    /// Reads `vars` and `ssh`, which every level may have.
+    func settings(_ fields: YAMLFields) -> Level {
+        var level = Level()
+        for (key, value, location) in fields.textMap("vars") {
+            if !ShellWord.isVariableName(key) {
+                reader.report(
+                    "`\(key)` cannot name a variable", at: location,
+                    hints: ["use letters, digits and `_`, not starting with a digit"])
+            }
+            level.variables[key] = value
+        }
+        guard let node = fields.node("ssh"), let keys = reader.fields(node, of: "`ssh`") else {
+            return level
+        }
+        level.ssh.hostname = keys.text("hostname")
+        level.ssh.port = keys.number("port", in: 1...65535)
+        level.ssh.user = keys.text("user")
+        level.ssh.identityFiles = keys.texts("identity_file")
+        level.ssh.knownHostsFile = keys.text("known_hosts")
+        level.ssh.connectTimeoutMilliseconds = keys.milliseconds("connect_timeout")
+        if let word = keys.text("host_keys") {
+            level.ssh.hostKeys = HostKeyPolicy(rawValue: word)
+            if level.ssh.hostKeys == nil {
+                reader.report(
+                    "`host_keys` is `strict` or `accept-new`, not `\(word)`",
+                    at: keys.node("host_keys")?.location,
+                    hints: ["there is no way to switch the check off"])
+            }
+        }
+        for (what, value) in [("hostname", level.ssh.hostname), ("user", level.ssh.user)] {
+            // A control character or a leading dash has turned into commands before (CVE-2023-51385).
+            if let value, !HostNameGrammar.allows(value) {
+                reader.report("`\(value)` cannot be a \(what)", at: keys.location(of: what))
+            }
+        }
+        keys.refuseUnknown()
+        return level
+    }
+
+    // MARK: Folding
+
+    func checkChildren() {
+        for name in groupOrder {
+            for child in groups[name]?.children ?? [] where groups[child.name] == nil {
+                reader.report(
+                    "group `\(child.name)` is not defined", at: child.location,
+                    hints: Suggestion.hint(for: child.name, in: groups.keys))
+            }
+            if ancestors(of: name).contains(name) {
+                reader.report(
+                    "group `\(name)` contains itself", at: groups[name]?.children.first?.location)
+            }
+        }
+    }
+
+    private func parents(of group: String) -> [String] {
+        groupOrder.filter { groups[$0]?.children.contains { $0.name == group } ?? false }
+    }
+
+    private func ancestors(of group: String) -> Set<String> {
+        var found: Set<String> = []
+        var queue = parents(of: group)
+        while let next = queue.popLast() {
+            if found.insert(next).inserted { queue += parents(of: next) }
+        }
+        return found
+    }
+
+    /// Groups that hold a host, broad before narrow, and in the order of the file otherwise.
+    private func chain(for host: HostName) -> [String] {
+        var found: Set<String> = []
+        for name in groupOrder where groups[name]?.hosts.contains(host) ?? false {
+            found.insert(name)
+            found.formUnion(ancestors(of: name))
+        }
+        return groupOrder.filter(found.contains).enumerated().sorted { first, second in
+            let a = ancestors(of: first.element).count
+            let b = ancestors(of: second.element).count
+            return a == b ? first.offset < second.offset : a < b
+        }.map(\.element)
+    }
+
+    func host(_ name: HostName) -> Host {
+        let chain = chain(for: name)
+        var level = common
+        for narrower in chain.compactMap({ groups[$0]?.level }) + [own[name] ?? Level()] {
+            level.variables.merge(narrower.variables) { _, new in new }
+            level.ssh = narrower.ssh.overriding(level.ssh)
+        }
+        return Host(
+            name: name, groups: chain.sorted(), variables: level.variables, ssh: level.ssh)
+    }
+}
+
+/// What may stand where a host, user or group is named.
+enum HostNameGrammar {
+    static func allows(_ name: String) -> Bool {
+        guard let first = name.utf8.first, first != 0x2D, name.utf8.count <= 253 else {
+            return false
+        }
+        return name.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                || (0x61...0x7A).contains(byte) || ".-_:@%".utf8.contains(byte)
+        }
+    }
+}

@@ -1,0 +1,187 @@
+internal import FleetDigest
+public import FleetTransport
+
+/// Everything that a rollout will do, resolved: the whole truth for whoever carries it out.
+///
+/// What `fleet plan` prints is this value, and `fleet deploy` reads nothing else.
+public struct Plan: Sendable, Hashable, Codable {
+    /// What the rollout is for.
+    public enum Kind: String, Sendable, Hashable, Codable {
+        /// Put a release on every host.
+        case deploy
+        /// Run a playbook that deploys no release.
+        case run
+        /// Run one command.
+        case exec
+        /// Put hosts back on what they ran before an earlier rollout.
+        case revert
+    }
+
+    /// What happens when too many hosts failed.
+    public enum FailurePolicy: String, Sendable, Hashable, Codable {
+        /// Put every touched host back on its snapshot.
+        case revert
+        /// Stop and leave the hosts as they are.
+        case hold
+        /// Go on with the other hosts and report the failed ones.
+        case report
+    }
+
+    /// What the rollout is for.
+    public let kind: Kind
+    /// The environment.
+    public let environment: String
+    /// The playbook's name, or the command for ``Kind/exec``.
+    public let title: String
+    /// The release, if one release goes to all hosts.
+    public let release: Release?
+    /// The step that deploys it, by name; its snapshot says what a host ran before.
+    public let releaseStep: String?
+    /// The most hosts in flight at once.
+    public let fanout: Int
+    /// How many hosts may fail before the rollout halts.
+    public let maxFailures: Int
+    /// What happens then.
+    public let onFailure: FailurePolicy
+    /// The hosts, batch by batch.
+    public let batches: [[HostName]]
+    /// What each host will do, in the order of the batches.
+    public let hosts: [PlannedHost]
+
+    /// Whether every host is asked before the first is touched.
+    public var checksFirst: Bool { kind != .exec }
+
+    /// SHA-256 over the plan's canonical form, in hexadecimal: two plans with the same digest do
+    /// the same.
+    public var digest: String { SHA256Digest(of: CanonicalJSON.encode(self)).description }
+
+    /// Gathers a plan.
+    public init(
+        kind: Kind, environment: String, title: String, release: Release?, releaseStep: String?,
+        fanout: Int, maxFailures: Int, onFailure: FailurePolicy, batches: [[HostName]],
+        hosts: [PlannedHost]
+    ) {
+        precondition(batches.flatMap { $0 } == hosts.map(\.name), "batches hold each host once")
+        self.kind = kind
+        self.environment = environment
+        self.title = title
+        self.release = release
+        self.releaseStep = releaseStep
+        self.fanout = fanout
+        self.maxFailures = maxFailures
+        self.onFailure = onFailure
+        self.batches = batches
+        self.hosts = hosts
+    }
+}
+
+/// What one host will do.
+public struct PlannedHost: Sendable, Hashable, Codable {
+    /// The host and how to reach it.
+    public let endpoint: HostEndpoint
+    /// The release for this host, if there is one.
+    public let release: Release?
+    /// Read-only scripts that may refuse the rollout before anything is touched.
+    public let preflight: [PlannedPreflight]
+    /// The steps, in order.
+    public let steps: [PlannedStep]
+    /// What must hold after the steps: what is checked out, then the smoke tests.
+    public let checks: [PlannedCheck]
+    /// The steps back, in order.
+    public let revertSteps: [PlannedStep]
+    /// What must hold after going back.
+    public let revertChecks: [PlannedCheck]
+
+    /// The host's name.
+    public var name: HostName { endpoint.name }
+
+    /// Gathers what one host will do.
+    public init(
+        endpoint: HostEndpoint, release: Release? = nil, preflight: [PlannedPreflight] = [],
+        steps: [PlannedStep], checks: [PlannedCheck] = [], revertSteps: [PlannedStep] = [],
+        revertChecks: [PlannedCheck] = []
+    ) {
+        self.endpoint = endpoint
+        self.release = release
+        self.preflight = preflight
+        self.steps = steps
+        self.checks = checks
+        self.revertSteps = revertSteps
+        self.revertChecks = revertChecks
+    }
+}
+
+/// A read-only question to a host before anything is touched.
+public struct PlannedPreflight: Sendable, Hashable, Codable {
+    /// The step that asks.
+    public let step: String
+    /// The question.
+    public let script: Script
+
+    /// Gathers a question.
+    public init(step: String, script: Script) {
+        self.step = step
+        self.script = script
+    }
+}
+
+/// One step for one host.
+public struct PlannedStep: Sendable, Hashable, Codable {
+    /// The step's name.
+    public let name: String
+    /// The step's kind: the key in the playbook.
+    public let kind: String
+    /// What is done.
+    public let action: Action
+    /// The deadline, in milliseconds.
+    public let timeoutMilliseconds: Int
+    /// How often it is tried again after failing.
+    public let retries: Int
+    /// Whether it may run again when its outcome is unknown.
+    public let isIdempotent: Bool
+    /// Whether going back is impossible once it has started.
+    public let isIrreversible: Bool
+
+    /// Gathers a step.
+    public init(
+        name: String, kind: String, action: Action, timeoutMilliseconds: Int = 600_000,
+        retries: Int = 0, isIdempotent: Bool = false, isIrreversible: Bool = false
+    ) {
+        self.name = name
+        self.kind = kind
+        self.action = action
+        self.timeoutMilliseconds = timeoutMilliseconds
+        self.retries = retries
+        self.isIdempotent = isIdempotent
+        self.isIrreversible = isIrreversible
+    }
+}
+
+/// One thing that must hold on one host.
+public struct PlannedCheck: Sendable, Hashable, Codable {
+    /// The check's name.
+    public let name: String
+    /// What is asked.
+    public let action: Action
+    /// How many passes in a row are needed.
+    public let passes: Int
+    /// The time between two questions, in milliseconds.
+    public let intervalMilliseconds: Int
+    /// The longest time to reach the passes, in milliseconds.
+    public let deadlineMilliseconds: Int
+    /// The time before the first question, in milliseconds.
+    public let settleMilliseconds: Int
+
+    /// Gathers a check.
+    public init(
+        name: String, action: Action, passes: Int = 1, intervalMilliseconds: Int = 1000,
+        deadlineMilliseconds: Int = 60_000, settleMilliseconds: Int = 0
+    ) {
+        self.name = name
+        self.action = action
+        self.passes = passes
+        self.intervalMilliseconds = intervalMilliseconds
+        self.deadlineMilliseconds = deadlineMilliseconds
+        self.settleMilliseconds = settleMilliseconds
+    }
+}

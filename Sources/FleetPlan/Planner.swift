@@ -1,0 +1,247 @@
+public import FleetInventory
+public import FleetPlaybook
+public import FleetTransport
+public import FleetYAML
+
+/// What a plan is made from.
+public struct PlanRequest: Sendable {
+    /// What the rollout is for.
+    public var kind: Plan.Kind
+    /// The environment.
+    public var inventory: Inventory
+    /// The hosts, in the order of the inventory.
+    public var hosts: [Host]
+    /// What to do.
+    public var playbook: Playbook
+    /// The release for all hosts, if there is one.
+    public var release: Release?
+    /// A release of its own for each host; for going back.
+    public var releases: [HostName: Release] = [:]
+    /// Variables from the command line; they win over all others.
+    public var variables: [String: String] = [:]
+    /// The local files that the playbook uploads, by their path as written.
+    public var files: [String: LocalFile] = [:]
+    /// The most hosts in flight, if it is not the playbook's.
+    public var fanout: Int?
+
+    /// Gathers what a plan is made from.
+    public init(
+        kind: Plan.Kind, inventory: Inventory, hosts: [Host], playbook: Playbook,
+        release: Release? = nil
+    ) {
+        self.kind = kind
+        self.inventory = inventory
+        self.hosts = hosts
+        self.playbook = playbook
+        self.release = release
+    }
+}
+
+/// Turns an inventory and a playbook into a plan.
+public enum Planner {
+    /// Resolves every step for every host.
+    ///
+    /// - Throws: ``FleetYAML/Diagnostics`` with everything in the playbook that does not fit the
+    ///   hosts; each problem once, however many hosts it concerns.
+    public static func plan(_ request: PlanRequest) throws(Diagnostics) -> Plan {
+        var problems = Problems()
+        let playbook = request.playbook
+        let allSteps = playbook.steps + (playbook.revert ?? [])
+        for (groups, location) in allSteps.map({ ($0.whenGroups, $0.location) })
+            + playbook.smoke.map({ ($0.whenGroups, $0.location) })
+        {
+            for group in groups ?? [] where !request.inventory.groups.contains(group) {
+                problems.report(
+                    Diagnostic(
+                        "`when: \(group)` names no group of \(request.inventory.environment)",
+                        at: location,
+                        hints: Suggestion.hint(for: group, in: request.inventory.groups)))
+            }
+        }
+        var taken: Set<String> = []
+        var planned: [PlannedHost] = []
+        for host in request.hosts {
+            var builder = HostBuilder(request: request, host: host)
+            planned.append(builder.build(taken: &taken, problems: &problems))
+        }
+        guard problems.all.isEmpty else { throw Diagnostics(problems.all) }
+        return Plan(
+            kind: request.kind, environment: request.inventory.environment, title: playbook.name,
+            release: request.release, releaseStep: playbook.releaseStep?.name,
+            fanout: request.fanout ?? playbook.strategy.fanout,
+            maxFailures: playbook.strategy.maxFailures,
+            onFailure: onFailure(request),
+            batches: playbook.strategy.batches(of: request.hosts.map(\.name)), hosts: planned)
+    }
+
+    /// A plan that runs one command on every host and reports how it ended.
+    public static func exec(
+        command: String, inventory: Inventory, hosts: [Host], fanout: Int,
+        timeoutMilliseconds: Int, becomeUser: String? = nil
+    ) -> Plan {
+        let step = PlannedStep(
+            name: "exec", kind: "run",
+            action: .script(Script(command, becomeUser: becomeUser)),
+            timeoutMilliseconds: timeoutMilliseconds)
+        return Plan(
+            kind: .exec, environment: inventory.environment, title: command, release: nil,
+            releaseStep: nil, fanout: fanout, maxFailures: hosts.count, onFailure: .report,
+            batches: [hosts.map(\.name)],
+            hosts: hosts.map { PlannedHost(endpoint: $0.endpoint, steps: [step]) })
+    }
+
+    /// A revert is never itself reverted, and without a release there is nothing to go back to.
+    private static func onFailure(_ request: PlanRequest) -> Plan.FailurePolicy {
+        if request.kind == .revert { return .hold }
+        let isRevertible =
+            request.playbook.releaseStep != nil || request.playbook.revert != nil
+            || request.playbook.steps.contains { $0.kind.localFile != nil }
+        return isRevertible ? .revert : .hold
+    }
+}
+
+/// Problems met while planning, each once.
+private struct Problems {
+    var all: [Diagnostic] = []
+
+    mutating func report(_ diagnostic: Diagnostic) {
+        // The same reference is undefined on many hosts; the first says enough.
+        guard !all.contains(where: { $0.location == diagnostic.location }) else { return }
+        all.append(diagnostic)
+    }
+
+    mutating func catching<T>(_ body: () throws(UndefinedReference) -> T?) -> T? {
+        do {
+            return try body()
+        } catch {
+            report(
+                Diagnostic(
+                    error.message, at: error.location, hints: error.hint.map { [$0] } ?? []))
+            return nil
+        }
+    }
+}
+
+/// Builds what one host will do.
+private struct HostBuilder {
+    let request: PlanRequest
+    let host: Host
+    let release: Release?
+    let forward: StepScope
+    let back: StepScope
+
+    init(request: PlanRequest, host: Host) {
+        self.request = request
+        self.host = host
+        release = request.releases[host.name] ?? request.release
+        var variables = request.playbook.variables
+        variables.merge(host.variables) { _, new in new }
+        variables.merge(request.variables) { _, new in new }
+        forward = StepScope(
+            environment: request.inventory.environment, endpoint: host.endpoint,
+            variables: variables, release: release.map { ($0.tag ?? "", $0.commit) },
+            files: request.files)
+        var back = forward
+        back.direction = .revert
+        self.back = back
+    }
+
+    /// - Parameter taken: `run_once` steps that an earlier host has taken.
+    mutating func build(taken: inout Set<String>, problems: inout Problems) -> PlannedHost {
+        let playbook = request.playbook
+        let steps = playbook.steps.filter { step in
+            guard applies(step.whenGroups) else { return false }
+            return !step.runsOnce || taken.insert(step.name).inserted
+        }
+        let wayBack = playbook.revert?.filter { applies($0.whenGroups) && !$0.runsOnce }
+        var preflight: [PlannedPreflight] = []
+        var forwardSteps: [PlannedStep] = []
+        var revertSteps: [PlannedStep] = []
+        var checks: [PlannedCheck] = []
+        var revertChecks: [PlannedCheck] = []
+        walk(steps, from: forward, problems: &problems) { step, scope, problems in
+            if let script = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.preflight(in: scope)
+            }) {
+                preflight.append(PlannedPreflight(step: step.name, script: script))
+            }
+            if let action = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.action(in: scope)
+            }) {
+                forwardSteps.append(planned(step, action))
+            }
+            if let script = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.verification(in: scope)
+            }) {
+                checks.append(PlannedCheck(name: step.name, action: .script(script)))
+            }
+        }
+        walk(wayBack ?? steps, from: back, problems: &problems) { step, scope, problems in
+            if let action = problems.catching({ () throws(UndefinedReference) in
+                // Steps of `revert:` are run as written; others know their own way back.
+                let isOwn = wayBack != nil && !step.kind.deploysRelease
+                return isOwn
+                    ? try step.kind.action(in: scope)
+                    : try step.kind.revertAction(in: scope, isIdempotent: step.isIdempotent)
+            }) {
+                revertSteps.append(planned(step, action))
+            }
+            if let script = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.verification(in: scope)
+            }) {
+                revertChecks.append(PlannedCheck(name: step.name, action: .script(script)))
+            }
+        }
+        for test in playbook.smoke where applies(test.whenGroups) {
+            for (scope, isForward) in [(forward, true), (back, false)] {
+                guard let action = problems.catching({ () throws(UndefinedReference) in
+                    try test.kind.action(in: scope)
+                }) else { continue }
+                let check = PlannedCheck(
+                    name: test.name, action: action, passes: test.passes,
+                    intervalMilliseconds: test.intervalMilliseconds,
+                    deadlineMilliseconds: test.deadlineMilliseconds,
+                    settleMilliseconds: test.settleMilliseconds)
+                if isForward { checks.append(check) } else { revertChecks.append(check) }
+            }
+        }
+        return PlannedHost(
+            endpoint: host.endpoint, release: release, preflight: preflight, steps: forwardSteps,
+            checks: checks, revertSteps: revertSteps, revertChecks: revertChecks)
+    }
+
+    private func applies(_ groups: [String]?) -> Bool {
+        groups?.contains { host.groups.contains($0) } ?? true
+    }
+
+    /// Visits steps in order, each with the scope it runs in.
+    private func walk(
+        _ steps: [Step], from start: StepScope, problems: inout Problems,
+        _ visit: (Step, StepScope, inout Problems) -> Void
+    ) {
+        var directory: String?
+        for step in steps {
+            var scope = start
+            scope.stepEnvironment = step.environment
+            scope.becomeUser = step.becomeUser
+            scope.directory = directory
+            if let own = step.directory {
+                scope.directory = problems.catching { () throws(UndefinedReference) in
+                    try own.value(in: scope)
+                }
+            }
+            visit(step, scope, &problems)
+            let next = problems.catching { () throws(UndefinedReference) in
+                try step.kind.directoryForLaterSteps(in: scope)
+            }
+            directory = next ?? directory
+        }
+    }
+
+    private func planned(_ step: Step, _ action: Action) -> PlannedStep {
+        PlannedStep(
+            name: step.name, kind: type(of: step.kind).key, action: action,
+            timeoutMilliseconds: step.timeoutMilliseconds, retries: step.retries,
+            isIdempotent: step.isIdempotent, isIrreversible: step.isIrreversible)
+    }
+}

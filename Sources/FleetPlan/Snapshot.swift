@@ -1,0 +1,38 @@
+internal import FleetTransport
+
+/// What a host ran before this rollout touched it, as each step's preflight found it.
+public struct Snapshot: Sendable, Hashable, Codable {
+    /// Facts by step name, then by their own name: `["pull": ["commit": "…", "tag": "v1.0.0"]]`.
+    public let facts: [String: [String: String]]
+
+    /// Gathers facts.
+    public init(facts: [String: [String: String]] = [:]) { self.facts = facts }
+
+    /// The most facts kept of one script.
+    public static let factLimit = 32
+
+    /// Reads `name=value` lines; other lines are ignored, because a host may print what it likes.
+    public static func facts(from output: String) -> [String: String] {
+        var facts: [String: String] = [:]
+        for line in output.split(separator: "\n") where facts.count < factLimit {
+            guard let equals = line.firstIndex(of: "=") else { continue }
+            let name = String(line[..<equals])
+            guard ShellWord.isVariableName(name), name.utf8.count <= 32 else { continue }
+            facts[name] = String(line[line.index(after: equals)...].prefix(400))
+        }
+        return facts
+    }
+
+    /// The commit that a step found, if it looked for one.
+    public func commit(of step: String) -> String? {
+        facts[step]?["commit"].flatMap { GitName.isCommit($0) ? $0 : nil }
+    }
+
+    /// The release that a step found checked out.
+    public func release(of step: String) -> Release? {
+        commit(of: step).map { commit in
+            let tag = facts[step]?["tag"] ?? ""
+            return Release(tag: GitName.isTag(tag) ? tag : nil, commit: commit)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+internal import FleetPlaybook
+public import FleetTransport
+
+extension Action {
+    /// The action with what the snapshot knows filled in.
+    ///
+    /// A script gets the facts of its own step as `FLEET_SNAPSHOT_NAME` variables, and
+    /// ``SnapshotToken``s are replaced by the release that the host ran before.
+    ///
+    /// - Parameters:
+    ///   - snapshot: What the host ran before the rollout touched it.
+    ///   - step: The step whose facts the scripts see.
+    ///   - releaseStep: The step whose facts say what the host ran.
+    public func bound(to snapshot: Snapshot, step: String, releaseStep: String?) -> Action {
+        let release = releaseStep.flatMap { snapshot.release(of: $0) }
+        let facts = snapshot.facts[step] ?? releaseStep.flatMap { snapshot.facts[$0] } ?? [:]
+        let variables = facts.sorted { $0.key < $1.key }.map {
+            EnvironmentVariable("FLEET_SNAPSHOT_\($0.key.uppercased())", $0.value)
+        }
+        func fill(_ text: String) -> String {
+            guard text.contains("${{") else { return text }
+            return text.replacing(SnapshotToken.commit, with: release?.commit ?? "")
+                .replacing(SnapshotToken.tag, with: release?.tag ?? "")
+        }
+        func bind(_ script: Script) -> Script {
+            Script(
+                script.text,
+                environment: script.environment.map {
+                    EnvironmentVariable($0.name, fill($0.value))
+                } + variables,
+                directory: script.directory.map(fill), becomeUser: script.becomeUser)
+        }
+        switch self {
+        case .script(let script):
+            return .script(bind(script))
+        case .upload(let upload):
+            return .upload(
+                Upload(
+                    source: upload.source, sizeBytes: upload.sizeBytes, sha256: upload.sha256,
+                    prepare: bind(upload.prepare), finish: bind(upload.finish)))
+        case .http(var probe):
+            probe.contains = probe.contains.map(fill)
+            return .http(probe)
+        case .tcp:
+            return self
+        }
+    }
+}

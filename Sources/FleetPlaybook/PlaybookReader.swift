@@ -1,0 +1,208 @@
+internal import FleetTransport
+public import FleetYAML
+
+/// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `steps`, `smoke`,
+/// `revert`.
+public enum PlaybookReader {
+    /// The most steps in one playbook.
+    public static let stepLimit = 200
+
+    /// Reads one playbook.
+    ///
+    /// - Parameters:
+    ///   - source: The file's text.
+    ///   - file: The name that messages will carry.
+    ///   - defaultName: The playbook's name if it names none.
+    /// - Returns: The playbook, with at least one step.
+    /// - Throws: ``FleetYAML/Diagnostics`` with everything that is wrong with the file.
+    public static func read(_ source: String, file: String, defaultName: String)
+        throws(Diagnostics) -> Playbook
+    {
+        let root = try YAMLDocument.parse(source, file: file)
+        let reader = YAMLReader(file: file, source: source)
+        guard let fields = reader.fields(root, of: "a playbook") else {
+            try reader.finish()
+            preconditionFailure("a refused shape is a diagnostic")
+        }
+        var strategy = Strategy()
+        let name = fields.text("name") ?? defaultName
+        let variables = variables(fields, reader: reader)
+        if let node = fields.node("serial") { strategy.serial = serial(node, reader: reader) }
+        strategy.fanout = fields.number("fanout", in: 1...10_000) ?? strategy.fanout
+        strategy.maxFailures = fields.number("max_failures", in: 0...10_000) ?? 0
+        let steps = fields.node("steps").map { self.steps($0, of: "`steps`", reader: reader) } ?? []
+        let smoke = fields.node("smoke").map { self.smoke($0, reader: reader) } ?? []
+        let revert = fields.node("revert").map { self.steps($0, of: "`revert`", reader: reader) }
+        if !fields.has("steps") || (steps.isEmpty && fields.node("steps") == nil) {
+            reader.report("a playbook needs `steps`", at: root.location)
+        }
+        fields.refuseUnknown()
+        try reader.finish()
+        return Playbook(
+            name: name, variables: variables, strategy: strategy, steps: steps, smoke: smoke,
+            revert: revert)
+    }
+
+    private static func variables(_ fields: YAMLFields, reader: YAMLReader) -> [String: String] {
+        var variables: [String: String] = [:]
+        for (key, value, location) in fields.textMap("vars") {
+            if !ShellWord.isVariableName(key) {
+                reader.report("`\(key)` cannot name a variable", at: location)
+            }
+            variables[key] = value
+        }
+        return variables
+    }
+
+    private static func serial(_ node: YAMLNode, reader: YAMLReader) -> [BatchSize] {
+        var nodes = [node]
+        if case .sequence(let items) = node.content { nodes = items }
+        if nodes.isEmpty { reader.report("`serial` is empty", at: node.location) }
+        return nodes.compactMap { item in
+            guard let text = reader.text(item, of: "a batch size") else { return nil }
+            if text.hasSuffix("%"), let percent = Int(text.dropLast()), (1...100).contains(percent) {
+                return .percent(percent)
+            }
+            if let count = Int(text), (1...10_000).contains(count) { return .hosts(count) }
+            reader.report(
+                "`\(text)` is not a batch size", at: item.location,
+                hints: ["write a number of hosts, or `\"25%\"`"])
+            return nil
+        }
+    }
+
+    // MARK: Steps
+
+    private static func steps(_ node: YAMLNode, of what: String, reader: YAMLReader) -> [Step] {
+        guard let items = reader.items(node, of: what) else { return [] }
+        if items.isEmpty { reader.report("\(what) is empty", at: node.location) }
+        if items.count > stepLimit {
+            reader.report("\(what) has more than \(stepLimit) entries", at: node.location)
+        }
+        var names: Set<String> = []
+        return items.compactMap { item in
+            guard let step = step(item, reader: reader) else { return nil }
+            if !names.insert(step.name).inserted {
+                reader.report(
+                    "another step is named `\(step.name)`", at: item.location,
+                    hints: ["a step's name is how the journal and the screen speak of it"])
+            }
+            return step
+        }
+    }
+
+    private static func step(_ node: YAMLNode, reader: YAMLReader) -> Step? {
+        guard let fields = reader.fields(node, of: "a step") else { return nil }
+        let written = StepKinds.all.filter { fields.has($0.key) }
+        let keys = StepKinds.all.map { $0.key }
+        guard let type = written.first, written.count == 1 else {
+            let common = [
+                "name", "timeout", "retries", "env", "cwd", "sudo", "become_user", "when",
+                "run_once", "idempotent", "irreversible",
+            ]
+            let strange = fields.entries.map(\.key).first { !(keys + common).contains($0) }
+            reader.report(
+                written.isEmpty
+                    ? "the step does nothing" : "the step does \(written.count) things at once",
+                at: node.location,
+                hints: strange.flatMap { name in
+                    Suggestion.closest(to: name, in: keys)
+                        .map { ["did you mean `\($0)` instead of `\(name)`?"] }
+                } ?? ["a step has exactly one of: \(keys.joined(separator: ", "))"])
+            return nil
+        }
+        let kindNode = fields.node(type.key)
+        if kindNode == nil {
+            reader.report("`\(type.key)` is empty", at: fields.location(of: type.key))
+        }
+        var kind: (any StepKind)?
+        if let kindNode { kind = type.init(kindNode, reader: reader) }
+        let environment = fields.textMap("env").map { name, value, location in
+            checkVariable(name, at: location, reader: reader)
+            return (name: name, value: Template(value, location: location, reader: reader))
+        }
+        let directory = fields.node("cwd").flatMap { node in
+            reader.text(node, of: "`cwd`").map {
+                Template($0, location: node.location, reader: reader)
+            }
+        }
+        var becomeUser = fields.text("become_user")
+        if let user = becomeUser, !isUserName(user) {
+            reader.report("`\(user)` cannot be a user", at: fields.location(of: "become_user"))
+        }
+        if fields.flag("sudo") ?? false { becomeUser = becomeUser ?? "root" }
+        let timeout = fields.milliseconds("timeout") ?? type.defaultTimeoutMilliseconds
+        if timeout < 1 {
+            reader.report("a step needs a timeout above 0", at: fields.location(of: "timeout"))
+        }
+        let name = fields.text("name")
+        let retries = fields.number("retries", in: 0...100) ?? 0
+        let groups = fields.texts("when")
+        let runsOnce = fields.flag("run_once") ?? false
+        let isIdempotent = fields.flag("idempotent") ?? type.isIdempotent
+        let isIrreversible = fields.flag("irreversible") ?? false
+        fields.refuseUnknown(others: keys)
+        guard let kind else { return nil }
+        return Step(
+            name: name ?? type.key, kind: kind, timeoutMilliseconds: timeout, retries: retries,
+            environment: environment, directory: directory, becomeUser: becomeUser,
+            whenGroups: groups, runsOnce: runsOnce, isIdempotent: isIdempotent,
+            isIrreversible: isIrreversible, location: node.location)
+    }
+
+    /// Names that would change what runs instead of what it is given.
+    private static func checkVariable(
+        _ name: String, at location: SourceLocation, reader: YAMLReader
+    ) {
+        let reserved = ["BASH_ENV", "ENV", "IFS", "SHELLOPTS", "BASHOPTS", "PS4"]
+        if !ShellWord.isVariableName(name) {
+            reader.report("`\(name)` cannot name a variable", at: location)
+        } else if reserved.contains(name) || name.hasPrefix("LD_") || name.hasPrefix("FLEET_") {
+            reader.report("`\(name)` is reserved", at: location)
+        }
+    }
+
+    private static func isUserName(_ text: String) -> Bool {
+        !text.hasPrefix("-") && !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                    || (0x61...0x7A).contains(byte) || byte == 0x5F || byte == 0x2D || byte == 0x2E
+            }
+    }
+
+    // MARK: Smoke tests
+
+    private static func smoke(_ node: YAMLNode, reader: YAMLReader) -> [SmokeTest] {
+        guard let items = reader.items(node, of: "`smoke`") else { return [] }
+        let keys = SmokeKinds.all.map { $0.key }
+        return items.compactMap { item in
+            guard let fields = reader.fields(item, of: "a smoke test") else { return nil }
+            let written = SmokeKinds.all.filter { fields.has($0.key) }
+            guard let type = written.first, written.count == 1 else {
+                reader.report(
+                    written.isEmpty
+                        ? "the smoke test asks nothing" : "the smoke test asks several things",
+                    at: item.location,
+                    hints: ["a smoke test has exactly one of: \(keys.joined(separator: ", "))"])
+                return nil
+            }
+            guard let node = fields.node(type.key) else {
+                reader.report("`\(type.key)` is empty", at: fields.location(of: type.key))
+                return nil
+            }
+            let kind: (any SmokeKind)? = type.init(node, reader: reader)
+            let name = fields.text("name")
+            let passes = fields.number("passes", in: 1...1000) ?? 3
+            let interval = fields.milliseconds("interval") ?? 1000
+            let deadline = fields.milliseconds("deadline") ?? 60_000
+            let settle = fields.milliseconds("settle") ?? 0
+            let groups = fields.texts("when")
+            fields.refuseUnknown(others: keys)
+            guard let kind else { return nil }
+            return SmokeTest(
+                name: name ?? kind.title, kind: kind, passes: passes,
+                intervalMilliseconds: interval, deadlineMilliseconds: deadline,
+                settleMilliseconds: settle, whenGroups: groups, location: item.location)
+        }
+    }
+}

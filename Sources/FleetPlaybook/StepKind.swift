@@ -1,0 +1,80 @@
+public import FleetTransport
+public import FleetYAML
+
+/// What one kind of step is: its keys, what it does on a host, and how that is undone.
+///
+/// Every kind lives in a file of its own under `Steps/`; nothing about a kind stands elsewhere.
+public protocol StepKind: Sendable {
+    /// The key that names the kind in a playbook.
+    static var key: String { get }
+    /// What the kind does, in one sentence.
+    static var summary: String { get }
+    /// Whether running it twice is the same as running it once, unless the step says otherwise.
+    static var isIdempotent: Bool { get }
+    /// The step's deadline unless it names one, in milliseconds.
+    static var defaultTimeoutMilliseconds: Int { get }
+
+    /// Reads the kind's own keys; nil after reporting what is wrong.
+    init?(_ node: YAMLNode, reader: YAMLReader)
+
+    /// What the step does on a host.
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action
+    /// What undoes it when the playbook has no `revert:`; nil if there is nothing to do.
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference) -> Action?
+    /// A read-only script that refuses the rollout before anything is touched by exiting non-zero
+    /// after printing why, and otherwise prints `name=value` facts for the snapshot.
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script?
+    /// A read-only script that exits 0 only if the step's effect is still there.
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script?
+    /// The directory in which later steps run unless they name one.
+    func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
+    /// The local file that the step needs, as written in the playbook.
+    var localFile: String? { get }
+    /// Whether the step puts a release on the host.
+    var deploysRelease: Bool { get }
+}
+
+extension StepKind {
+    /// No check before the rollout.
+    public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? { nil }
+    /// No check afterwards.
+    public func verification(in scope: StepScope) throws(UndefinedReference) -> Script? { nil }
+    /// Later steps run where they would have run.
+    public func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
+        nil
+    }
+    /// No local file.
+    public var localFile: String? { nil }
+    /// Not about a release.
+    public var deploysRelease: Bool { false }
+}
+
+/// Every step kind there is.
+public enum StepKinds {
+    /// The kinds, in the order of the documentation.
+    public static let all: [any StepKind.Type] = [
+        RunStep.self, CheckoutStep.self, UploadStep.self, ServiceStep.self, WaitStep.self,
+    ]
+}
+
+/// What one kind of smoke test asks of a host.
+public protocol SmokeKind: Sendable {
+    /// The key that names the kind in a playbook.
+    static var key: String { get }
+    /// What the kind asks, in one sentence.
+    static var summary: String { get }
+    /// Reads the kind's own keys; nil after reporting what is wrong.
+    init?(_ node: YAMLNode, reader: YAMLReader)
+    /// What is asked of a host.
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action
+    /// What is asked, in a few words.
+    var title: String { get }
+}
+
+/// Every smoke test kind there is.
+public enum SmokeKinds {
+    /// The kinds, in the order of the documentation.
+    public static let all: [any SmokeKind.Type] = [
+        HTTPSmokeTest.self, CommandSmokeTest.self, TCPSmokeTest.self,
+    ]
+}

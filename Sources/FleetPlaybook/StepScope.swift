@@ -1,0 +1,132 @@
+public import FleetTransport
+internal import FleetYAML
+
+/// What a step may know about the host that it is planned for.
+public struct StepScope: Sendable {
+    /// Which way the step goes.
+    public enum Direction: Sendable {
+        /// To the new release.
+        case forward
+        /// Back to the host's snapshot, which is known only when the rollout runs.
+        case revert
+    }
+
+    /// The environment's name.
+    public var environment: String
+    /// The host and how to reach it.
+    public var endpoint: HostEndpoint
+    /// The host's variables.
+    public var variables: [String: String]
+    /// The release being deployed, if any: tag (may be empty) and commit.
+    public var release: (tag: String, commit: String)?
+    /// Which way the step goes.
+    public var direction: Direction
+    /// Size and SHA-256 of each local file that the playbook uploads, by its path as written.
+    public var files: [String: LocalFile]
+    /// The step's own variables.
+    public var stepEnvironment: [(name: String, value: Template)] = []
+    /// The directory that the step runs in.
+    public var directory: String?
+    /// The account that the step runs as.
+    public var becomeUser: String?
+
+    /// Describes what is known about a host.
+    public init(
+        environment: String, endpoint: HostEndpoint, variables: [String: String],
+        release: (tag: String, commit: String)?, direction: Direction = .forward,
+        files: [String: LocalFile] = [:]
+    ) {
+        self.environment = environment
+        self.endpoint = endpoint
+        self.variables = variables
+        self.release = release
+        self.direction = direction
+        self.files = files
+    }
+
+    func value(of reference: Template.Reference, at location: SourceLocation)
+        throws(UndefinedReference) -> String
+    {
+        switch reference {
+        case .variable(let name):
+            guard let value = variables[name] else {
+                throw UndefinedReference(
+                    message: "`vars.\(name)` has no value on \(endpoint.name)",
+                    hint: Suggestion.closest(to: name, in: variables.keys)
+                        .map { "did you mean `vars.\($0)`?" }
+                        ?? "set it under `vars:` in the inventory or the playbook, or with `-e`",
+                    location: location)
+            }
+            return value
+        case .hostName: return endpoint.name.text
+        case .hostAddress: return endpoint.ssh.hostname ?? endpoint.name.text
+        case .environmentName: return environment
+        case .releaseTag: return direction == .revert ? SnapshotToken.tag : release?.tag ?? ""
+        case .releaseCommit:
+            if direction == .revert { return SnapshotToken.commit }
+            guard let release else {
+                throw UndefinedReference(
+                    message: "`release.commit` has no value: no release is being deployed",
+                    hint: "use `fleet deploy`", location: location)
+            }
+            return release.commit
+        }
+    }
+
+    /// A script of this step: its text, the variables that every script gets, the step's own.
+    func script(_ text: Template, more: [EnvironmentVariable] = []) throws(UndefinedReference)
+        -> Script
+    {
+        let (shell, used) = try text.shell(in: self)
+        return try script(text: shell, more: used + more)
+    }
+
+    /// A script whose text is fleet's own.
+    func script(text: String, more: [EnvironmentVariable] = []) throws(UndefinedReference)
+        -> Script
+    {
+        var variables: [String: String] = [
+            "FLEET_ENVIRONMENT": environment, "FLEET_HOST": endpoint.name.text,
+        ]
+        if direction == .revert {
+            variables["FLEET_REVERT"] = "1"
+            variables["FLEET_TAG"] = SnapshotToken.tag
+            variables["FLEET_COMMIT"] = SnapshotToken.commit
+        } else if let release {
+            variables["FLEET_TAG"] = release.tag
+            variables["FLEET_COMMIT"] = release.commit
+        }
+        for variable in more { variables[variable.name] = variable.value }
+        for (name, value) in stepEnvironment { variables[name] = try value.value(in: self) }
+        return Script(
+            text,
+            environment: variables.sorted { $0.key < $1.key }
+                .map { EnvironmentVariable($0.key, $0.value) },
+            directory: directory, becomeUser: becomeUser)
+    }
+}
+
+/// What stands in a plan for a value that only the host's snapshot knows.
+public enum SnapshotToken {
+    /// Stands for the commit that the host ran before.
+    public static let commit = "${{ snapshot.commit }}"
+    /// Stands for the tag of that commit; nothing if it had none.
+    public static let tag = "${{ snapshot.tag }}"
+}
+
+/// A local file as it was when the plan was made.
+public struct LocalFile: Sendable, Hashable {
+    /// The path that opens it.
+    public let path: String
+    /// Its size in bytes.
+    public let sizeBytes: Int
+    /// Its SHA-256 in hexadecimal.
+    public let sha256: String
+
+    /// Describes a file.
+    public init(path: String, sizeBytes: Int, sha256: String) {
+        self.path = path
+        self.sizeBytes = sizeBytes
+        self.sha256 = sha256
+    }
+}

@@ -1,0 +1,204 @@
+public import FleetTransport
+public import FleetYAML
+
+/// `checkout: { path: DIRECTORY }` puts the release's commit into a git work tree.
+///
+/// Objects are fetched in preflight, which touches no work tree, so that the cut-over and the way
+/// back need no network. The commit is pinned by its id: never `pull`, never `-f`, never a tag that
+/// moved in between.
+public struct CheckoutStep: StepKind {
+    public static let key = "checkout"
+    public static let summary = "Checks out the release's commit in a git work tree."
+    public static let isIdempotent = true
+    public static let defaultTimeoutMilliseconds = 600_000
+
+    private let path: Template
+    private let repository: Template?
+
+    public init?(_ node: YAMLNode, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`checkout`") else { return nil }
+        let pathNode = fields.node("path")
+        let repositoryNode = fields.node("repository")
+        let path = fields.requiredText("path")
+        let repository = fields.text("repository")
+        fields.refuseUnknown()
+        guard let path, let pathNode else { return nil }
+        self.path = Template(path, location: pathNode.location, reader: reader)
+        self.repository = repository.flatMap { text in
+            repositoryNode.map { Template(text, location: $0.location, reader: reader) }
+        }
+    }
+
+    public var deploysRelease: Bool { true }
+
+    public func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
+        try path.value(in: scope)
+    }
+
+    /// `g` is git in the work tree, deaf to hooks, prompts and helper programs that a repository
+    /// could configure.
+    private static let prologue = """
+        fail() { printf '%s\\n' "$*"; exit 1; }
+        case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
+        export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND='ssh -o BatchMode=yes' LC_ALL=C
+        quiet_git() {
+            git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never \\
+                -c advice.detachedHead=false -c gc.auto=0 "$@"
+        }
+        g() { quiet_git -C "$FLEET_PATH" "$@"; }
+        label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
+
+        """
+
+    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
+        var scope = scope
+        scope.directory = nil
+        return try scope.script(
+            text: Self.prologue + text,
+            more: [
+                EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
+                EnvironmentVariable(
+                    "FLEET_REPOSITORY", try repository?.value(in: scope) ?? ""),
+            ])
+    }
+
+    // MARK: Finding releases
+
+    /// A read-only script that prints the repository's refs, as `git ls-remote` does.
+    public func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(
+            """
+            command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
+            if [ -e "$FLEET_PATH/.git" ]; then
+                g ls-remote --heads --tags origin || fail "E_REMOTE cannot list origin of $FLEET_PATH"
+            elif [ -n "$FLEET_REPOSITORY" ]; then
+                quiet_git ls-remote --heads --tags -- "$FLEET_REPOSITORY" ||
+                    fail "E_REMOTE cannot list $FLEET_REPOSITORY"
+            else
+                fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository"
+            fi
+            """, in: scope)
+    }
+
+    // MARK: The step
+
+    public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        try script(
+            """
+            command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
+            if [ ! -e "$FLEET_PATH/.git" ]; then
+                [ -n "$FLEET_REPOSITORY" ] ||
+                    fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository; clone it there, or give \\`checkout\\` a \\`repository\\`"
+                [ -z "$(ls -A "$FLEET_PATH" 2>/dev/null)" ] ||
+                    fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository and not empty"
+                quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
+                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY"
+                echo state=absent
+                exit 0
+            fi
+            dir=$(g rev-parse --absolute-git-dir 2>&1) || fail "E_GIT_REPOSITORY $FLEET_PATH: $dir"
+            for mark in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD BISECT_LOG index.lock
+            do
+                [ ! -e "$dir/$mark" ] ||
+                    fail "E_GIT_BUSY $FLEET_PATH has an unfinished git operation ($mark)"
+            done
+            before=$(g rev-parse --verify --quiet HEAD) ||
+                fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
+            changed=$(g status --porcelain --untracked-files=no 2>&1) ||
+                fail "E_GIT_REPOSITORY $FLEET_PATH: $changed"
+            [ -z "$changed" ] || fail "E_DIRTY $FLEET_PATH has local changes:
+            $(printf '%s\\n' "$changed" | head -n 20)"
+            if ! g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then
+                if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
+                else ref='+refs/heads/*:refs/remotes/origin/*'; fi
+                seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $seen"
+                g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
+                    fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
+            fi
+            if [ -n "$FLEET_TAG" ]; then
+                here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
+                [ -z "$here" ] || [ "$here" = "$FLEET_COMMIT" ] ||
+                    fail "E_TAG_MOVED tag $FLEET_TAG is $here on this host, not $FLEET_COMMIT"
+            fi
+            echo "state=present"
+            echo "commit=$before"
+            echo "ref=$(g symbolic-ref --quiet HEAD || :)"
+            echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
+            """, in: scope)
+    }
+
+    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        .script(
+            try script(
+                """
+                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
+                    rm -rf "$FLEET_PATH.fleet-new"
+                    quiet_git clone --quiet --no-checkout -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
+                        fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
+                    rmdir "$FLEET_PATH" 2>/dev/null || :
+                    mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
+                    now=nothing
+                else
+                    now=$(g rev-parse --verify HEAD) || exit 1
+                    case "$now" in
+                    "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
+                    *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
+                    esac
+                    g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
+                fi
+                g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
+                [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
+                if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
+                    g update-ref "refs/tags/$FLEET_TAG" "$FLEET_COMMIT"; fi
+                echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
+                """, in: scope))
+    }
+
+    /// Back to the commit recorded before the host was touched, and onto its branch if it was on
+    /// one. Changes that the rollout's own steps made to tracked files are stashed, never lost.
+    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        .script(
+            try script(
+                """
+                [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
+                if [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                    g stash push --quiet --message "fleet: found while reverting" || exit 1
+                    echo "local changes to tracked files were stashed: git stash list"
+                fi
+                branch=${FLEET_SNAPSHOT_REF#refs/heads/}
+                if [ -n "$branch" ] &&
+                    [ "$(g rev-parse --verify --quiet "$FLEET_SNAPSHOT_REF")" = "$FLEET_SNAPSHOT_COMMIT" ]
+                then g checkout --quiet "$branch" -- || exit 1
+                else g checkout --quiet --detach "$FLEET_SNAPSHOT_COMMIT" || exit 1
+                fi
+                [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] ||
+                    fail "E_CHECKOUT HEAD is not $FLEET_SNAPSHOT_COMMIT"
+                echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"
+                """, in: scope))
+    }
+
+    public func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
+        return try script(
+            """
+            now=$(g rev-parse --verify HEAD) || exit 1
+            [ "$now" = "\(wanted)" ] || fail "$FLEET_PATH is on $now, not \(wanted)"
+            echo "$FLEET_PATH is on $(label "$now")"
+            """, in: scope)
+    }
+
+    /// A read-only script that prints what is checked out, as `commit=`, `tag=` and `state=` facts.
+    public func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(
+            """
+            command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
+            if [ ! -e "$FLEET_PATH/.git" ]; then echo state=absent; exit 0; fi
+            echo "commit=$(g rev-parse --verify --quiet HEAD)"
+            echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
+            if [ -n "$(g status --porcelain --untracked-files=no)" ]; then echo state=dirty
+            else echo state=present; fi
+            """, in: scope)
+    }
+}

@@ -1,0 +1,60 @@
+public import FleetTransport
+public import FleetYAML
+
+/// `wait: 5s` lets time pass; `wait: { until: COMMAND }` waits until a command succeeds.
+public struct WaitStep: StepKind {
+    public static let key = "wait"
+    public static let summary = "Lets time pass, or waits until a command on the host succeeds."
+    public static let isIdempotent = true
+    public static let defaultTimeoutMilliseconds = 600_000
+
+    private enum Condition {
+        case time(milliseconds: Int)
+        case command(Template, everyMilliseconds: Int)
+    }
+    private let condition: Condition
+
+    public init?(_ node: YAMLNode, reader: YAMLReader) {
+        if case .scalar = node.content {
+            guard let time = reader.milliseconds(node, of: "`wait`") else { return nil }
+            condition = .time(milliseconds: time)
+            return
+        }
+        guard let fields = reader.fields(node, of: "`wait`") else { return nil }
+        let time = fields.milliseconds("for")
+        let command = fields.node("until")
+        let every = fields.milliseconds("every") ?? 1000
+        fields.refuseUnknown()
+        switch (time, command) {
+        case (let time?, nil):
+            condition = .time(milliseconds: time)
+        case (nil, let node?):
+            guard let text = reader.text(node, of: "`until`") else { return nil }
+            condition = .command(
+                Template(text, location: node.location, reader: reader), everyMilliseconds: every)
+        default:
+            reader.report("`wait` needs exactly one of `for` and `until`", at: node.location)
+            return nil
+        }
+    }
+
+    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        switch condition {
+        case .time(let milliseconds):
+            return .script(try scope.script(text: "sleep \(Self.seconds(milliseconds))"))
+        case .command(let command, let every):
+            let (text, environment) = try command.shell(in: scope)
+            let loop = "until (\n\(text)\n); do sleep \(Self.seconds(every)); done"
+            return .script(try scope.script(text: loop, more: environment))
+        }
+    }
+
+    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        try action(in: scope)
+    }
+
+    /// POSIX `sleep` takes whole seconds.
+    private static func seconds(_ milliseconds: Int) -> Int { (milliseconds + 999) / 1000 }
+}

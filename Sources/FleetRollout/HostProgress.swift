@@ -1,0 +1,112 @@
+public import FleetPlan
+public import FleetTransport
+
+/// How far one host has come.
+public struct HostProgress: Sendable, Hashable {
+    /// Where in its rollout a host is.
+    public enum Stage: Sendable, Hashable {
+        /// Not contacted.
+        case planned
+        /// In preflight.
+        case checking
+        /// Refused by preflight.
+        case refused(Failure)
+        /// Waiting for its batch.
+        case ready
+        /// On a forward step.
+        case stepping(Int)
+        /// On a check after the forward steps.
+        case probing(Int)
+        /// On the new release, provisionally.
+        case verified
+        /// On a check of the last gate, when all hosts are asked once more.
+        case gating(Int)
+        /// Stopped between two steps because the rollout halted.
+        case stopped
+        /// Known bad.
+        case failed
+        /// Finding out what became of a lost step before going back.
+        case settling
+        /// On a step back.
+        case reverting(Int)
+        /// On a check after going back.
+        case revertProbing(Int)
+        /// At its final state.
+        case concluded(HostOutcome)
+    }
+
+    /// Whether something is under way for the host.
+    public enum Activity: Sendable, Hashable {
+        /// Nothing is.
+        case idle
+        /// An effect has not answered yet.
+        case busy
+        /// A timer runs; when it fires, this is done.
+        case waiting(then: RolloutEffect)
+    }
+
+    /// The host's place in the plan.
+    let index: Int
+    /// The host's name.
+    public let name: HostName
+    /// Where it is.
+    public internal(set) var stage = Stage.planned
+    /// Whether something is under way.
+    public internal(set) var activity = Activity.idle
+    /// What it ran before the rollout touched it.
+    public internal(set) var snapshot: Snapshot?
+    /// Whether a forward step was ever started: then it is part of a revert, whatever came of it.
+    public internal(set) var isTouched = false
+    /// Whether a step was started that cannot be undone.
+    public internal(set) var isPastReturn = false
+    /// Why it failed, if it did.
+    public internal(set) var failure: Failure?
+    /// A step whose outcome is not known.
+    public internal(set) var unresolved: (step: StepReference, attempt: Int)? {
+        get { unresolvedStep.map { ($0, unresolvedAttempt) } }
+        set {
+            unresolvedStep = newValue?.step
+            unresolvedAttempt = newValue?.attempt ?? 0
+        }
+    }
+    private var unresolvedStep: StepReference?
+    private var unresolvedAttempt = 0
+
+    /// Attempts at the current step so far; each has a key of its own on the host.
+    var attempt = 0
+    /// How many of them failed by themselves.
+    var failedAttempts = 0
+    /// When the connection was lost, on the rollout's clock.
+    var lostAtMilliseconds: Int?
+    /// How often it was tried again since.
+    var reconnects = 0
+    /// Passes in a row of the current check.
+    var passes = 0
+    /// When the current check began, on the rollout's clock.
+    var probingSinceMilliseconds = 0
+    /// When the host's current stage began, on the rollout's clock.
+    public internal(set) var stageSinceMilliseconds = 0
+
+    init(index: Int, name: HostName) {
+        self.index = index
+        self.name = name
+    }
+
+    /// The final state, once there is one.
+    public var outcome: HostOutcome? {
+        if case .concluded(let outcome) = stage { outcome } else { nil }
+    }
+
+    /// Whether the host counts against the fanout.
+    var isActive: Bool { activity != .idle }
+
+    mutating func enter(_ stage: Stage, at now: Int) {
+        self.stage = stage
+        stageSinceMilliseconds = now
+        attempt = 0
+        failedAttempts = 0
+        passes = 0
+        lostAtMilliseconds = nil
+        reconnects = 0
+    }
+}

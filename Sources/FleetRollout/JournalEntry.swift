@@ -1,0 +1,57 @@
+public import FleetPlan
+
+/// Who started a rollout, from where and why.
+public struct RolloutOrigin: Sendable, Hashable, Codable {
+    /// The account that started it, or the user that a CI system names.
+    public let user: String
+    /// The machine that it was started on.
+    public let machine: String
+    /// The command line, without what could be secret.
+    public let command: String
+    /// The version of fleet.
+    public let version: String
+
+    /// Describes an origin.
+    public init(user: String, machine: String, command: String, version: String) {
+        self.user = user
+        self.machine = machine
+        self.command = command
+        self.version = version
+    }
+}
+
+/// One record of the journal.
+public struct JournalEntry: Sendable, Hashable, Codable {
+    /// What a record holds.
+    public enum Body: Sendable, Hashable, Codable {
+        /// A rollout was planned; always its first record.
+        case planned(plan: Plan, origin: RolloutOrigin)
+        /// Something happened.
+        case event(RolloutEvent)
+        /// Something is about to be done, or was decided.
+        case effect(RolloutEffect)
+    }
+
+    /// The rollout.
+    public let rollout: RolloutID
+    /// The place among the rollout's records, from 1.
+    public let sequence: Int
+    /// Time since the rollout began, on a clock that never jumps, in milliseconds.
+    public let elapsedMilliseconds: Int
+    /// Time of day in milliseconds since 1970, for people; nothing is decided by it.
+    public let unixMilliseconds: Int
+    /// What the record holds.
+    public let body: Body
+
+    /// Makes a record.
+    public init(
+        rollout: RolloutID, sequence: Int, elapsedMilliseconds: Int, unixMilliseconds: Int,
+        body: Body
+    ) {
+        self.rollout = rollout
+        self.sequence = sequence
+        self.elapsedMilliseconds = elapsedMilliseconds
+        self.unixMilliseconds = unixMilliseconds
+        self.body = body
+    }
+}

@@ -1,0 +1,85 @@
+public import FleetTransport
+
+/// Something to be done or to be remembered; recorded before it is acted upon.
+public enum RolloutEffect: Sendable, Hashable, Codable {
+    /// Connect to a host and run its preflight.
+    case check(host: HostName)
+    /// Run a step.
+    case perform(host: HostName, step: StepReference, attempt: Int)
+    /// Learn what became of a step whose answer was lost; wait for it if it still runs.
+    case recover(host: HostName, step: StepReference, attempt: Int)
+    /// Make sure that nothing of a step runs any more.
+    case stop(host: HostName, step: StepReference, attempt: Int)
+    /// Ask one check once.
+    case probe(host: HostName, direction: StepReference.Direction, check: Int)
+    /// Report back after a while.
+    case startTimer(host: HostName, milliseconds: Int)
+    /// The host's session is not needed any more.
+    case release(host: HostName)
+    /// Decision: nothing new starts anywhere.
+    case halt(host: HostName, failure: Failure)
+    /// Decision, made once: what becomes of the rollout.
+    case decide(Decision, reason: String)
+    /// Decision: the host's final state.
+    case conclude(host: HostName, outcome: HostOutcome)
+    /// Decision: the rollout's final state.
+    case finish(RolloutOutcome)
+
+    /// Whether the journal keeps it. The others follow from the events around them.
+    public var isRecorded: Bool {
+        switch self {
+        case .check, .perform, .recover, .stop, .halt, .decide, .conclude, .finish: true
+        case .probe, .startTimer, .release: false
+        }
+    }
+}
+
+/// What becomes of a rollout, decided once.
+public enum Decision: String, Sendable, Hashable, Codable {
+    /// Every host is verified: the release stays.
+    case commit
+    /// Every touched host goes back to its snapshot.
+    case revert
+    /// The release stays where it is verified; the few failed hosts go back.
+    case keep
+    /// Every host stays as it is.
+    case hold
+}
+
+/// A host's final state.
+public enum HostOutcome: String, Sendable, Hashable, Codable, CaseIterable {
+    /// No step was started on it.
+    case untouched
+    /// It is verified on the new release.
+    case succeeded
+    /// It is verified on its snapshot.
+    case reverted
+    /// A first deploy was torn down.
+    case removed
+    /// Going back failed.
+    case revertFailed = "revert-failed"
+    /// It was left as it was when the rollout stopped.
+    case held
+    /// Another rollout has taken it over.
+    case fenced
+    /// Nobody knows what it runs.
+    case unknown
+}
+
+/// A rollout's final state.
+public enum RolloutOutcome: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Every host is verified on the new release.
+    case succeeded
+    /// It failed, and every touched host is verified on its snapshot.
+    case reverted
+    /// Nothing was touched.
+    case refused
+    /// It stopped with hosts in different states, by policy.
+    case held
+    /// Going back failed on at least one host.
+    case revertFailed = "revert-failed"
+    /// The state of at least one host is not known.
+    case unknown
+    /// It was stopped before its end.
+    case interrupted
+}

@@ -1,0 +1,130 @@
+public import FleetPlan
+public import FleetTransport
+
+/// Names one rollout: `20261122-190512-k3f9`. Sorts by time; safe as a file name on every host.
+public struct RolloutID: Sendable, Hashable, Codable, CustomStringConvertible {
+    /// The name.
+    public let description: String
+
+    /// Names a rollout; nil unless the text is made of letters, digits and `-` only.
+    public init?(_ text: String) {
+        let isSafe = text.utf8.allSatisfy {
+            $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0)
+        }
+        guard isSafe, (1...64).contains(text.utf8.count) else { return nil }
+        description = text
+    }
+
+    /// Reads the name as a plain string.
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let id = RolloutID(text) else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "not a rollout id"))
+        }
+        self = id
+    }
+
+    /// Writes the name as a plain string.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
+
+/// One step of one host's plan.
+public struct StepReference: Sendable, Hashable, Codable {
+    /// Which of the host's two lists the step is in.
+    public enum Direction: String, Sendable, Hashable, Codable {
+        /// The steps to the new release.
+        case forward
+        /// The steps back.
+        case revert
+    }
+
+    /// Which list.
+    public let direction: Direction
+    /// The place in it, from 0.
+    public let index: Int
+
+    /// Points at a step.
+    public init(_ direction: Direction, _ index: Int) {
+        self.direction = direction
+        self.index = index
+    }
+
+    /// The key under which one attempt is known to the host.
+    public func key(attempt: Int) -> ActionKey {
+        ActionKey("\(direction == .forward ? "f" : "r")\(index)-\(attempt)")
+    }
+}
+
+/// Why something did not succeed, for people.
+public struct Failure: Sendable, Hashable, Codable {
+    /// One sentence.
+    public let summary: String
+    /// The end of what the host printed, if it printed anything.
+    public let excerpt: String
+    /// The next thing to type or check, if there is one.
+    public let hint: String?
+
+    /// Describes a failure.
+    public init(_ summary: String, excerpt: String = "", hint: String? = nil) {
+        self.summary = summary
+        self.excerpt = excerpt
+        self.hint = hint
+    }
+}
+
+/// What preflight found on a host.
+public enum CheckOutcome: Sendable, Hashable, Codable {
+    /// Everything is as it must be; this is what the host runs.
+    case ready(Snapshot)
+    /// Something is not.
+    case refused(Failure)
+}
+
+/// What became of one attempt at a step.
+public enum StepOutcome: Sendable, Hashable, Codable {
+    /// It exited 0.
+    case succeeded
+    /// It ended otherwise, or its deadline passed and it is gone.
+    case failed(Failure)
+    /// Its deadline passed and its processes are not known to be gone.
+    case stuck(Failure)
+    /// The connection ended before the answer; it may have run.
+    case lost(Failure)
+    /// No connection could be made; nothing was asked.
+    case unreachable(Failure)
+    /// The host knows that it never started, and it never will.
+    case neverStarted
+    /// The host knows that it started; it is gone and left no result.
+    case vanished
+}
+
+/// The answer to one question of a check.
+public enum Verdict: Sendable, Hashable, Codable {
+    /// It is as it must be.
+    case pass
+    /// It is not.
+    case fail(Failure)
+    /// The question could not be asked.
+    case inconclusive(Failure)
+}
+
+/// Something that happened; what the journal keeps and the machine decides by.
+public enum RolloutEvent: Sendable, Hashable, Codable {
+    /// The rollout began.
+    case started
+    /// Preflight of a host ended.
+    case hostChecked(host: HostName, outcome: CheckOutcome)
+    /// An attempt at a step ended, or more became known about it.
+    case stepEnded(
+        host: HostName, step: StepReference, attempt: Int, outcome: StepOutcome, outputBytes: Int)
+    /// A check was asked once.
+    case probed(host: HostName, check: Int, verdict: Verdict)
+    /// The time asked for by a host's ``RolloutEffect/startTimer(host:milliseconds:)`` is over.
+    case timerFired(host: HostName)
+    /// The operator or the system asks to stop.
+    case interrupted(signal: Int)
+}

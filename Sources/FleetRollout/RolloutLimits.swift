@@ -1,0 +1,17 @@
+/// The bounds within which a rollout decides; every one of them ends a loop.
+enum RolloutLimits {
+    /// How long a lost host is looked for before its step counts as unknown, in milliseconds.
+    static let reconnectBudgetMilliseconds = 120_000
+    /// The first wait before looking for a lost host; it doubles up to the next one.
+    static let firstReconnectMilliseconds = 500
+    /// The longest wait between two looks.
+    static let longestReconnectMilliseconds = 8000
+    /// The wait before a failed step is tried again.
+    static let retryMilliseconds = 1000
+    /// How often a step back is tried; steps back may always be repeated.
+    static let revertAttempts = 3
+    /// How often an idempotent step is started again because its effect is unknown.
+    static let reruns = 3
+    /// The most attempts at one step, whatever the reasons.
+    static let attempts = 120
+}

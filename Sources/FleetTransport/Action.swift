@@ -1,0 +1,152 @@
+/// What a step became for one host: a value that a transport can carry out.
+public enum Action: Sendable, Hashable, Codable {
+    /// Run a shell script.
+    case script(Script)
+    /// Put a local file on the host.
+    case upload(Upload)
+    /// Ask the host's own HTTP server something, from the host's point of view.
+    case http(HTTPProbe)
+    /// Connect to a TCP port as the host sees it.
+    case tcp(TCPProbe)
+}
+
+/// A name and a value that a script finds in its environment.
+public struct EnvironmentVariable: Sendable, Hashable, Codable {
+    /// The name; see ``ShellWord/isVariableName(_:)``.
+    public let name: String
+    /// The value, any text without NUL.
+    public let value: String
+
+    /// Pairs a name with a value.
+    public init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// A POSIX shell script with everything it needs to run the same way every time.
+///
+/// The text, the values and the directory travel on the standard input of a remote `sh`: nothing
+/// of them appears in a process list.
+public struct Script: Sendable, Hashable, Codable {
+    /// The shell text.
+    public var text: String
+    /// Variables exported before the text runs, in order.
+    public var environment: [EnvironmentVariable]
+    /// The directory to run in; nil is the login directory. A leading `~/` is the login directory.
+    public var directory: String?
+    /// The account to run as, through `sudo -n`; nil is the login account.
+    public var becomeUser: String?
+
+    /// Describes a script.
+    public init(
+        _ text: String, environment: [EnvironmentVariable] = [], directory: String? = nil,
+        becomeUser: String? = nil
+    ) {
+        self.text = text
+        self.environment = environment
+        self.directory = directory
+        self.becomeUser = becomeUser
+    }
+
+    /// The script with more variables in its environment.
+    public func adding(_ more: [EnvironmentVariable]) -> Script {
+        var script = self
+        script.environment += more
+        return script
+    }
+
+    /// The exit status of a script whose directory does not exist.
+    public static let missingDirectoryStatus = 97
+
+    /// The complete text given to `sh`: directory, environment, then the script itself with its
+    /// standard input closed, so that no command of it can eat what the shell reads next.
+    public var shellText: String {
+        var lines: [String] = []
+        if let directory {
+            lines.append("cd \(ShellWord.path(directory)) || exit \(Self.missingDirectoryStatus)")
+        }
+        lines += environment.map { "export \($0.name)=\(ShellWord.quote($0.value))" }
+        lines += ["{", text, "} </dev/null"]
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// A local file to put on a host.
+public struct Upload: Sendable, Hashable, Codable {
+    /// The local file's path, as the controller opens it.
+    public let source: String
+    /// The file's size when the plan was made, in bytes.
+    public let sizeBytes: Int
+    /// The file's SHA-256 when the plan was made, in hexadecimal.
+    public let sha256: String
+    /// Run before any byte is sent; prints ``presentMark`` if the host has these bytes already.
+    public let prepare: Script
+    /// Run after the bytes are in `$FLEET_UPLOAD`: checks and renames them into place.
+    public let finish: Script
+
+    /// What ``prepare`` prints when nothing need be sent.
+    public static let presentMark = "fleet-upload-present"
+
+    /// Describes an upload.
+    public init(source: String, sizeBytes: Int, sha256: String, prepare: Script, finish: Script) {
+        self.source = source
+        self.sizeBytes = sizeBytes
+        self.sha256 = sha256
+        self.prepare = prepare
+        self.finish = finish
+    }
+}
+
+/// One HTTP GET through the SSH session, and what its answer must look like.
+public struct HTTPProbe: Sendable, Hashable, Codable {
+    /// The host to connect to, as the remote host sees it.
+    public let host: String
+    /// The TCP port.
+    public let port: Int
+    /// The path and query.
+    public let target: String
+    /// The longest time from the request to the complete answer, in milliseconds.
+    public let withinMilliseconds: Int
+    /// The status code that passes.
+    public let status: Int
+    /// Text that the body must contain.
+    public var contains: String?
+    /// Whether a JSON body with a value `"error"` in it fails: a health page that says so is
+    /// unhealthy even with status 200.
+    public let rejectsErrorReports: Bool
+
+    /// Describes a probe.
+    public init(
+        host: String, port: Int, target: String, withinMilliseconds: Int = 5000,
+        status: Int = 200, contains: String? = nil, rejectsErrorReports: Bool = true
+    ) {
+        self.host = host
+        self.port = port
+        self.target = target
+        self.withinMilliseconds = withinMilliseconds
+        self.status = status
+        self.contains = contains
+        self.rejectsErrorReports = rejectsErrorReports
+    }
+
+    /// The address as a URL.
+    public var url: String { "http://\(host):\(port)\(target)" }
+}
+
+/// One TCP connection through the SSH session.
+public struct TCPProbe: Sendable, Hashable, Codable {
+    /// The host to connect to, as the remote host sees it.
+    public let host: String
+    /// The TCP port.
+    public let port: Int
+    /// The longest wait for the connection, in milliseconds.
+    public let withinMilliseconds: Int
+
+    /// Describes a probe.
+    public init(host: String, port: Int, withinMilliseconds: Int = 5000) {
+        self.host = host
+        self.port = port
+        self.withinMilliseconds = withinMilliseconds
+    }
+}

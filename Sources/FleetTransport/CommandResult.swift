@@ -1,0 +1,55 @@
+/// How a command on a host ended. A non-zero status is a result, not an error.
+public enum CommandStatus: Sendable, Hashable, Codable {
+    /// It ended by itself; a shell reports death by signal as 128 + the signal's number.
+    case exited(Int)
+    /// Its deadline passed; `confirmedDead` says whether its process group is known to be gone.
+    case timedOut(confirmedDead: Bool)
+}
+
+/// A command's end and how much it printed; the output itself went to an ``OutputSink``.
+public struct CommandResult: Sendable, Hashable, Codable {
+    /// How it ended.
+    public let status: CommandStatus
+    /// How many bytes it printed.
+    public let outputBytes: Int
+
+    /// Describes how a command ended.
+    public init(status: CommandStatus, outputBytes: Int) {
+        self.status = status
+        self.outputBytes = outputBytes
+    }
+}
+
+/// What a host knows about a step whose answer was lost.
+public enum Recovery: Sendable, Hashable {
+    /// It ended; this is its result, and its complete output was delivered.
+    case ended(CommandResult)
+    /// It never started, and now never will.
+    case neverStarted
+    /// It started, its processes are gone, and it left no result.
+    case vanished
+}
+
+/// Takes what a command prints, as it arrives.
+///
+/// Called on a reactor: it must copy and return, never block.
+public protocol OutputSink: Sendable {
+    /// Takes the next bytes.
+    func write(_ bytes: UnsafeRawBufferPointer)
+}
+
+/// Names one attempt at one step on one host; the host refuses to start the same key twice.
+public struct ActionKey: Sendable, Hashable, Codable, CustomStringConvertible {
+    /// The key: letters, digits and `-`, safe as a file name.
+    public let description: String
+
+    /// Makes a key.
+    public init(_ text: String) {
+        precondition(
+            !text.isEmpty
+                && text.utf8.allSatisfy {
+                    $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0)
+                }, "an action key is a file name on the host")
+        description = text
+    }
+}

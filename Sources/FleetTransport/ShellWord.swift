@@ -1,0 +1,34 @@
+/// Quoting for a POSIX shell.
+public enum ShellWord {
+    /// A text as one literal shell word.
+    ///
+    /// Single quotes were byte-exact under bash, dash, zsh, fish, tcsh and rbash when the word
+    /// arrived on a shell's standard input (measured).
+    public static func quote(_ text: String) -> String {
+        guard text.isEmpty || text.contains(where: { !isPlain($0) }) else { return text }
+        return "'" + text.split(separator: "'", omittingEmptySubsequences: false)
+            .joined(separator: "'\\''") + "'"
+    }
+
+    /// A path as one shell word; a leading `~/` means the login directory.
+    public static func path(_ text: String) -> String {
+        if text == "~" { return "\"$HOME\"" }
+        if text.hasPrefix("~/") { return "\"$HOME\"/" + quote(String(text.dropFirst(2))) }
+        return quote(text)
+    }
+
+    /// Whether a text may name an environment variable (POSIX, XBD 8.1, and lower case).
+    public static func isVariableName(_ text: String) -> Bool {
+        guard let first = text.utf8.first, first == 0x5F || isLetter(first) else { return false }
+        return text.utf8.allSatisfy { $0 == 0x5F || isLetter($0) || (0x30...0x39).contains($0) }
+    }
+
+    private static func isLetter(_ byte: UInt8) -> Bool {
+        (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+    }
+
+    private static func isPlain(_ character: Character) -> Bool {
+        guard let byte = character.asciiValue else { return false }
+        return isLetter(byte) || (0x30...0x39).contains(byte) || "_-./:=@%+,".utf8.contains(byte)
+    }
+}

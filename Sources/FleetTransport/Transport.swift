@@ -1,0 +1,60 @@
+/// Opens sessions to hosts. There are two: SSH, and the one that tests script.
+public protocol Transport: Sendable {
+    /// Connects, verifies the host's key and logs in.
+    ///
+    /// - Parameters:
+    ///   - endpoint: The host and how to reach it.
+    ///   - rollout: Names the private run directory on the host; a safe file name.
+    /// - Returns: A session that is ready for commands.
+    /// - Throws: ``TransportError``; nothing has run on the host then.
+    func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
+        -> any HostSession
+}
+
+/// A logged-in connection to one host. One call at a time; after a thrown error only ``close()``.
+public protocol HostSession: Sendable {
+    /// Runs a read-only script attached to the session: if the connection ends, so may the script.
+    ///
+    /// - Throws: ``TransportError``; see ``TransportError/mayHaveRun``.
+    func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+
+    /// Runs a script detached on the host, its output and status spooled there under `key`, so
+    /// that a lost connection costs neither.
+    ///
+    /// - Throws: ``TransportError``; ask ``recover(_:timeoutMilliseconds:output:)`` on a new
+    ///   session what became of it.
+    func runDetached(
+        _ script: Script, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+    ) async throws(TransportError) -> CommandResult
+
+    /// Learns what became of a detached script whose answer was lost; waits for it if it still
+    /// runs, and stops it when `timeoutMilliseconds` have passed.
+    ///
+    /// - Throws: ``TransportError`` if the connection fails once more.
+    func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> Recovery
+
+    /// Ends a detached script and all its children, and says whether they are known to be gone.
+    ///
+    /// - Throws: ``TransportError`` if the host cannot be asked.
+    func stop(_ key: ActionKey) async throws(TransportError) -> Bool
+
+    /// Puts a file on the host: complete and verified, or not at all.
+    ///
+    /// - Throws: ``TransportError``; an upload may always be repeated.
+    func upload(_ upload: Upload, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+
+    /// Connects from the host to `host:port`, sends `request`, and hands each answer to `receive`
+    /// until that returns true or the other side closes.
+    ///
+    /// - Throws: ``TransportError/refusedByHost(reason:)`` if nobody listens there.
+    func exchange(
+        host: String, port: Int, request: [UInt8], withinMilliseconds: Int,
+        receive: @escaping @Sendable ([UInt8]) -> Bool
+    ) async throws(TransportError)
+
+    /// Ends the session; `removingRunDirectory` also removes what detached scripts left.
+    func close(removingRunDirectory: Bool) async
+}

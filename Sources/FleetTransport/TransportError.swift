@@ -1,0 +1,139 @@
+/// The part of a connection's life in which something went wrong.
+public enum ConnectionPhase: String, Sendable, Hashable, Codable {
+    /// Finding the host's address.
+    case resolving
+    /// Opening the TCP connection.
+    case connecting
+    /// Exchanging banners and keys.
+    case handshake
+    /// Checking the host's key.
+    case hostKey = "host key check"
+    /// Logging in.
+    case authentication
+    /// Starting a channel or the shell on it.
+    case channel = "opening a channel"
+    /// Running a command.
+    case command
+    /// Sending or receiving a file.
+    case transfer
+}
+
+/// Why a host could not be asked, or did not answer.
+///
+/// A command that exits non-zero is not here: that is a result.
+public enum TransportError: Error, Sendable, Hashable, Codable {
+    /// The name has no address.
+    case nameNotFound(name: String, reason: String)
+    /// No connection was made.
+    case unreachable(address: String, reason: String)
+    /// A deadline passed.
+    case timedOut(ConnectionPhase, milliseconds: Int)
+    /// The connection ended before the answer came.
+    case connectionLost(ConnectionPhase, reason: String)
+    /// No known_hosts file holds a key of this host.
+    case hostKeyUnknown(host: String, offered: String, files: [String])
+    /// The host offers another key than the known one.
+    case hostKeyChanged(host: String, offered: String, known: String, place: String)
+    /// The host offers a key that is marked `@revoked`.
+    case hostKeyRevoked(host: String, offered: String, place: String)
+    /// The two sides share no algorithm.
+    case noCommonAlgorithm(reason: String)
+    /// Every credential was refused.
+    case authenticationDenied(user: String, tried: [String], accepts: [String])
+    /// A local key, agent or file cannot be used.
+    case credentialUnusable(reason: String)
+    /// The login shell did not start our script.
+    case shellUnusable(seen: String)
+    /// The host refused a forwarded connection or a channel.
+    case refusedByHost(reason: String)
+    /// A file on this machine cannot be read, or changed since the plan was made.
+    case localFile(path: String, reason: String)
+
+    /// Whether the same attempt may succeed later: only then is it retried.
+    public var isRetryable: Bool {
+        switch self {
+        case .unreachable, .timedOut, .connectionLost: true
+        case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
+            .noCommonAlgorithm, .authenticationDenied, .credentialUnusable, .shellUnusable,
+            .refusedByHost, .localFile:
+            false
+        }
+    }
+
+    /// Whether the action may have taken effect although no answer came.
+    public var mayHaveRun: Bool {
+        switch self {
+        case .connectionLost(.command, _), .timedOut(.command, _): true
+        default: false
+        }
+    }
+
+    /// A stable token for scripts and searches.
+    public var token: String {
+        switch self {
+        case .nameNotFound: "E_DNS"
+        case .unreachable: "E_UNREACHABLE"
+        case .timedOut: "E_TIMEOUT"
+        case .connectionLost: "E_LOST"
+        case .hostKeyUnknown: "E_HOSTKEY_UNKNOWN"
+        case .hostKeyChanged: "E_HOSTKEY_CHANGED"
+        case .hostKeyRevoked: "E_HOSTKEY_REVOKED"
+        case .noCommonAlgorithm: "E_ALGO"
+        case .authenticationDenied: "E_AUTH"
+        case .credentialUnusable: "E_CREDENTIAL"
+        case .shellUnusable: "E_SHELL"
+        case .refusedByHost: "E_REFUSED"
+        case .localFile: "E_LOCAL_FILE"
+        }
+    }
+
+    /// What happened, in one sentence for people.
+    public var message: String {
+        switch self {
+        case .nameNotFound(let name, let reason): "`\(name)` has no address: \(reason)"
+        case .unreachable(let address, let reason): "cannot connect to \(address): \(reason)"
+        case .timedOut(let phase, let milliseconds):
+            "no answer while \(phase.rawValue) within \(milliseconds) ms"
+        case .connectionLost(let phase, let reason):
+            "the connection was lost during \(phase.rawValue): \(reason)"
+        case .hostKeyUnknown(let host, let offered, let files):
+            "the key of \(host) is not known (offered \(offered); looked in "
+                + "\(files.joined(separator: ", ")))"
+        case .hostKeyChanged(let host, let offered, let known, let place):
+            "THE KEY OF \(host) HAS CHANGED: offered \(offered), known \(known) at \(place)"
+        case .hostKeyRevoked(let host, let offered, let place):
+            "the key of \(host) (\(offered)) is marked @revoked at \(place)"
+        case .noCommonAlgorithm(let reason): "no common algorithm: \(reason)"
+        case .authenticationDenied(let user, let tried, let accepts):
+            "login as `\(user)` was refused; tried \(Self.list(tried)); "
+                + "the server accepts \(Self.list(accepts))"
+        case .credentialUnusable(let reason): reason
+        case .shellUnusable(let seen): "the login shell did not run `sh -s`: \(seen)"
+        case .refusedByHost(let reason): "the host refused: \(reason)"
+        case .localFile(let path, let reason): "\(path): \(reason)"
+        }
+    }
+
+    /// The next thing to type or to check, where there is one.
+    public var hint: String? {
+        switch self {
+        case .hostKeyUnknown(let host, _, _):
+            "compare the fingerprint with the host's own (`ssh-keygen -lf "
+                + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then add the key to known_hosts"
+        case .hostKeyChanged(let host, _, _, let place):
+            "if \(host) was rebuilt, remove the line at \(place); otherwise someone may be "
+                + "between you and it"
+        case .authenticationDenied:
+            "check `ssh.user` and `ssh.identity_file` in the inventory, and `ssh-add -l`"
+        case .refusedByHost:
+            "HTTP and TCP probes need AllowTcpForwarding in the host's sshd_config"
+        case .unreachable, .timedOut(.connecting, _):
+            "check the address and port with `fleet hosts`, and that sshd is running"
+        default: nil
+        }
+    }
+
+    private static func list(_ words: [String]) -> String {
+        words.isEmpty ? "nothing" : words.joined(separator: ", ")
+    }
+}
