@@ -84,5 +84,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+
+        // Tests, and what they stand on.
+        support("FleetSimulator", ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]),
+        .executableTarget(
+            name: "fleet-simulate", dependencies: ["FleetSimulator", "FleetRollout"],
+            path: "Tests/Support/fleet-simulate", swiftSettings: settings),
     ]
 )

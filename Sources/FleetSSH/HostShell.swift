@@ -1,0 +1,171 @@
+internal import FleetTransport
+
+/// The text that turns a remote `sh -s` into the host's end of our protocol, and its requests.
+///
+/// The remote command is the constant `sh -s`: scripts, values and secrets go through standard
+/// input only, which was byte-exact under bash, dash, zsh, fish, tcsh and rbash (measured), and
+/// nothing shows in a process list. A step then costs one round trip. Everything before READY is
+/// the login's noise. Success is a trailer that carries this session's nonce, never the status that
+/// libssh2 reports: 1.10 and 1.11 report 0 when none arrived.
+///
+/// A detached step lives in a directory of its own, named by its key: making the directory twice
+/// is impossible, so a step starts at most once. Its output is one file, so a stalled link cannot
+/// block it; its status is renamed into place before END is printed: END is news, `rc` is the
+/// truth. Making `go` decides, atomically, between whoever starts a step and whoever finds that it
+/// never started.
+enum HostShell {
+    /// The remote command.
+    static let command = "sh -s"
+
+    /// The functions, sent once per shell.
+    static func prologue(nonce: String, rollout: String) -> String {
+        text.replacing("@NONCE@", with: nonce).replacing("@ROLLOUT@", with: rollout)
+    }
+
+    /// Runs a script attached.
+    static func attached(_ script: Script, id: String) -> String {
+        request("fleet_run", id, script.becomeUser ?? "", script.shellText)
+    }
+
+    /// Runs a script detached.
+    static func detached(_ script: Script, key: ActionKey) -> String {
+        request("fleet_start", key.description, script.becomeUser ?? "", script.shellText)
+    }
+
+    /// Waits for a detached script, printing its output from the start.
+    static func recover(_ key: ActionKey) -> String { request("fleet_recover", key.description) }
+
+    /// Prints a detached script's output from an offset.
+    static func rest(_ key: ActionKey, from offset: Int) -> String {
+        request("fleet_rest", key.description, String(offset + 1))
+    }
+
+    /// Ends a detached script.
+    static func stop(_ key: ActionKey) -> String { request("fleet_stop", key.description) }
+
+    /// Ends a process group.
+    static func stopGroup(_ group: Int) -> String { request("fleet_stop_group", String(group)) }
+
+    /// Removes what detached scripts left.
+    static let clean = "rm -rf \"$fleet_dir\"; exit\n"
+
+    private static func request(_ words: String...) -> String {
+        // The empty word must stay a word.
+        words.map { $0.isEmpty ? "''" : ShellWord.quote($0) }.joined(separator: " ") + "\n"
+    }
+
+    private static let text = #"""
+        umask 077
+        fleet_nonce='@NONCE@'
+        fleet_dir=$HOME/.fleet/runs/@ROLLOUT@
+        fleet_group=$$
+        { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
+        fleet_setsid=
+        command -v setsid >/dev/null 2>&1 && fleet_setsid=setsid
+        fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
+        fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
+        fleet_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0; }
+        fleet_size() { echo $(($(wc -c <"$1/out" 2>/dev/null || echo 0))); }
+        fleet_result() { cat "$1/rc" 2>/dev/null || echo gone; }
+        fleet_run() {
+            fleet_say BEGIN "$1"
+            if [ -n "$2" ]; then printf '%s\n' "$3" | sudo -n -u "$2" -- sh -s 2>&1
+            else (eval "$3") </dev/null 2>&1
+            fi
+            fleet_say END "$1" $? 0
+        }
+        fleet_start() {
+            fleet_s=$fleet_dir/$1
+            mkdir -p "$fleet_dir" 2>/dev/null
+            mkdir "$fleet_s" 2>/dev/null || {
+                if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1"; fi
+                return
+            }
+            printf '%s\n' "$3" >"$fleet_s/script" || {
+                rm -rf "$fleet_s"
+                fleet_say NOSPOOL "$1"
+                return
+            }
+            fleet_say BEGIN "$1"
+            $fleet_setsid sh -c 'cd "$1" || exit 97
+                start=0
+                { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
+                echo "$$ $start $3" >pid.new && mv pid.new pid && mkdir go || exit 97
+                if [ -n "$2" ]; then (cd && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
+                else (cd && exec sh -s) <script >out 2>&1
+                fi
+                echo $? >rc.new
+                mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" </dev/null >/dev/null 2>&1 &
+            fleet_p=$!
+            (
+                sleep 1
+                : >"$fleet_s/streaming"
+                exec tail -c +1 -f "$fleet_s/out"
+            ) 2>/dev/null &
+            fleet_q=$!
+            wait $fleet_p
+            kill $fleet_q 2>/dev/null
+            wait $fleet_q 2>/dev/null
+            [ -e "$fleet_s/streaming" ] || cat "$fleet_s/out" 2>/dev/null
+            fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
+        }
+        fleet_rest() {
+            fleet_say BEGIN "$1"
+            tail -c "+$2" "$fleet_dir/$1/out" 2>/dev/null
+            fleet_say END "$1" "$(fleet_result "$fleet_dir/$1")" "$(fleet_size "$fleet_dir/$1")"
+        }
+        fleet_never() {
+            mkdir -p "$fleet_dir" 2>/dev/null
+            mkdir "$fleet_dir/$1" 2>/dev/null && return
+            [ ! -e "$fleet_dir/$1/rc" ] && mkdir "$fleet_dir/$1/go" 2>/dev/null
+        }
+        fleet_alive() {
+            read -r fleet_p fleet_t fleet_b 2>/dev/null <"$1/pid" || return 1
+            [ "$fleet_b" = "$(fleet_boot)" ] || return 1
+            fleet_now=
+            { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ fleet_now _ </proc/$fleet_p/stat; } 2>/dev/null
+            [ -z "$fleet_now" ] || [ "$fleet_now" = "$fleet_t" ] || return 1
+            kill -0 "-$fleet_p" 2>/dev/null || [ -n "$fleet_now" ]
+        }
+        fleet_recover() {
+            fleet_s=$fleet_dir/$1
+            if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
+            fleet_say BEGIN "$1"
+            fleet_q=
+            if [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
+                tail -c +1 -f "$fleet_s/out" 2>/dev/null &
+                fleet_q=$!
+                while [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
+                kill $fleet_q 2>/dev/null
+                wait $fleet_q 2>/dev/null
+            else
+                cat "$fleet_s/out" 2>/dev/null
+            fi
+            fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
+        }
+        fleet_end_group() {
+            kill -TERM "-$1" 2>/dev/null
+            fleet_i=0
+            while kill -0 "-$1" 2>/dev/null; do
+                fleet_i=$((fleet_i + 1))
+                [ $fleet_i -ne 50 ] || kill -KILL "-$1" 2>/dev/null
+                [ $fleet_i -lt 100 ] || return 1
+                fleet_nap
+            done
+        }
+        fleet_stop() {
+            fleet_s=$fleet_dir/$1
+            if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
+            if [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
+                fleet_end_group "$fleet_p"
+                if fleet_alive "$fleet_s"; then fleet_say STUCK "$1"; return; fi
+            fi
+            fleet_say END "$1" "$(fleet_result "$fleet_s")" 0
+        }
+        fleet_stop_group() {
+            if fleet_end_group "$1"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
+        }
+        fleet_say READY $fleet_group
+
+        """#
+}

@@ -1,0 +1,207 @@
+internal import CLibSSH2
+internal import FleetDigest
+internal import FoundationEssentials
+
+/// A host's public key as it stands on the wire (RFC 4253, section 6.6).
+struct HostKey: Sendable, Hashable {
+    /// The key blob.
+    let blob: [UInt8]
+
+    /// The blob's first string: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    var type: String {
+        guard blob.count > 4 else { return "" }
+        let length = blob[..<4].reduce(0) { $0 << 8 | Int($1) }
+        guard length <= blob.count - 4 else { return "" }
+        return String(decoding: blob[4..<4 + length], as: UTF8.self)
+    }
+
+    /// The fingerprint as `ssh-keygen -l` prints it, with the type in front.
+    var fingerprint: String {
+        let digest = Data(SHA256Digest(of: blob).bytes).base64EncodedString()
+        return "\(type) SHA256:\(String(digest.prefix { $0 != "=" }))"
+    }
+}
+
+/// What known_hosts files say about hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+///
+/// Our own reader: libssh2's takes a key marked `@revoked` for a match, ignores wildcards, and
+/// drops the rest of a file after one broken line (measured).
+struct KnownHosts: Sendable {
+    /// What is known about a key that a host offers.
+    enum Verdict: Sendable, Hashable {
+        /// The key is known.
+        case match
+        /// Another key is known.
+        case changed(known: HostKey, place: String)
+        /// The key is known to be stolen or withdrawn.
+        case revoked(place: String)
+        /// No key of the host is known.
+        case unknown
+    }
+
+    /// One line that holds a key.
+    struct Line: Sendable, Hashable {
+        enum Marker { case none, revoked, authority }
+        enum Names: Hashable {
+            case patterns([(isNegated: Bool, glob: String)])
+            case hashed(salt: [UInt8], hash: [UInt8])
+
+            static func == (first: Names, second: Names) -> Bool {
+                switch (first, second) {
+                case (.patterns(let a), .patterns(let b)): a.elementsEqual(b, by: ==)
+                case (.hashed(let a, let b), .hashed(let c, let d)): a == c && b == d
+                default: false
+                }
+            }
+            func hash(into hasher: inout Hasher) {
+                switch self {
+                case .patterns(let list): hasher.combine(list.map(\.glob))
+                case .hashed(let salt, let hash):
+                    hasher.combine(salt)
+                    hasher.combine(hash)
+                }
+            }
+        }
+        let marker: Marker
+        let names: Names
+        let key: HostKey
+        /// File and line, for messages.
+        let place: String
+    }
+
+    private(set) var lines: [Line] = []
+    /// Lines that could not be read, as `file:line`.
+    private(set) var skipped: [String] = []
+
+    /// Reads a file's text after what was read before. A broken line is skipped and remembered.
+    mutating func read(_ text: String, file: String) {
+        for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false)
+            .enumerated()
+        {
+            let words = raw.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })
+            guard let first = words.first, !first.hasPrefix("#") else { continue }
+            let place = "\(file):\(number + 1)"
+            guard let line = Self.line(words, place: place) else {
+                skipped.append(place)
+                continue
+            }
+            lines.append(line)
+        }
+    }
+
+    private static func line(_ words: [Substring], place: String) -> Line? {
+        var words = words[...]
+        var marker = Line.Marker.none
+        if let first = words.first, first.hasPrefix("@") {
+            switch first {
+            case "@revoked": marker = .revoked
+            case "@cert-authority": marker = .authority
+            default: return nil
+            }
+            words = words.dropFirst()
+        }
+        guard words.count >= 3, let data = Data(base64Encoded: String(words[words.startIndex + 2]))
+        else { return nil }
+        let key = HostKey(blob: Array(data))
+        guard key.type == words[words.startIndex + 1] else { return nil }
+        guard let names = names(words[words.startIndex]) else { return nil }
+        return Line(marker: marker, names: names, key: key, place: place)
+    }
+
+    private static func names(_ field: Substring) -> Line.Names? {
+        if field.hasPrefix("|1|") {
+            let parts = field.dropFirst(3).split(separator: "|")
+            guard parts.count == 2, let salt = Data(base64Encoded: String(parts[0])),
+                let hash = Data(base64Encoded: String(parts[1])), hash.count == 20
+            else { return nil }
+            return .hashed(salt: Array(salt), hash: Array(hash))
+        }
+        let list = field.split(separator: ",").map { word in
+            let isNegated = word.hasPrefix("!")
+            return (isNegated, String(isNegated ? word.dropFirst() : word).lowercased())
+        }
+        return list.isEmpty ? nil : .patterns(list)
+    }
+
+    // MARK: Asking
+
+    /// What is known about a key that a host offers.
+    ///
+    /// A host on another port than 22 is looked up as `[host]:port`, and a key known for the plain
+    /// name is accepted too, as OpenSSH does.
+    func verdict(host: String, port: Int, key: HostKey) -> Verdict {
+        let name = Self.name(host: host, port: port)
+        let found = lines.filter { Self.matches($0, name) }
+        if let line = found.first(where: { $0.marker == .revoked && $0.key == key }) {
+            return .revoked(place: line.place)
+        }
+        let plain = found.filter { $0.marker == .none }
+        if plain.contains(where: { $0.key == key }) { return .match }
+        if let line = plain.first(where: { $0.key.type == key.type }) ?? plain.first {
+            return .changed(known: line.key, place: line.place)
+        }
+        if port != 22, verdict(host: host, port: 22, key: key) == .match { return .match }
+        return .unknown
+    }
+
+    /// The types of the keys known for a host, so that the server is asked to prove one of them.
+    func knownTypes(host: String, port: Int) -> [String] {
+        let name = Self.name(host: host, port: port)
+        let types = lines.filter { $0.marker == .none && Self.matches($0, name) }.map(\.key.type)
+        return types.isEmpty && port != 22 ? knownTypes(host: host, port: 22) : types
+    }
+
+    /// A line that makes a key known.
+    static func text(host: String, port: Int, key: HostKey) -> String {
+        "\(name(host: host, port: port)) \(key.type) \(Data(key.blob).base64EncodedString())\n"
+    }
+
+    private static func name(host: String, port: Int) -> String {
+        port == 22 ? host.lowercased() : "[\(host.lowercased())]:\(port)"
+    }
+
+    private static func matches(_ line: Line, _ name: String) -> Bool {
+        switch line.names {
+        case .hashed(let salt, let hash):
+            var output = [UInt8](repeating: 0, count: 20)
+            let bytes = Array(name.utf8)
+            guard fleet_hmac_sha1(salt, Int32(salt.count), bytes, bytes.count, &output) == 0 else {
+                return false
+            }
+            return output == hash
+        case .patterns(let patterns):
+            // A negated pattern that matches excludes the host, whatever else stands in the line.
+            var isMatch = false
+            for pattern in patterns where glob(pattern.glob, name) {
+                if pattern.isNegated { return false }
+                isMatch = true
+            }
+            return isMatch
+        }
+    }
+
+    /// Whether a text matches a pattern of literals, `*` and `?` (ssh_config(5), PATTERNS).
+    static func glob(_ pattern: String, _ text: String) -> Bool {
+        let p = Array(pattern.utf8)
+        let t = Array(text.utf8)
+        var i = 0
+        var j = 0
+        var star: (i: Int, j: Int)?
+        while j < t.count {
+            if i < p.count, p[i] == UInt8(ascii: "*") {
+                star = (i, j)
+                i += 1
+            } else if i < p.count, p[i] == UInt8(ascii: "?") || p[i] == t[j] {
+                i += 1
+                j += 1
+            } else if let last = star {
+                star = (last.i, last.j + 1)
+                i = last.i + 1
+                j = last.j + 1
+            } else {
+                return false
+            }
+        }
+        return p[i...].allSatisfy { $0 == UInt8(ascii: "*") }
+    }
+}

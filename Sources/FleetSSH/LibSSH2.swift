@@ -1,0 +1,48 @@
+internal import CLibSSH2
+internal import FleetTransport
+
+/// The library underneath: its one-time initialisation and its versions.
+public enum LibSSH2 {
+    /// Initialises libssh2 once, before any session; OpenSSL needs no locking callbacks.
+    static let isInitialised: Bool = libssh2_init(0) == 0
+
+    /// Whether the library is 1.11 or newer; told at run time, one binary serves both.
+    static let isAtLeast1_11: Bool = libssh2_version(0x010b00) != nil
+
+    /// libssh2's version, as in `1.10.0`.
+    public static var version: String {
+        libssh2_version(0).map { String(cString: $0) } ?? "unknown"
+    }
+
+    /// OpenSSL's version line.
+    public static var openSSLVersion: String {
+        fleet_openssl_version().map { String(cString: $0) } ?? "unknown"
+    }
+}
+
+/// The algorithms offered, most wanted first.
+///
+/// Always set: the defaults of 1.10 still offer 3des, arcfour and md5 (measured). Names that a
+/// version does not know are skipped by it, so one list serves both.
+enum Algorithms {
+    static let keyExchange = [
+        "curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "diffie-hellman-group16-sha512",
+        "diffie-hellman-group14-sha256",
+    ]
+    static let hostKeys = [
+        "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+        "rsa-sha2-512", "rsa-sha2-256",
+    ]
+    static let ciphers = [
+        "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr",
+    ]
+    static let macs = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"]
+
+    /// Host-key methods with those of known keys first, so that the server proves a key we hold.
+    static func hostKeys(preferring known: [String]) -> [String] {
+        let wanted = known.flatMap { $0 == "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [$0] }
+            .filter(hostKeys.contains)
+        return wanted + hostKeys.filter { !wanted.contains($0) }
+    }
+}

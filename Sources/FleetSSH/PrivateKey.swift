@@ -1,0 +1,184 @@
+internal import CLibSSH2
+internal import FleetTransport
+internal import FoundationEssentials
+internal import Glibc
+
+/// A private key, parsed once for all hosts; signing is ours, so libssh2 never parses it again.
+///
+/// libssh2's own loading made OpenSSL decode the key for every host: half of a login's CPU
+/// (measured).
+///
+/// `@unchecked Sendable`: an `EVP_PKEY` that nobody changes may sign on several threads at once.
+final class PrivateKey: @unchecked Sendable {
+    /// What kind of key it is.
+    enum Kind: Sendable, Hashable {
+        case ed25519
+        case ecdsa(curve: String, digest: String)
+        case rsa
+    }
+
+    let kind: Kind
+    /// The public half as it stands on the wire.
+    let publicBlob: [UInt8]
+    private let key: OpaquePointer
+
+    private init(kind: Kind, publicBlob: [UInt8], key: OpaquePointer) {
+        self.kind = kind
+        self.publicBlob = publicBlob
+        self.key = key
+    }
+
+    deinit { EVP_PKEY_free(key) }
+
+    /// Why a key cannot be used.
+    struct Unusable: Error, Sendable, Hashable {
+        let reason: String
+    }
+
+    /// Signs data with a digest by OpenSSL's name; nil for Ed25519.
+    ///
+    /// - Returns: The raw signature as libssh2 expects it from its callback.
+    func sign(_ data: UnsafeRawBufferPointer, digest: String?) -> [UInt8]? {
+        var output: UnsafeMutablePointer<UInt8>?
+        var length = 0
+        let status = fleet_sign(
+            key, digest, data.baseAddress?.assumingMemoryBound(to: UInt8.self), data.count,
+            &output, &length)
+        defer { free(output) }
+        guard status == 0, let output else { return nil }
+        let raw = Array(UnsafeBufferPointer(start: output, count: length))
+        guard case .ecdsa = kind else { return raw }
+        return Self.twoIntegers(der: raw)
+    }
+
+    /// RFC 5656, section 3.1.2: OpenSSL's DER sequence as two SSH integers.
+    private static func twoIntegers(der: [UInt8]) -> [UInt8]? {
+        var rest = der[...]
+        func length() -> Int? {
+            guard let first = rest.popFirst() else { return nil }
+            guard first & 0x80 != 0 else { return Int(first) }
+            let digits = rest.prefix(Int(first & 0x7F))
+            rest = rest.dropFirst(digits.count)
+            return digits.reduce(0) { $0 << 8 | Int($1) }
+        }
+        guard rest.popFirst() == 0x30, length() != nil else { return nil }
+        var writer = WireFormatWriter()
+        for _ in 0..<2 {
+            guard rest.popFirst() == 0x02, let size = length(), rest.count >= size else {
+                return nil
+            }
+            writer.magnitude(rest.prefix(size))
+            rest = rest.dropFirst(size)
+        }
+        return writer.bytes
+    }
+
+    // MARK: Reading
+
+    /// Reads a key file: OpenSSH's own format, PEM or PKCS#8, without a passphrase.
+    ///
+    /// - Throws: ``Unusable``.
+    static func read(_ text: String) throws(Unusable) -> PrivateKey {
+        if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
+            return try readOpenSSH(text)
+        }
+        if text.contains("ENCRYPTED") {
+            throw Unusable(reason: "it has a passphrase; load it into ssh-agent (`ssh-add`)")
+        }
+        let bytes = Array(text.utf8)
+        guard let key = fleet_key_from_pem(bytes, Int32(bytes.count)) else {
+            throw Unusable(reason: "it is not a private key")
+        }
+        return try describe(key)
+    }
+
+    /// The format of OpenSSH's PROTOCOL.key.
+    private static func readOpenSSH(_ text: String) throws(Unusable) -> PrivateKey {
+        let body = text.split(separator: "\n").filter { !$0.hasPrefix("-----") }.joined()
+        guard let data = Data(base64Encoded: String(body.filter { !$0.isWhitespace })) else {
+            throw Unusable(reason: "its base64 is broken")
+        }
+        let magic = Array("openssh-key-v1\0".utf8)
+        guard data.starts(with: magic) else { throw Unusable(reason: "it is not an OpenSSH key") }
+        var reader = WireFormatReader(data.dropFirst(magic.count))
+        guard let cipher = reader.text(), reader.text() != nil, reader.string() != nil,
+            reader.uint32() == 1, let publicBlob = reader.string(), let secret = reader.string()
+        else { throw Unusable(reason: "it is cut short") }
+        guard cipher == "none" else {
+            throw Unusable(reason: "it has a passphrase; load it into ssh-agent (`ssh-add`)")
+        }
+        var fields = WireFormatReader(secret)
+        guard let first = fields.uint32(), first == fields.uint32(), let type = fields.text() else {
+            throw Unusable(reason: "its check numbers differ")
+        }
+        var key: OpaquePointer?
+        var kind = Kind.ed25519
+        switch type {
+        case "ssh-ed25519":
+            guard fields.string() != nil, let pair = fields.string(), pair.count == 64 else { break }
+            key = fleet_key_from_ed25519(Array(pair.prefix(32)))
+        case "ssh-rsa":
+            kind = .rsa
+            guard let n = fields.magnitude(), let e = fields.magnitude(), let d = fields.magnitude()
+            else { break }
+            key = fleet_key_from_rsa(
+                n, Int32(n.count), e, Int32(e.count), d, Int32(d.count))
+        default:
+            guard let curve = fields.text(), let digest = Self.digests[curve],
+                let point = fields.string(), let scalar = fields.magnitude()
+            else { throw Unusable(reason: "keys of type \(type) are not supported") }
+            kind = .ecdsa(curve: curve, digest: digest)
+            key = fleet_key_from_ecdsa(
+                Self.openSSLCurves[curve] ?? "", point, point.count, scalar, Int32(scalar.count))
+        }
+        guard let key else { throw Unusable(reason: "its \(type) numbers are not a key") }
+        return PrivateKey(kind: kind, publicBlob: publicBlob, key: key)
+    }
+
+    private static let digests = [
+        "nistp256": "SHA256", "nistp384": "SHA384", "nistp521": "SHA512",
+    ]
+    private static let openSSLCurves = [
+        "nistp256": "prime256v1", "nistp384": "secp384r1", "nistp521": "secp521r1",
+    ]
+
+    /// The public blob of a key that OpenSSL has read.
+    private static func describe(_ key: OpaquePointer) throws(Unusable) -> PrivateKey {
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        var length = 0
+        var writer = WireFormatWriter()
+        switch fleet_key_kind(key) {
+        case EVP_PKEY_ED25519:
+            guard fleet_key_octets(key, "pub", &buffer, buffer.count, &length) == 0 else { break }
+            writer.text("ssh-ed25519")
+            writer.string(buffer[..<length])
+            return PrivateKey(kind: .ed25519, publicBlob: writer.bytes, key: key)
+        case EVP_PKEY_EC:
+            var name = [CChar](repeating: 0, count: 64)
+            guard fleet_key_text(key, "group", &name, name.count) == 0,
+                fleet_key_octets(key, "encoded-pub-key", &buffer, buffer.count, &length) == 0
+            else { break }
+            let end = name.firstIndex(of: 0) ?? name.endIndex
+            let group = String(decoding: name[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            guard let curve = openSSLCurves.first(where: { $0.value == group })?.key,
+                let digest = digests[curve]
+            else { break }
+            writer.text("ecdsa-sha2-\(curve)")
+            writer.text(curve)
+            writer.string(buffer[..<length])
+            return PrivateKey(
+                kind: .ecdsa(curve: curve, digest: digest), publicBlob: writer.bytes, key: key)
+        case EVP_PKEY_RSA:
+            writer.text("ssh-rsa")
+            for name in ["e", "n"] {
+                let size = fleet_key_number(key, name, &buffer, Int32(buffer.count))
+                guard size > 0 else { throw Unusable(reason: "its numbers cannot be read") }
+                writer.magnitude(buffer[..<Int(size)])
+            }
+            return PrivateKey(kind: .rsa, publicBlob: writer.bytes, key: key)
+        default: break
+        }
+        EVP_PKEY_free(key)
+        throw Unusable(reason: "it is of a kind that is not supported")
+    }
+}

@@ -1,0 +1,465 @@
+internal import CLibSSH2
+internal import FleetTransport
+internal import Glibc
+
+/// The host's shell, once its channel is open.
+struct ShellChannel {
+    let channel: Channel
+    var reader: HostShellReader
+    /// The process group of the shell; known from READY on.
+    var group: Int?
+    /// What came before READY, the first bytes of it.
+    var noise: [UInt8] = []
+    var isReady = false
+    /// Requests not written yet.
+    var unsent: [UInt8] = []
+    /// Whether what arrives now is a script's output.
+    var isInside = false
+    /// How much of it has arrived.
+    var outputBytes = 0
+
+    /// How much of a login's noise is kept for a message, in bytes.
+    private static let noiseLimitBytes = 400
+
+    /// Takes what arrived: output goes on, and the line that ends `id` is the answer.
+    mutating func take(_ bytes: UnsafeRawBufferPointer, of id: String, _ output: any OutputSink)
+        -> ShellAnswer?
+    {
+        var answer: ShellAnswer?
+        var reader = reader
+        reader.read(bytes) { piece in
+            switch piece {
+            case .bytes(let bytes) where isInside:
+                outputBytes += bytes.count
+                output.write(bytes)
+            case .bytes(let bytes):
+                if !isReady { noise += bytes.prefix(max(0, Self.noiseLimitBytes - noise.count)) }
+            case .line(let words):
+                guard words.count > 1 else { return }
+                if words[0] == "READY" {
+                    isReady = true
+                    group = Int(words[1])
+                } else if words[1] == id {
+                    isInside = words[0] == "BEGIN"
+                    if !isInside {
+                        answer = ShellAnswer(
+                            words: words.map(String.init), outputBytes: outputBytes)
+                    }
+                    outputBytes = 0
+                }
+            }
+        }
+        self.reader = reader
+        return answer
+    }
+}
+
+/// How a request to the host's shell ended.
+struct ShellAnswer: Sendable {
+    /// The words of the line that ended it: `END key status size`, `NEVER key`, …
+    let words: [String]
+    /// How many bytes of output came with it.
+    let outputBytes: Int
+}
+
+extension SSHSession: HostSession {
+    /// The longest wait for the shell to start, in milliseconds.
+    private static let shellMilliseconds = 15_000
+    /// The longest wait for processes to end: 5 s after TERM, 5 s after KILL, and the way there.
+    private static let stopMilliseconds = 20_000
+    /// Unsent bytes above which no more is given to libssh2, in bytes.
+    private static let backlogLimitBytes = 1 << 20
+
+    // MARK: HostSession
+
+    func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+    {
+        let id = "run"
+        let answer = try await ask(
+            HostShell.attached(script, id: id), id: id, within: timeoutMilliseconds, output: output)
+        if let answer { return try result(answer, bytes: answer.outputBytes) }
+        // The shell itself is waiting, so a second one ends it, with everything it started.
+        let group = shell?.group
+        dropShell()
+        guard let group else { return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0) }
+        let isDead = try await askAside(HostShell.stopGroup(group), id: String(group))
+        return CommandResult(
+            status: .timedOut(confirmedDead: isDead.words.first == "END"), outputBytes: 0)
+    }
+
+    func runDetached(
+        _ script: Script, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+    ) async throws(TransportError) -> CommandResult {
+        let request = HostShell.detached(script, key: key)
+        return try await follow(
+            request, key: key, within: timeoutMilliseconds, output: output)
+            .orThrow(key)
+    }
+
+    func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> Recovery
+    {
+        try await follow(
+            HostShell.recover(key), key: key, within: timeoutMilliseconds, output: output)
+    }
+
+    func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
+        let answer = try await askAside(HostShell.stop(key), id: key.description)
+        return answer.words.first != "STUCK"
+    }
+
+    func upload(
+        _ upload: Upload, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+    ) async throws(TransportError) -> CommandResult {
+        let seen = CollectingSink(limitBytes: 4096)
+        let found = try await run(
+            upload.prepare, timeoutMilliseconds: timeoutMilliseconds, output: seen)
+        guard case .exited(0) = found.status else {
+            seen.forward(to: output)
+            return found
+        }
+        if seen.text.contains(Upload.presentMark) {
+            return CommandResult(status: .exited(0), outputBytes: 0)
+        }
+        let path = ".fleet/runs/\(rollout)/\(key).upload"
+        let made = try await run(
+            Script("mkdir -p .fleet/runs/\(rollout) && rm -f \(path)"),
+            timeoutMilliseconds: Self.shellMilliseconds, output: output)
+        guard case .exited(0) = made.status else { return made }
+        try await send(upload, to: path, within: timeoutMilliseconds)
+        let finish = upload.finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
+        return try await runDetached(
+            finish, key: key, timeoutMilliseconds: timeoutMilliseconds, output: output)
+    }
+
+    func exchange(
+        host: String, port: Int, request: [UInt8], withinMilliseconds: Int,
+        receive: @escaping @Sendable ([UInt8]) -> Bool
+    ) async throws(TransportError) {
+        let deadline = Reactor.now() + UInt64(withinMilliseconds) * 1_000_000
+        let channel = try await openTunnel(host: host, port: port, within: withinMilliseconds)
+        let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
+        var sent = 0
+        let ended = try await performOrExpire(.command, within: left) {
+            () throws(TransportError) -> Bool? in
+            sent += try self.write(request, from: sent, to: channel)
+            while true {
+                let count = try self.read(channel, stream: 0)
+                guard count > 0 else { break }
+                let bytes = UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count])
+                if receive(Array(bytes)) { return true }
+            }
+            return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
+        }
+        await free(channel)
+        guard ended != nil else { throw .timedOut(.command, milliseconds: withinMilliseconds) }
+    }
+
+    func close(removingRunDirectory: Bool) async {
+        if removingRunDirectory, failure == nil, shell != nil {
+            shell?.unsent += Array(HostShell.clean.utf8)
+            do throws(TransportError) {
+                _ = try await performOrExpire(.command, within: 2000) {
+                    () throws(TransportError) -> Bool? in
+                    guard let shell = self.shell else { return true }
+                    try self.sendRequests()
+                    while try self.read(shell.channel, stream: 0) > 0 {}
+                    return libssh2_channel_eof(shell.channel.pointer) == 1 ? true : nil
+                }
+            } catch {
+                // The directory stays on the host; it is small, private and named by the rollout.
+            }
+        }
+        disconnect()
+    }
+
+    // MARK: Requests
+
+    /// Starts or follows a detached script until it ends, and fetches output that is missing.
+    private func follow(
+        _ request: String, key: ActionKey, within milliseconds: Int, output: any OutputSink
+    ) async throws(TransportError) -> Recovery {
+        let id = key.description
+        var answer = try await ask(request, id: id, within: milliseconds, output: output)
+        var hasTimedOut = false
+        if answer == nil {
+            hasTimedOut = true
+            let stopped = try await askAside(HostShell.stop(key), id: id)
+            guard stopped.words.first != "STUCK" else {
+                dropShell()
+                return .ended(
+                    CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0))
+            }
+            // Its end wakes the first shell, which prints what there is.
+            answer = try await ask("", id: id, within: Self.stopMilliseconds, output: output)
+        }
+        guard let answer else {
+            throw .connectionLost(.command, reason: "the step's end was not reported")
+        }
+        switch answer.words.first {
+        case "NEVER": return .neverStarted
+        case "DUPLICATE":
+            throw .connectionLost(.command, reason: "the host has seen \(id) before")
+        case "NOSPOOL":
+            let text = "fleet: cannot write to ~/.fleet on the host (disk full or read-only?)\n"
+            text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+            return .ended(CommandResult(status: .exited(96), outputBytes: 0))
+        default: break
+        }
+        var received = answer.outputBytes
+        let size = answer.words.count > 3 ? Int(answer.words[3]) ?? received : received
+        while received < size {
+            let rest = try await ask(
+                HostShell.rest(key, from: received), id: id, within: milliseconds, output: output)
+            guard let rest, rest.outputBytes > 0 else {
+                throw .connectionLost(.command, reason: "output is missing from byte \(received)")
+            }
+            received += rest.outputBytes
+        }
+        if hasTimedOut {
+            return .ended(
+                CommandResult(status: .timedOut(confirmedDead: true), outputBytes: received))
+        }
+        if answer.words.count > 2, answer.words[2] == "gone" { return .vanished }
+        return .ended(try result(answer, bytes: received))
+    }
+
+    private func result(_ answer: ShellAnswer, bytes: Int) throws(TransportError) -> CommandResult {
+        guard answer.words.first == "END", answer.words.count > 2,
+            let status = Int(answer.words[2])
+        else {
+            throw .connectionLost(
+                .command, reason: "the shell said `\(answer.words.joined(separator: " "))`")
+        }
+        return CommandResult(status: .exited(status), outputBytes: bytes)
+    }
+
+    /// Sends a request to the host's shell and reads until the line that ends it; nil when the time
+    /// is over, the request then being still under way. An empty request only reads on.
+    private func ask(
+        _ request: String, id: String, within milliseconds: Int, output: any OutputSink
+    ) async throws(TransportError) -> ShellAnswer? {
+        if shell == nil { try await openShell() }
+        shell?.unsent += Array(request.utf8)
+        return try await performOrExpire(.command, within: milliseconds) {
+            () throws(TransportError) -> ShellAnswer? in
+            guard let channel = self.shell?.channel else {
+                throw .connectionLost(.command, reason: "the shell is closed")
+            }
+            try self.sendRequests()
+            var answer: ShellAnswer?
+            while answer == nil {
+                let count = try self.read(channel, stream: 0)
+                guard count > 0 else { break }
+                let bytes = UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count])
+                answer = self.shell?.take(bytes, of: id, output)
+            }
+            // Standard error of the shell itself carries nothing of ours; it must not fill up.
+            while try self.read(channel, stream: 1) > 0 {}
+            if let answer { return answer }
+            guard libssh2_channel_eof(channel.pointer) == 0 else { throw self.shellEnded() }
+            return nil
+        }
+    }
+
+    /// Asks a second shell, while the first one waits for a step.
+    private func askAside(_ request: String, id: String) async throws(TransportError)
+        -> ShellAnswer
+    {
+        let first = shell
+        shell = nil
+        defer {
+            if failure == nil {
+                dropShell()
+                shell = first
+            }
+        }
+        let answer = try await ask(
+            request, id: id, within: Self.stopMilliseconds, output: DiscardingSink())
+        guard let answer else { throw .timedOut(.command, milliseconds: Self.stopMilliseconds) }
+        return answer
+    }
+
+    private func openShell() async throws(TransportError) {
+        let channel = try await openChannel(
+            command: HostShell.command, within: Self.shellMilliseconds)
+        var random = SystemRandomNumberGenerator()
+        let nonce = (0..<2).map { _ in
+            let word = String(random.next(), radix: 16)
+            return String(repeating: "0", count: 16 - word.count) + word
+        }.joined()
+        shell = ShellChannel(
+            channel: channel, reader: HostShellReader(nonce: nonce),
+            unsent: Array(HostShell.prologue(nonce: nonce, rollout: rollout).utf8))
+    }
+
+    /// Forgets the shell; its channel dies with the session.
+    private func dropShell() {
+        shell = nil
+    }
+
+    private func shellEnded() -> TransportError {
+        guard let shell, !shell.isReady else {
+            return fail(.connectionLost(.command, reason: "the shell on \(address) ended"))
+        }
+        let seen = String(decoding: shell.noise, as: UTF8.self)
+            .unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
+        let text = String(String.UnicodeScalarView(seen))
+        return fail(.shellUnusable(seen: text.isEmpty ? "it ended at once" : "it said `\(text)`"))
+    }
+
+    private func fail(_ error: TransportError) -> TransportError {
+        shell = nil
+        return error
+    }
+
+    // MARK: Bytes
+
+    private func sendRequests() throws(TransportError) {
+        guard let shell, !shell.unsent.isEmpty else { return }
+        let count = try write(shell.unsent, from: 0, to: shell.channel)
+        self.shell?.unsent.removeFirst(count)
+    }
+
+    /// Writes as much as the window takes; returns how much that was.
+    private func write(_ bytes: [UInt8], from start: Int, to channel: Channel)
+        throws(TransportError) -> Int
+    {
+        var sent = start
+        while sent < bytes.count, wire.outgoing.count < Self.backlogLimitBytes {
+            let count = bytes[sent...].withUnsafeBytes { rest in
+                libssh2_channel_write_ex(
+                    channel.pointer, 0, rest.assumingMemoryBound(to: CChar.self).baseAddress,
+                    min(rest.count, 32_768))
+            }
+            if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 { break }
+            guard count > 0 else { throw error(Int32(count), .command) }
+            sent += count
+        }
+        return sent - start
+    }
+
+    /// Reads what has arrived into the reactor's scratch space; 0 if nothing has.
+    private func read(_ channel: Channel, stream: Int32) throws(TransportError) -> Int {
+        let scratch = reactor.scratch
+        let count = libssh2_channel_read_ex(
+            channel.pointer, stream, scratch.assumingMemoryBound(to: CChar.self).baseAddress,
+            scratch.count)
+        if count == Int(LIBSSH2_ERROR_EAGAIN) { return 0 }
+        guard count >= 0 else { throw error(Int32(count), .command) }
+        return count
+    }
+
+    // MARK: Files
+
+    /// Sends a local file's bytes to a path on the host, through a channel of its own.
+    ///
+    /// `dd` and not a redirection: it works in every login shell, restricted ones included.
+    private func send(_ upload: Upload, to path: String, within milliseconds: Int)
+        async throws(TransportError)
+    {
+        guard let file = LocalFileReader(path: upload.source) else {
+            throw .localFile(path: upload.source, reason: "cannot be read")
+        }
+        let channel = try await openChannel(
+            command: "dd of=\(path) bs=65536", within: Self.shellMilliseconds)
+        var chunk: [UInt8] = []
+        var offset = 0
+        var isAtEnd = false
+        var hasSentEnd = false
+        var total = 0
+        let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
+        while !hasSentEnd {
+            if offset == chunk.count, !isAtEnd {
+                chunk = await BlockingQueue.shared.run { file.next() }
+                offset = 0
+                isAtEnd = chunk.isEmpty
+                total += chunk.count
+            }
+            let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
+            let bytes = chunk
+            let start = offset
+            let ended = isAtEnd
+            let progress = try await perform(.transfer, within: left) {
+                () throws(TransportError) -> Int? in
+                if ended {
+                    let status = libssh2_channel_send_eof(channel.pointer)
+                    if status == LIBSSH2_ERROR_EAGAIN { return nil }
+                    guard status == 0 else { throw self.error(status, .transfer) }
+                    return 0
+                }
+                let count = try self.write(bytes, from: start, to: channel)
+                return count > 0 ? count : nil
+            }
+            offset += progress
+            hasSentEnd = ended
+        }
+        guard total == upload.sizeBytes else {
+            throw .localFile(path: upload.source, reason: "changed since the plan was made")
+        }
+        let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
+        _ = try await perform(.transfer, within: left) { () throws(TransportError) -> Bool? in
+            for stream in [Int32(0), 1] { while try self.read(channel, stream: stream) > 0 {} }
+            return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
+        }
+        await free(channel)
+    }
+}
+
+extension Recovery {
+    /// The result of a script that was started just now.
+    fileprivate func orThrow(_ key: ActionKey) throws(TransportError) -> CommandResult {
+        switch self {
+        case .ended(let result): return result
+        case .neverStarted, .vanished:
+            throw .connectionLost(.command, reason: "\(key) left no result")
+        }
+    }
+}
+
+/// Takes output that nobody wants.
+struct DiscardingSink: OutputSink {
+    func write(_ bytes: UnsafeRawBufferPointer) {}
+}
+
+/// Keeps the first bytes of an output.
+///
+/// `@unchecked Sendable`: written on the reactor, read there after the command has ended.
+final class CollectingSink: OutputSink, @unchecked Sendable {
+    private let limitBytes: Int
+    private var bytes: [UInt8] = []
+
+    init(limitBytes: Int) { self.limitBytes = limitBytes }
+
+    func write(_ bytes: UnsafeRawBufferPointer) {
+        self.bytes += bytes.prefix(max(0, limitBytes - self.bytes.count))
+    }
+
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    func forward(to sink: any OutputSink) { bytes.withUnsafeBytes { sink.write($0) } }
+}
+
+/// Reads a file in pieces; blocking, so only for ``BlockingQueue``.
+///
+/// `@unchecked Sendable`: used by one caller at a time, in turn.
+private final class LocalFileReader: @unchecked Sendable {
+    private let file: Int32
+
+    init?(path: String) {
+        file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+    }
+
+    deinit { close(file) }
+
+    /// The next bytes; none at the end, or after an error, which the size check then finds.
+    func next() -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: 1 << 18)
+        let count = buffer.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
+        return Array(buffer.prefix(max(0, count)))
+    }
+}

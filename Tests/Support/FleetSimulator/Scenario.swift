@@ -1,0 +1,113 @@
+public import FleetPlan
+internal import FleetTransport
+
+/// One rollout to be simulated: the plan, and how bad the weather is.
+public struct Scenario: Sendable {
+    /// What everything is derived from.
+    public let seed: UInt64
+    /// The plan.
+    public let plan: Plan
+    /// Chances in a hundred.
+    let weather: Weather
+    /// Whether the new release is bad everywhere.
+    let isReleaseBad: Bool
+    /// When the operator interrupts, in milliseconds, if at all.
+    let interruptedAt: Int?
+
+    /// Chances in a hundred, per event.
+    struct Weather: Sendable {
+        var refused = 0
+        var stepFails = 0
+        var lost = 0
+        var outage = 0
+        var stuck = 0
+        var flap = 0
+        var badHost = 0
+    }
+
+    static let oldCommit = String(repeating: "a", count: 40)
+    static let newCommit = String(repeating: "b", count: 40)
+
+    /// Derives a scenario from a seed.
+    public init(seed: UInt64) {
+        self.seed = seed
+        var random = SeededRandom(seed: seed)
+        let count = random.chance(10) ? random.pick(20...60) : random.pick(1...9)
+        var weather = Weather()
+        switch random.pick(0...4) {
+        case 0: break
+        case 1: weather.stepFails = 5
+        case 2:
+            weather.lost = 10
+            weather.outage = 3
+        case 3:
+            weather.flap = 20
+            weather.badHost = 10
+        default:
+            weather.refused = random.chance(20) ? 5 : 0
+            weather.stepFails = 4
+            weather.lost = 15
+            weather.outage = 10
+            weather.stuck = 1
+            weather.flap = 10
+            weather.badHost = 5
+        }
+        self.weather = weather
+        isReleaseBad = random.chance(15)
+        interruptedAt = random.chance(8) ? random.pick(0...60_000) : nil
+        plan = Self.plan(count: count, random: &random)
+    }
+
+    private static func plan(count: Int, random: inout SeededRandom) -> Plan {
+        let kind: Plan.Kind = random.chance(12) ? .exec : .deploy
+        let names = (1...count).map { HostName("web\($0)") }
+        var steps = [
+            step("pull", "checkout"), step("install", "run", isIdempotent: true), step("test", "run"),
+        ]
+        if random.chance(15) { steps.append(step("migrate", "run", isIrreversible: true)) }
+        steps.append(step("restart", "service"))
+        if random.chance(20) { steps[1] = step("install", "run", isIdempotent: true, retries: 2) }
+        let back = steps.filter { $0.isIdempotent }
+        var checks = [check("pull", passes: 1, deadline: 0)]
+        if random.chance(80) {
+            checks.append(check("health", passes: random.pick(1...3), deadline: 10_000))
+        }
+        let hosts = names.map { name in
+            kind == .exec
+                ? PlannedHost(endpoint: HostEndpoint(name: name), steps: [step("exec", "run")])
+                : PlannedHost(
+                    endpoint: HostEndpoint(name: name),
+                    release: Release(tag: "v2.0.0", commit: newCommit), steps: steps,
+                    checks: checks, revertSteps: back, revertChecks: checks)
+        }
+        var batches: [[HostName]] = []
+        var rest = names[...]
+        while !rest.isEmpty {
+            let size = kind == .exec ? count : random.pick(1...max(1, count / 2))
+            batches.append(Array(rest.prefix(size)))
+            rest = rest.dropFirst(size)
+        }
+        return Plan(
+            kind: kind, environment: "simulated", title: "simulated",
+            release: Release(tag: "v2.0.0", commit: newCommit),
+            releaseStep: kind == .exec ? nil : "pull", fanout: random.pick(1...8),
+            maxFailures: kind == .exec ? count : random.chance(25) ? random.pick(1...2) : 0,
+            onFailure: kind == .exec ? .report : random.chance(8) ? .hold : .revert,
+            batches: batches, hosts: hosts)
+    }
+
+    private static func step(
+        _ name: String, _ kind: String, isIdempotent: Bool = false, isIrreversible: Bool = false,
+        retries: Int = 0
+    ) -> PlannedStep {
+        PlannedStep(
+            name: name, kind: kind, action: .script(Script(name)), retries: retries,
+            isIdempotent: isIdempotent || kind != "run", isIrreversible: isIrreversible)
+    }
+
+    private static func check(_ name: String, passes: Int, deadline: Int) -> PlannedCheck {
+        PlannedCheck(
+            name: name, action: .script(Script(name)), passes: passes,
+            deadlineMilliseconds: deadline)
+    }
+}

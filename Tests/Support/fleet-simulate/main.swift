@@ -1,0 +1,55 @@
+import FleetRollout
+import FleetSimulator
+import Glibc
+
+/// Plays simulated rollouts: `fleet-simulate --seeds N [--from N]`, or `--seed N` with every line.
+struct Arguments {
+    var seed: UInt64?
+    var count: UInt64 = 10_000
+    var first: UInt64 = 0
+
+    init?(_ words: [String]) {
+        var rest = words[...]
+        while let word = rest.popFirst() {
+            guard let number = rest.popFirst().flatMap({ UInt64($0) }) else { return nil }
+            switch word {
+            case "--seed": seed = number
+            case "--seeds": count = number
+            case "--from": first = number
+            default: return nil
+            }
+        }
+    }
+}
+
+guard let arguments = Arguments(Array(CommandLine.arguments.dropFirst())) else {
+    print("usage: scripts/simulate [--seeds COUNT] [--from SEED] | --seed SEED")
+    exit(64)
+}
+
+if let seed = arguments.seed {
+    var simulation = Simulation(Scenario(seed: seed), keepsTrace: true)
+    do {
+        let outcome = try simulation.run()
+        for line in simulation.trace { print(line) }
+        print("seed \(seed): \(outcome.rawValue) after \(simulation.eventCount) events")
+    } catch {
+        print(error)
+        exit(1)
+    }
+} else {
+    var outcomes: [String: Int] = [:]
+    var events = 0
+    for seed in arguments.first..<arguments.first + arguments.count {
+        var simulation = Simulation(Scenario(seed: seed))
+        do {
+            outcomes[try simulation.run().rawValue, default: 0] += 1
+            events += simulation.eventCount
+        } catch {
+            print(error)
+            exit(1)
+        }
+    }
+    let summary = outcomes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+    print("\(arguments.count) rollouts, \(events) events: \(summary.joined(separator: ", "))")
+}
