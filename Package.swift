@@ -65,22 +65,22 @@ let package = Package(
         library(
             "FleetJournal",
             [
-                "FleetDigest", "FleetPlan", "FleetRollout",
+                "FleetDigest", "FleetPlan", "FleetRollout", "FleetTransport",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
-        library("FleetProject", ["FleetYAML", "FleetInventory", "FleetPlaybook"]),
+        library("FleetProject", ["FleetYAML", "FleetInventory", "FleetPlaybook", "FleetDigest"]),
         library(
             "FleetRunner",
             [
-                "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal", "FleetHTTP",
-                "FleetDigest",
+                "FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal",
+                "FleetHTTP",
             ]),
         .executableTarget(
             name: "fleet",
             dependencies: [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
-                "FleetRunner",
+                "FleetRunner", "FleetDigest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -55,6 +55,9 @@ public struct Plan: Sendable, Hashable, Codable {
     /// the same.
     public var digest: String { SHA256Digest(of: CanonicalJSON.encode(self)).description }
 
+    /// The plan's canonical form: what the digest is taken over.
+    public var json: String { String(decoding: CanonicalJSON.encode(self), as: UTF8.self) }
+
     /// Gathers a plan.
     public init(
         kind: Kind, environment: String, title: String, release: Release?, releaseStep: String?,

@@ -90,6 +90,38 @@ public enum Planner {
             hosts: hosts.map { PlannedHost(endpoint: $0.endpoint, steps: [step]) })
     }
 
+    /// A question about releases.
+    public enum ReleaseQuestion: Sendable {
+        /// Which releases the repository holds.
+        case listing
+        /// Which release is deployed.
+        case reading
+    }
+
+    /// The script that asks a host about releases; nil if the playbook deploys none.
+    ///
+    /// - Throws: ``FleetYAML/Diagnostics`` if the playbook's release step does not fit the host.
+    public static func script(_ question: ReleaseQuestion, on host: Host, for request: PlanRequest)
+        throws(Diagnostics) -> Script?
+    {
+        guard let step = request.playbook.releaseStep,
+            let kind = step.kind as? any ReleaseStepKind
+        else { return nil }
+        var scope = HostBuilder(request: request, host: host).forward
+        scope.becomeUser = step.becomeUser
+        do {
+            switch question {
+            case .listing: return try kind.listing(in: scope)
+            case .reading: return try kind.reading(in: scope)
+            }
+        } catch {
+            throw Diagnostics([
+                Diagnostic(
+                    error.message, at: error.location, hints: error.hint.map { [$0] } ?? [])
+            ])
+        }
+    }
+
     /// A revert is never itself reverted, and without a release there is nothing to go back to.
     private static func onFailure(_ request: PlanRequest) -> Plan.FailurePolicy {
         if request.kind == .revert { return .hold }
@@ -179,7 +211,7 @@ private struct HostBuilder {
         walk(wayBack ?? steps, from: back, problems: &problems) { step, scope, problems in
             if let action = problems.catching({ () throws(UndefinedReference) in
                 // Steps of `revert:` are run as written; others know their own way back.
-                let isOwn = wayBack != nil && !step.kind.deploysRelease
+                let isOwn = wayBack != nil && !(step.kind is any ReleaseStepKind)
                 return isOwn
                     ? try step.kind.action(in: scope)
                     : try step.kind.revertAction(in: scope, isIdempotent: step.isIdempotent)

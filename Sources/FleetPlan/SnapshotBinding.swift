@@ -23,11 +23,13 @@ extension Action {
                 .replacing(SnapshotToken.tag, with: release?.tag ?? "")
         }
         func bind(_ script: Script) -> Script {
-            Script(
+            // A value that is there already was bound to an earlier rollout's snapshot: it stays.
+            let present = Set(script.environment.map(\.name))
+            return Script(
                 script.text,
                 environment: script.environment.map {
                     EnvironmentVariable($0.name, fill($0.value))
-                } + variables,
+                } + variables.filter { !present.contains($0.name) },
                 directory: script.directory.map(fill), becomeUser: script.becomeUser)
         }
         switch self {

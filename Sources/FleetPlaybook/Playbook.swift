@@ -30,7 +30,7 @@ public struct Playbook: Sendable {
     }
 
     /// The step that puts a release on the host, if the playbook deploys one.
-    public var releaseStep: Step? { steps.first { $0.kind.deploysRelease } }
+    public var releaseStep: Step? { steps.first { $0.kind is any ReleaseStepKind } }
 }
 
 /// One step of a playbook: its kind and what every kind shares.

@@ -30,8 +30,14 @@ public protocol StepKind: Sendable {
     func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
     /// The local file that the step needs, as written in the playbook.
     var localFile: String? { get }
-    /// Whether the step puts a release on the host.
-    var deploysRelease: Bool { get }
+}
+
+/// A kind of step that puts a release on the host.
+public protocol ReleaseStepKind: StepKind {
+    /// A read-only script that prints the repository's refs, as `git ls-remote` does.
+    func listing(in scope: StepScope) throws(UndefinedReference) -> Script
+    /// A read-only script that prints what is deployed, as `state=`, `commit=` and `tag=` facts.
+    func reading(in scope: StepScope) throws(UndefinedReference) -> Script
 }
 
 extension StepKind {
@@ -45,8 +51,6 @@ extension StepKind {
     }
     /// No local file.
     public var localFile: String? { nil }
-    /// Not about a release.
-    public var deploysRelease: Bool { false }
 }
 
 /// Every step kind there is.

@@ -139,6 +139,7 @@ extension SSHSession: HostSession {
     ) async throws(TransportError) {
         let deadline = Reactor.now() + UInt64(withinMilliseconds) * 1_000_000
         let channel = try await openTunnel(host: host, port: port, within: withinMilliseconds)
+        guard !request.isEmpty else { return await free(channel) }
         let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
         var sent = 0
         let ended = try await performOrExpire(.command, within: left) {

@@ -47,7 +47,7 @@ public protocol HostSession: Sendable {
         async throws(TransportError) -> CommandResult
 
     /// Connects from the host to `host:port`, sends `request`, and hands each answer to `receive`
-    /// until that returns true or the other side closes.
+    /// until that returns true or the other side closes. An empty request only connects.
     ///
     /// - Throws: ``TransportError/refusedByHost(reason:)`` if nobody listens there.
     func exchange(

@@ -6,7 +6,7 @@ public import FleetYAML
 /// Objects are fetched in preflight, which touches no work tree, so that the cut-over and the way
 /// back need no network. The commit is pinned by its id: never `pull`, never `-f`, never a tag that
 /// moved in between.
-public struct CheckoutStep: StepKind {
+public struct CheckoutStep: ReleaseStepKind {
     public static let key = "checkout"
     public static let summary = "Checks out the release's commit in a git work tree."
     public static let isIdempotent = true
@@ -28,8 +28,6 @@ public struct CheckoutStep: StepKind {
             repositoryNode.map { Template(text, location: $0.location, reader: reader) }
         }
     }
-
-    public var deploysRelease: Bool { true }
 
     public func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
         try path.value(in: scope)
@@ -64,7 +62,6 @@ public struct CheckoutStep: StepKind {
 
     // MARK: Finding releases
 
-    /// A read-only script that prints the repository's refs, as `git ls-remote` does.
     public func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
             """
@@ -189,7 +186,6 @@ public struct CheckoutStep: StepKind {
             """, in: scope)
     }
 
-    /// A read-only script that prints what is checked out, as `commit=`, `tag=` and `state=` facts.
     public func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
             """

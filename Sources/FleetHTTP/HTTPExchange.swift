@@ -1,0 +1,159 @@
+public import FleetTransport
+internal import FoundationEssentials
+internal import NIOCore
+internal import NIOEmbedded
+internal import NIOHTTP1
+
+/// One HTTP request and its answer as bytes, whatever carries them; SwiftNIO's codec does the work.
+///
+/// `@unchecked Sendable`: one caller at a time feeds it, in the order of the bytes.
+public final class HTTPExchange: @unchecked Sendable {
+    /// How an answer compares with what a probe wants.
+    public enum Verdict: Sendable, Hashable {
+        /// It is as it must be.
+        case pass
+        /// It is not; what was seen, and the beginning of the body.
+        case fail(String, body: String)
+    }
+
+    /// The largest body read, in bytes; a health page is smaller.
+    public static let bodyLimitBytes = 1 << 20
+    /// How much of a body is shown, in characters.
+    static let excerptLength = 600
+
+    /// The request's bytes.
+    public let request: [UInt8]
+    private let probe: HTTPProbe
+    private let channel = EmbeddedChannel()
+    private var status: Int?
+    private var body: [UInt8] = []
+    private var isComplete = false
+    private var problem: String?
+
+    /// Prepares a GET; the connection is closed afterwards.
+    public init(_ probe: HTTPProbe) {
+        self.probe = probe
+        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: probe.target)
+        let host = probe.host.contains(":") ? "[\(probe.host)]" : probe.host
+        head.headers.add(name: "Host", value: "\(host):\(probe.port)")
+        head.headers.add(name: "User-Agent", value: "fleet")
+        head.headers.add(name: "Accept", value: "*/*")
+        head.headers.add(name: "Connection", value: "close")
+        var bytes: [UInt8] = []
+        do {
+            try channel.pipeline.syncOperations.addHTTPClientHandlers()
+            try channel.writeOutbound(HTTPClientRequestPart.head(head))
+            try channel.writeOutbound(HTTPClientRequestPart.end(nil))
+            while let buffer = try channel.readOutbound(as: ByteBuffer.self) {
+                bytes += buffer.readableBytesView
+            }
+        } catch {
+            problem = "the request cannot be written: \(error)"
+        }
+        request = bytes
+    }
+
+    /// Takes bytes of the answer; true once nothing more is needed.
+    public func receive(_ bytes: [UInt8]) -> Bool {
+        guard !isComplete, problem == nil else { return true }
+        do {
+            try channel.writeInbound(ByteBuffer(bytes: bytes))
+            try readParts()
+        } catch {
+            problem = "the answer is not HTTP"
+        }
+        return isComplete || problem != nil
+    }
+
+    private func readParts() throws {
+        while let part = try channel.readInbound(as: HTTPClientResponsePart.self) {
+            switch part {
+            case .head(let head): status = Int(head.status.code)
+            case .body(let buffer):
+                body += buffer.readableBytesView
+                if body.count > Self.bodyLimitBytes {
+                    problem = "the answer is larger than \(Self.bodyLimitBytes) bytes"
+                    return
+                }
+            case .end: isComplete = true
+            }
+        }
+    }
+
+    /// Judges the answer once the other side has closed or ``receive(_:)`` was content.
+    public func verdict() -> Verdict {
+        if !isComplete, problem == nil {
+            do {
+                // A body without a length ends with the connection.
+                _ = try channel.finish()
+                try readParts()
+            } catch {
+                problem = "the answer is cut short"
+            }
+        }
+        let text = String(decoding: body, as: UTF8.self)
+        let excerpt = String(text.prefix(Self.excerptLength))
+        if let problem { return .fail(problem, body: excerpt) }
+        guard let status, isComplete else { return .fail("there was no answer", body: excerpt) }
+        guard status == probe.status else {
+            return .fail("status \(status), not \(probe.status)", body: excerpt)
+        }
+        if let wanted = probe.contains, !text.contains(wanted) {
+            return .fail("the body does not contain `\(wanted)`", body: excerpt)
+        }
+        if probe.rejectsErrorReports, let place = Self.errorReport(in: body) {
+            return .fail("the body reports an error: \(place)", body: excerpt)
+        }
+        return .pass
+    }
+
+    /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not,
+    /// or is no JSON.
+    static func errorReport(in body: [UInt8]) -> String? {
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body)) else {
+            // A body that is no JSON reports nothing in JSON; that is not a failure of ours.
+            return nil
+        }
+        return value.placeOfError(path: [])
+    }
+}
+
+/// Any JSON, as far as looking for `"error"` needs it.
+private indirect enum JSONValue: Decodable {
+    case text(String)
+    case list([JSONValue])
+    case object([String: JSONValue])
+    case other
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        // Each attempt fails for values of another type; what is left is a number, flag or null.
+        if let text = try? container.decode(String.self) {
+            self = .text(text)
+        } else if let list = try? container.decode([JSONValue].self) {
+            self = .list(list)
+        } else if let object = try? container.decode([String: JSONValue].self) {
+            self = .object(object)
+        } else {
+            self = .other
+        }
+    }
+
+    func placeOfError(path: [String]) -> String? {
+        switch self {
+        case .text(let text):
+            guard text.lowercased() == "error" else { return nil }
+            return "\(path.joined(separator: ".")) = \"\(text)\""
+        case .list(let items):
+            for (index, item) in items.enumerated() {
+                if let place = item.placeOfError(path: path + [String(index)]) { return place }
+            }
+        case .object(let entries):
+            for (key, value) in entries.sorted(by: { $0.key < $1.key }) {
+                if let place = value.placeOfError(path: path + [key]) { return place }
+            }
+        case .other: break
+        }
+        return nil
+    }
+}

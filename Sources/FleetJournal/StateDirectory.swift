@@ -1,0 +1,84 @@
+internal import Glibc
+
+/// The private directory that holds the journal: `$XDG_STATE_HOME/fleet`, mode 0700.
+public struct StateDirectory: Sendable, Hashable {
+    /// Its path.
+    public let path: String
+
+    /// Makes the directory if need be, and refuses one that others could change.
+    ///
+    /// - Throws: ``JournalError/stateDirectory(path:reason:fix:)``.
+    public init(path: String) throws(JournalError) {
+        self.path = path
+        try Self.make(path)
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            throw .stateDirectory(path: path, reason: Self.reason(), fix: nil)
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw .stateDirectory(
+                path: path, reason: "is not a directory", fix: "move it away, or use --state-dir")
+        }
+        guard status.st_uid == geteuid() else {
+            throw .stateDirectory(
+                path: path, reason: "belongs to user id \(status.st_uid)",
+                fix: "use --state-dir with a directory of your own")
+        }
+        guard status.st_mode & 0o077 == 0 else {
+            throw .stateDirectory(
+                path: path, reason: "is open to other users", fix: "chmod 700 \(path)")
+        }
+        guard access(path, W_OK | X_OK) == 0 else {
+            throw .stateDirectory(
+                path: path, reason: "is not writable (\(Self.reason()))", fix: "chmod 700 \(path)")
+        }
+    }
+
+    private static func make(_ path: String) throws(JournalError) {
+        var partial = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            partial += (partial.isEmpty || partial.hasSuffix("/") ? "" : "/") + part
+            guard mkdir(partial, 0o700) != 0, errno != EEXIST else { continue }
+            // A parent on a read-only file system says so here even when it exists.
+            guard access(partial, F_OK) != 0 else { continue }
+            throw .stateDirectory(
+                path: path, reason: "cannot be made (\(partial): \(reason()))",
+                fix: "name another one with --state-dir or FLEET_STATE_DIR")
+        }
+    }
+
+    private static func reason() -> String { String(cString: strerror(errno)) }
+}
+
+/// The right to change an environment from this machine; the kernel takes it back when we end.
+public final class EnvironmentLock: Sendable {
+    private let file: Int32
+
+    /// Takes the right, or says who has it.
+    ///
+    /// - Throws: ``JournalError/locked(environment:owner:)`` or a state directory error.
+    public init(environment: String, owner: String, in directory: StateDirectory)
+        throws(JournalError)
+    {
+        let path = "\(directory.path)/\(environment).lock"
+        file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else {
+            throw .stateDirectory(
+                path: path, reason: "cannot be opened (\(String(cString: strerror(errno))))",
+                fix: nil)
+        }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            var buffer = [UInt8](repeating: 0, count: 400)
+            let count = pread(file, &buffer, buffer.count, 0)
+            close(file)
+            throw .locked(
+                environment: environment,
+                owner: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self))
+        }
+        let text = Array(owner.utf8)
+        // The text only helps whoever is refused; the lock is the kernel's.
+        if ftruncate(file, 0) == 0 { _ = pwrite(file, text, text.count, 0) }
+    }
+
+    deinit { close(file) }
+}

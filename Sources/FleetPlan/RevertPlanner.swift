@@ -1,0 +1,80 @@
+public import FleetTransport
+
+/// Plans the way back of an earlier rollout: exactly the hosts it touched, each to its own snapshot.
+public enum RevertPlanner {
+    /// Turns an earlier plan's way back into a plan of its own.
+    ///
+    /// - Parameters:
+    ///   - plan: The earlier plan.
+    ///   - snapshots: What each touched host ran before it; hosts that are not here stay as they
+    ///     are.
+    /// - Returns: A plan whose steps are the earlier plan's steps back.
+    /// - Throws: ``ReleaseRefused`` if no host has anything to go back to.
+    public static func plan(undoing plan: Plan, snapshots: [HostName: Snapshot])
+        throws(ReleaseRefused) -> Plan
+    {
+        guard let releaseStep = plan.releaseStep else {
+            throw ReleaseRefused(
+                message: "`\(plan.title)` deployed no release, so there is nothing to go back to",
+                hints: ["run a playbook that undoes it: `fleet run PLAYBOOK \(plan.environment)`"])
+        }
+        let hosts = plan.hosts.compactMap { host in
+            snapshots[host.name].flatMap { undo(host, snapshot: $0, releaseStep: releaseStep) }
+        }
+        guard !hosts.isEmpty else {
+            throw ReleaseRefused(
+                message: "no host ran anything before this rollout",
+                hints: ["deploy a release instead: `fleet deploy \(plan.environment) --tag TAG`"])
+        }
+        let names = Set(hosts.map(\.name))
+        let releases = Set(hosts.compactMap(\.release))
+        return Plan(
+            kind: .revert, environment: plan.environment, title: plan.title,
+            release: releases.count == 1 ? releases.first : nil, releaseStep: releaseStep,
+            fanout: plan.fanout, maxFailures: 0, onFailure: .hold,
+            batches: plan.batches.map { $0.filter(names.contains) }.filter { !$0.isEmpty },
+            hosts: hosts)
+    }
+
+    private static func undo(_ host: PlannedHost, snapshot: Snapshot, releaseStep: String)
+        -> PlannedHost?
+    {
+        guard let release = snapshot.release(of: releaseStep) else { return nil }
+        func bind(_ action: Action, _ step: String) -> Action {
+            action.bound(to: snapshot, step: step, releaseStep: releaseStep)
+        }
+        return PlannedHost(
+            endpoint: host.endpoint, release: release,
+            preflight: host.preflight.map { question in
+                PlannedPreflight(
+                    step: question.step, script: asking(question.script, for: release))
+            },
+            steps: host.revertSteps.map { step in
+                PlannedStep(
+                    name: step.name, kind: step.kind, action: bind(step.action, step.name),
+                    timeoutMilliseconds: step.timeoutMilliseconds, retries: step.retries,
+                    // A step back may always be repeated.
+                    isIdempotent: true, isIrreversible: false)
+            },
+            checks: host.revertChecks.map { check in
+                PlannedCheck(
+                    name: check.name, action: bind(check.action, check.name),
+                    passes: check.passes, intervalMilliseconds: check.intervalMilliseconds,
+                    deadlineMilliseconds: check.deadlineMilliseconds,
+                    settleMilliseconds: check.settleMilliseconds)
+            })
+    }
+
+    /// The same questions, about the release that is gone back to.
+    private static func asking(_ script: Script, for release: Release) -> Script {
+        var script = script
+        script.environment = script.environment.map { variable in
+            switch variable.name {
+            case "FLEET_COMMIT": EnvironmentVariable(variable.name, release.commit)
+            case "FLEET_TAG": EnvironmentVariable(variable.name, release.tag ?? "")
+            default: variable
+            }
+        }
+        return script
+    }
+}

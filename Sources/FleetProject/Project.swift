@@ -1,0 +1,207 @@
+internal import FleetDigest
+public import FleetInventory
+public import FleetPlaybook
+public import FleetYAML
+internal import Glibc
+
+/// Why a project's files cannot be used.
+public enum ProjectError: Error, Sendable, Hashable {
+    /// A name on the command line stands for nothing here.
+    case unknown(message: String, hints: [String])
+    /// A file is invalid.
+    case invalid(Diagnostics)
+}
+
+/// Finds and reads a project's files; the only place that does.
+///
+/// A project is a directory that holds `inventory/` and `playbooks/`; it is looked for in the
+/// working directory and above.
+public struct Project: Sendable, Hashable {
+    /// The directory.
+    public let root: String
+
+    /// The largest file uploaded, in bytes.
+    public static let uploadLimitBytes = 8 << 30
+
+    /// Uses a directory as the project.
+    public init(root: String) { self.root = root }
+
+    /// Looks for the project from a directory upwards.
+    ///
+    /// - Throws: ``ProjectError/unknown(message:hints:)`` if there is none.
+    public static func find(from directory: String) throws(ProjectError) -> Project {
+        var path = directory
+        while true {
+            if isDirectory(path + "/inventory") { return Project(root: path) }
+            guard let slash = path.lastIndex(of: "/"), path != "/" else { break }
+            path = String(path[..<slash])
+        }
+        throw .unknown(
+            message: "there is no `inventory` directory here or above \(directory)",
+            hints: [
+                "run fleet in a project, or name one with `--project DIR`",
+                "a project has `inventory/production.yml` and `playbooks/deploy.yml`",
+            ])
+    }
+
+    // MARK: Names
+
+    /// The environments that have an inventory, sorted.
+    public var environments: [String] { names(in: "inventory") }
+
+    /// The playbooks there are, sorted.
+    public var playbooks: [String] { names(in: "playbooks") }
+
+    private func names(in folder: String) -> [String] {
+        guard let directory = opendir("\(root)/\(folder)") else { return [] }
+        defer { closedir(directory) }
+        var names: Set<String> = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            for ending in [".yml", ".yaml"] where name.hasSuffix(ending) && !name.hasPrefix(".") {
+                names.insert(String(name.dropLast(ending.count)))
+            }
+        }
+        return names.sorted()
+    }
+
+    // MARK: Reading
+
+    /// Reads an environment's inventory.
+    ///
+    /// - Throws: ``ProjectError``: the environment is not known, or its file is invalid.
+    public func inventory(_ environment: String) throws(ProjectError) -> Inventory {
+        guard environments.contains(environment) else {
+            let known = environments
+            throw .unknown(
+                message: "there is no environment `\(Self.safe(environment))`",
+                hints: Suggestion.hint(for: environment, in: known) + [
+                    known.isEmpty
+                        ? "add inventory/\(Self.safe(environment)).yml"
+                        : "there are: \(known.joined(separator: ", "))"
+                ])
+        }
+        let (text, file) = try read("inventory", environment)
+        do {
+            return try InventoryReader.read(text, file: file, environment: environment)
+        } catch {
+            throw .invalid(error)
+        }
+    }
+
+    /// Reads a playbook by name, or by path if it has a slash or an ending.
+    ///
+    /// - Throws: ``ProjectError``: the playbook is not known, or its file is invalid.
+    public func playbook(_ name: String) throws(ProjectError) -> Playbook {
+        if name.contains("/") || name.hasSuffix(".yml") || name.hasSuffix(".yaml") {
+            let text = try Self.text(of: name, file: name)
+            let base = name.split(separator: "/").last.map(String.init) ?? name
+            return try Self.playbook(text, file: name, name: String(base.prefix { $0 != "." }))
+        }
+        guard playbooks.contains(name) else {
+            let known = playbooks
+            throw .unknown(
+                message: "there is no playbook `\(Self.safe(name))`",
+                hints: Suggestion.hint(for: name, in: known) + [
+                    known.isEmpty
+                        ? "add playbooks/\(Self.safe(name)).yml"
+                        : "there are: \(known.joined(separator: ", "))"
+                ])
+        }
+        let (text, file) = try read("playbooks", name)
+        return try Self.playbook(text, file: file, name: name)
+    }
+
+    private static func playbook(_ text: String, file: String, name: String)
+        throws(ProjectError) -> Playbook
+    {
+        do {
+            return try PlaybookReader.read(text, file: file, defaultName: name)
+        } catch {
+            throw .invalid(error)
+        }
+    }
+
+    private func read(_ folder: String, _ name: String) throws(ProjectError) -> (String, String) {
+        let ending = Self.exists("\(root)/\(folder)/\(name).yml") ? "yml" : "yaml"
+        let file = "\(folder)/\(name).\(ending)"
+        return (try Self.text(of: "\(root)/\(file)", file: file), file)
+    }
+
+    /// Measures the local files that a playbook uploads, relative to the project.
+    ///
+    /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read.
+    public func files(of playbook: Playbook) throws(ProjectError) -> [String: LocalFile] {
+        var files: [String: LocalFile] = [:]
+        var problems: [Diagnostic] = []
+        for step in playbook.steps + (playbook.revert ?? []) {
+            guard let source = step.kind.localFile, files[source] == nil else { continue }
+            let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
+            guard let bytes = Self.bytes(of: path, limit: Self.uploadLimitBytes) else {
+                problems.append(
+                    Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location))
+                continue
+            }
+            files[source] = LocalFile(
+                path: path, sizeBytes: bytes.count, sha256: SHA256Digest(of: bytes).description)
+        }
+        guard problems.isEmpty else { throw .invalid(Diagnostics(problems)) }
+        return files
+    }
+
+    /// The same problems with the texts they point into, for carets.
+    public func withSources(_ diagnostics: Diagnostics) -> Diagnostics {
+        var sources = diagnostics.sources
+        for file in Set(diagnostics.all.compactMap { $0.location?.file }) where sources[file] == nil {
+            let path = file.hasPrefix("/") || Self.exists(file) ? file : "\(root)/\(file)"
+            guard let bytes = Self.bytes(of: path, limit: YAMLDocument.sizeLimitBytes) else {
+                continue
+            }
+            sources[file] = String(decoding: bytes, as: UTF8.self)
+        }
+        return Diagnostics(diagnostics.all, sources: sources)
+    }
+
+    // MARK: Files
+
+    private static func text(of path: String, file: String) throws(ProjectError) -> String {
+        guard let bytes = bytes(of: path, limit: YAMLDocument.sizeLimitBytes + 1) else {
+            throw .invalid(Diagnostics([Diagnostic("cannot read \(file): \(reason())")]))
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw .invalid(Diagnostics([Diagnostic("\(file) is not UTF-8 text")]))
+        }
+        return text
+    }
+
+    private static func bytes(of path: String, limit: Int) -> [UInt8]? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 18)
+        while bytes.count < limit {
+            let count = Glibc.read(file, &buffer, min(buffer.count, limit - bytes.count))
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += buffer.prefix(count)
+        }
+        return bytes
+    }
+
+    private static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    private static func reason() -> String { String(cString: strerror(errno)) }
+
+    /// A name from the command line, safe to print.
+    private static func safe(_ text: String) -> String {
+        String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.map(Character.init))
+    }
+}

@@ -1,0 +1,163 @@
+public import FleetPlan
+internal import FleetTransport
+
+/// A plan as text: what `fleet plan` prints, and what is shown before a confirmation.
+public enum PlanText {
+    /// One line: what goes where, in which batches.
+    public static func headline(_ plan: Plan) -> String {
+        let count = "\(plan.hosts.count) \(plan.hosts.count == 1 ? "host" : "hosts")"
+        let sizes = plan.batches.map { String($0.count) }.joined(separator: ", ")
+        let batches = plan.batches.count > 1 ? " in batches of \(sizes)" : ""
+        switch plan.kind {
+        case .deploy:
+            return "deploy \(release(plan)) to \(plan.environment): \(count)\(batches)"
+        case .revert:
+            return "revert \(plan.environment) to \(release(plan)): \(count)\(batches)"
+        case .run: return "run `\(plan.title)` on \(plan.environment): \(count)\(batches)"
+        case .exec:
+            return "exec `\(Sanitizer.line(plan.title))` on \(plan.environment): \(count)"
+        }
+    }
+
+    private static func release(_ plan: Plan) -> String {
+        guard let release = plan.release else {
+            let labels = Set(plan.hosts.compactMap { $0.release?.label }).sorted()
+            return labels.isEmpty ? "no release" : labels.joined(separator: " and ")
+        }
+        return release.tag.map { "\($0) (\(release.commit.prefix(12)))" }
+            ?? "commit \(release.commit.prefix(12))"
+    }
+
+    /// Everything that would run, per batch and host, the way back included.
+    ///
+    /// Hosts whose actions are the same are shown once, under their common name.
+    public static func full(_ plan: Plan, style: Style) -> String {
+        var lines = [style.bold(headline(plan)), ""]
+        lines.append("playbook   \(plan.title)")
+        lines.append("fanout     \(plan.fanout) hosts in flight")
+        lines.append("failures   \(failures(plan))")
+        lines.append("digest     sha256:\(plan.digest)")
+        let byName = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, $0) })
+        for (number, batch) in plan.batches.enumerated() {
+            let canary = number == 0 && plan.batches.count > 1 ? ", the canary" : ""
+            lines.append("")
+            lines.append(
+                style.bold("batch \(number + 1) of \(plan.batches.count)\(canary)")
+                    + "  \(HostRange.fold(batch))")
+            for (names, host) in alike(batch.compactMap { byName[$0] }) {
+                lines += describe(host, named: HostRange.fold(names), style)
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func failures(_ plan: Plan) -> String {
+        let limit = "more than \(plan.maxFailures) failed hosts"
+        switch plan.onFailure {
+        case .revert: return "\(limit): every touched host goes back to what it ran before"
+        case .hold: return "\(limit): stop, and leave the hosts as they are"
+        case .report: return "go on with the other hosts"
+        }
+    }
+
+    /// Hosts in groups that will do the same, values of their own apart.
+    private static func alike(_ hosts: [PlannedHost]) -> [([HostName], PlannedHost)] {
+        var groups: [([HostName], PlannedHost)] = []
+        for host in hosts {
+            let shape = shape(host)
+            if let index = groups.firstIndex(where: { Self.shape($0.1) == shape }) {
+                groups[index].0.append(host.name)
+            } else {
+                groups.append(([host.name], host))
+            }
+        }
+        return groups
+    }
+
+    private static func shape(_ host: PlannedHost) -> [String] {
+        let steps = host.steps + host.revertSteps
+        return steps.map { "\($0.name) \(text(of: $0.action))" }
+            + (host.checks + host.revertChecks).map { "\($0.name) \(text(of: $0.action))" }
+    }
+
+    private static func describe(_ host: PlannedHost, named name: String, _ style: Style)
+        -> [String]
+    {
+        var lines = ["", "  \(style.cyan(name))"]
+        lines += section("steps", host.steps.map { ($0, $0.action) }, style)
+        lines += checks("gate", host.checks, style)
+        if !host.revertSteps.isEmpty {
+            lines += section("way back", host.revertSteps.map { ($0, $0.action) }, style)
+        }
+        return lines
+    }
+
+    private static func section(
+        _ title: String, _ steps: [(PlannedStep, Action)], _ style: Style
+    ) -> [String] {
+        var lines = ["    \(style.dim(title))"]
+        for (number, (step, action)) in steps.enumerated() {
+            var notes = ["timeout \(DurationText.short(milliseconds: step.timeoutMilliseconds))"]
+            if step.retries > 0 { notes.append("retries \(step.retries)") }
+            if step.isIrreversible { notes.append(style.yellow("irreversible")) }
+            let head = "\(number + 1). \(step.name)"
+            lines.append("    \(head)  \(style.dim("\(step.kind); \(notes.joined(separator: ", "))"))")
+            lines += body(of: action, style)
+        }
+        return lines
+    }
+
+    private static func checks(_ title: String, _ checks: [PlannedCheck], _ style: Style)
+        -> [String]
+    {
+        guard !checks.isEmpty else { return [] }
+        var lines = ["    \(style.dim(title))"]
+        for check in checks {
+            let often = check.passes > 1 ? "\(check.passes) passes in a row within " : "within "
+            let bound = DurationText.short(milliseconds: max(1000, check.deadlineMilliseconds))
+            lines.append("    - \(check.name)  \(style.dim(often + bound))")
+            if case .script = check.action { continue }
+            lines += body(of: check.action, style)
+        }
+        return lines
+    }
+
+    /// What an action does, as lines; values are shown beside the script that gets them.
+    private static func body(of action: Action, _ style: Style) -> [String] {
+        switch action {
+        case .script(let script):
+            var lines: [String] = []
+            if let user = script.becomeUser { lines.append("as \(user)") }
+            if let directory = script.directory { lines.append("in \(directory)") }
+            lines += script.environment.filter { !Self.isOrdinary($0.name) }
+                .map { "\($0.name)=\(ShellWord.quote($0.value))" }
+            lines += script.text.split(separator: "\n").map(String.init)
+            return lines.map { "       " + style.dim("│ ") + Sanitizer.line($0) }
+        default:
+            return ["       " + style.dim("│ ") + text(of: action)]
+        }
+    }
+
+    private static func isOrdinary(_ name: String) -> Bool {
+        ["FLEET_ENVIRONMENT", "FLEET_HOST", "FLEET_TAG", "FLEET_COMMIT", "FLEET_REVERT"]
+            .contains(name)
+    }
+
+    /// An action in a few words; the same words mean the same action.
+    private static func text(of action: Action) -> String {
+        switch action {
+        case .script(let script):
+            let values = script.environment.filter { $0.name != "FLEET_HOST" }
+                .map { "\($0.name)=\($0.value)" }.joined(separator: " ")
+            return
+                "\(script.becomeUser ?? "") \(script.directory ?? "") \(values) \(script.text)"
+        case .upload(let upload):
+            return "\(upload.source), \(upload.sizeBytes) bytes, sha256 \(upload.sha256.prefix(12))"
+        case .http(let probe):
+            let contains = probe.contains.map { ", contains `\($0)`" } ?? ""
+            return "GET \(probe.url): status \(probe.status)\(contains), within "
+                + DurationText.short(milliseconds: probe.withinMilliseconds)
+        case .tcp(let probe): return "connect to \(probe.host):\(probe.port)"
+        }
+    }
+}

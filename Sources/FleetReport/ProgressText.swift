@@ -1,0 +1,220 @@
+public import FleetPlan
+public import FleetRollout
+internal import FleetTransport
+
+/// A rollout as plain lines, one when something happened: for pipes, CI logs and `fleet show`.
+public struct ProgressText: Sendable {
+    /// How much a line matters.
+    public enum Weight: Sendable, Hashable {
+        /// One of many.
+        case detail
+        /// Worth keeping above a live view.
+        case notable
+    }
+
+    private var rollout: Rollout
+    private let style: Style
+    private let nameWidth: Int
+    private var startedAt: [HostName: Int] = [:]
+    private var lastFailure: [HostName: String] = [:]
+    private var ready: [HostName] = []
+    private var announcedBatch = -1
+
+    /// Prepares lines for a plan.
+    public init(plan: Plan, style: Style) {
+        rollout = Rollout(plan: plan)
+        self.style = style
+        nameWidth = min(32, plan.hosts.map { $0.name.text.count }.max() ?? 8)
+    }
+
+    /// The lines for a record.
+    public mutating func lines(for entry: JournalEntry) -> [(text: String, weight: Weight)] {
+        let now = entry.elapsedMilliseconds
+        switch entry.body {
+        case .planned(let plan, _):
+            return [("\(style.bold(PlanText.headline(plan)))  \(style.dim("rollout \(entry.rollout)"))", .notable)]
+        case .effect(let effect):
+            return lines(for: effect, at: now)
+        case .event(let event):
+            let before = rollout
+            _ = rollout.handle(event, at: now)
+            return lines(for: event, before: before, at: now) + batchLines(at: now)
+        }
+    }
+
+    private func line(_ now: Int, _ host: HostName?, _ text: String) -> String {
+        let time = DurationText.short(milliseconds: now)
+        let stamp = String(repeating: " ", count: max(0, 7 - time.count)) + time
+        guard let host else { return "\(style.dim(stamp))  \(text)" }
+        let name = Style.padded(Sanitizer.line(host.text), to: nameWidth)
+        return "\(style.dim(stamp))  \(name)  \(text)"
+    }
+
+    // MARK: Decisions
+
+    private mutating func lines(for effect: RolloutEffect, at now: Int) -> [(String, Weight)] {
+        switch effect {
+        case .perform(let host, let step, let attempt):
+            startedAt[host] = now
+            guard attempt > 1 else { return [] }
+            return [(line(now, host, style.yellow("\(name(host, step)) attempt \(attempt)")), .detail)]
+        case .recover(let host, let step, _):
+            return [(line(now, host, style.yellow("looking for \(name(host, step)) again")), .detail)]
+        case .stop(let host, let step, _):
+            return [(line(now, host, style.yellow("making sure that \(name(host, step)) has ended")), .detail)]
+        case .halt(let host, let failure):
+            let text = "HALT after \(host): \(Sanitizer.line(failure.summary)). Nothing new starts."
+            return [(line(now, nil, style.red(style.bold(text))), .notable)]
+        case .decide(let decision, let reason):
+            let text = "decision: \(decision.rawValue) (\(Sanitizer.line(reason)))"
+            let shown = decision == .commit ? style.green(text) : style.yellow(style.bold(text))
+            return [(line(now, nil, shown), .notable)]
+        case .conclude(let host, let outcome):
+            guard outcome != .untouched, rollout.plan.kind != .exec else { return [] }
+            return [(line(now, host, OutcomeText.styled(outcome, style)), .detail)]
+        case .check, .probe, .startTimer, .release, .finish:
+            return []
+        }
+    }
+
+    // MARK: Events
+
+    private mutating func lines(for event: RolloutEvent, before: Rollout, at now: Int)
+        -> [(String, Weight)]
+    {
+        switch event {
+        case .started:
+            guard rollout.plan.checksFirst else { return [] }
+            return [(line(now, nil, "preflight of \(rollout.plan.hosts.count) hosts, read-only"), .detail)]
+        case .hostChecked(let host, .ready):
+            ready.append(host)
+            return readyLines(at: now)
+        case .hostChecked(let host, .refused(let failure)):
+            return [(line(now, host, style.red("refused: ") + text(failure)), .notable)]
+        case .stepEnded(let host, let step, _, let outcome, _):
+            return [(stepLine(host, step, outcome, at: now), outcome.isGood ? .detail : .notable)]
+        case .probed(let host, let check, let verdict):
+            return probeLines(host, check, verdict, before: before, at: now)
+        case .timerFired: return []
+        case .interrupted(let signal):
+            let text = "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
+            return [(line(now, nil, style.yellow(style.bold(text))), .notable)]
+        }
+    }
+
+    private func readyLines(at now: Int) -> [(String, Weight)] {
+        guard ready.count == rollout.plan.hosts.count else { return [] }
+        var releases: [String: [HostName]] = [:]
+        for host in rollout.hosts {
+            let release = rollout.plan.releaseStep.flatMap { host.snapshot?.release(of: $0) }
+            let isNew = rollout.plan.releaseStep != nil && release == nil
+            let label = release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : "")
+            releases[label, default: []].append(host.name)
+        }
+        return releases.sorted { $0.key < $1.key }.map { label, hosts in
+            (line(now, nil, "ready: \(HostRange.fold(hosts))\(label)"), .detail)
+        }
+    }
+
+    private func stepLine(
+        _ host: HostName, _ step: StepReference, _ outcome: StepOutcome, at now: Int
+    ) -> String {
+        let time = startedAt[host].map { " " + style.dim(DurationText.short(milliseconds: now - $0)) } ?? ""
+        let name = name(host, step)
+        switch outcome {
+        case .succeeded: return line(now, host, "\(name) \(style.green("ok"))\(time)")
+        case .failed(let failure):
+            return line(now, host, style.red("\(name) failed: ") + text(failure))
+        case .stuck(let failure):
+            return line(now, host, style.red("\(name) cannot be stopped: ") + text(failure))
+        case .lost(let failure), .unreachable(let failure):
+            return line(now, host, style.yellow("\(name): ") + text(failure))
+        case .neverStarted: return line(now, host, "\(name) had not started")
+        case .vanished:
+            return line(now, host, step.direction == .forward && rollout.decision != nil
+                ? "\(name) has ended" : style.yellow("\(name) left no result"))
+        }
+    }
+
+    private mutating func probeLines(
+        _ host: HostName, _ check: Int, _ verdict: Verdict, before: Rollout, at now: Int
+    ) -> [(String, Weight)] {
+        let old = before.progress(of: host)?.stage
+        let isBack = if case .revertProbing = old { true } else { false }
+        guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return [] }
+        let checks = isBack ? planned.revertChecks : planned.checks
+        let name = Sanitizer.line(checks[check].name)
+        switch verdict {
+        case .pass:
+            lastFailure[host] = nil
+            guard rollout.progress(of: host)?.stage != old else { return [] }
+            if case .gating = old { return [] }
+            return [(line(now, host, "\(name) \(style.green("healthy"))"), .detail)]
+        case .fail(let failure), .inconclusive(let failure):
+            // The same answer again and again is said once.
+            guard lastFailure[host] != failure.summary else { return [] }
+            lastFailure[host] = failure.summary
+            return [(line(now, host, style.yellow("\(name): ") + text(failure, lines: 4)), .detail)]
+        }
+    }
+
+    private mutating func batchLines(at now: Int) -> [(String, Weight)] {
+        guard case .rolling(let batch) = rollout.phase, batch != announcedBatch else {
+            if rollout.phase == .gate, announcedBatch != rollout.plan.batches.count {
+                announcedBatch = rollout.plan.batches.count
+                return [(line(now, nil, "last gate: every host is asked once more"), .detail)]
+            }
+            return []
+        }
+        announcedBatch = batch
+        guard rollout.plan.kind != .exec else { return [] }
+        let hosts = HostRange.fold(rollout.plan.batches[batch])
+        let text = "batch \(batch + 1) of \(rollout.plan.batches.count): \(hosts)"
+        return [(line(now, nil, style.bold(text)), .detail)]
+    }
+
+    private func name(_ host: HostName, _ step: StepReference) -> String {
+        guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return "" }
+        return step.direction == .forward
+            ? planned.steps[step.index].name : "revert \(planned.revertSteps[step.index].name)"
+    }
+
+    private func text(_ failure: Failure, lines limit: Int = 20) -> String {
+        var text = Sanitizer.line(failure.summary)
+        for excerpt in failure.excerpt.split(separator: "\n").suffix(limit) {
+            text += "\n           \(style.dim("│")) \(Sanitizer.safe(String(excerpt)))"
+        }
+        return text
+    }
+}
+
+extension StepOutcome {
+    fileprivate var isGood: Bool {
+        switch self {
+        case .succeeded, .neverStarted, .vanished: true
+        default: false
+        }
+    }
+}
+
+/// Final states in words.
+public enum OutcomeText {
+    /// A host's outcome, coloured by how good it is.
+    public static func styled(_ outcome: HostOutcome, _ style: Style) -> String {
+        switch outcome {
+        case .succeeded: style.green(outcome.rawValue)
+        case .untouched: style.dim(outcome.rawValue)
+        case .reverted, .removed, .held: style.yellow(outcome.rawValue)
+        case .revertFailed, .fenced, .unknown: style.red(outcome.rawValue)
+        }
+    }
+
+    /// A rollout's outcome, coloured by how good it is.
+    public static func styled(_ outcome: RolloutOutcome, _ style: Style) -> String {
+        switch outcome {
+        case .succeeded: style.green(style.bold(outcome.rawValue))
+        case .reverted, .refused, .held, .interrupted: style.yellow(style.bold(outcome.rawValue))
+        case .revertFailed, .unknown: style.red(style.bold(outcome.rawValue))
+        }
+    }
+}

@@ -1,0 +1,161 @@
+internal import FleetPlan
+public import FleetRollout
+public import FleetTransport
+
+/// The end of a rollout as text: what became of it, of every host, and what to type next.
+public enum RolloutText {
+    /// The outcome, a table of hosts, and the next command.
+    public static func summary(_ rollout: Rollout, id: RolloutID, at elapsed: Int, style: Style)
+        -> String
+    {
+        guard let outcome = rollout.outcome else { return "" }
+        var lines = [
+            "\(OutcomeText.styled(outcome, style))  \(sentence(rollout, outcome))  "
+                + style.dim(DurationText.short(milliseconds: elapsed)), "",
+        ]
+        lines += table(rollout, style)
+        let next = next(rollout, outcome, id: id)
+        if !next.isEmpty {
+            lines.append("")
+            lines += next.map { "\(style.dim("next:")) \($0)" }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func sentence(_ rollout: Rollout, _ outcome: RolloutOutcome) -> String {
+        let environment = rollout.plan.environment
+        let release = rollout.plan.release?.label ?? "`\(Sanitizer.line(rollout.plan.title))`"
+        switch outcome {
+        case .succeeded:
+            return rollout.plan.release == nil
+                ? "\(release) ended well on all hosts of \(environment)"
+                : "\(environment) runs \(release), verified on all \(rollout.hosts.count) hosts"
+        case .reverted:
+            return "\(release) failed, and every touched host of \(environment) is verified back"
+        case .refused: return "nothing was changed on \(environment)"
+        case .held: return "\(environment) is in a mixed state"
+        case .revertFailed: return "going back failed on part of \(environment)"
+        case .unknown: return "the state of part of \(environment) is not known"
+        case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
+        }
+    }
+
+    private static func table(_ rollout: Rollout, _ style: Style) -> [String] {
+        var rows: [(hosts: [HostName], cells: [String])] = []
+        for host in rollout.hosts {
+            let failure = host.failure.map { Sanitizer.line($0.summary) } ?? ""
+            let cells = [state(host, style), runs(host, rollout), failure]
+            if let index = rows.firstIndex(where: { $0.cells == cells }) {
+                rows[index].hosts.append(host.name)
+            } else {
+                rows.append(([host.name], cells))
+            }
+        }
+        return Table.lines(
+            header: ["hosts", "state", "runs", "what was seen"],
+            rows: rows.map { [HostRange.fold($0.hosts)] + $0.cells }, style: style)
+    }
+
+    private static func state(_ host: HostProgress, _ style: Style) -> String {
+        if let outcome = host.outcome { return OutcomeText.styled(outcome, style) }
+        if host.stage == .verified { return style.green("verified") }
+        return host.isTouched ? style.yellow("stopped") : style.dim("untouched")
+    }
+
+    /// What a host runs now, as far as it was verified.
+    private static func runs(_ host: HostProgress, _ rollout: Rollout) -> String {
+        guard let step = rollout.plan.releaseStep else { return "-" }
+        let before = host.snapshot?.release(of: step)?.label
+        let planned = rollout.plan.hosts.first { $0.name == host.name }?.release?.label
+        switch host.outcome {
+        case .succeeded: return planned ?? "-"
+        case .reverted: return before ?? "-"
+        case .untouched: return before ?? "?"
+        default:
+            if host.stage == .verified { return planned ?? "-" }
+            return host.isTouched ? "?" : before ?? "?"
+        }
+    }
+
+    private static func next(_ rollout: Rollout, _ outcome: RolloutOutcome, id: RolloutID)
+        -> [String]
+    {
+        let environment = rollout.plan.environment
+        if rollout.plan.kind == .exec { return [] }
+        switch outcome {
+        case .succeeded: return []
+        case .refused:
+            let hints = rollout.hosts.compactMap { $0.failure?.hint }
+            return Array(Set(hints)).sorted()
+        case .reverted:
+            return ["fleet show \(id)    what happened, with the hosts' output"]
+        case .held, .interrupted:
+            return rollout.plan.onFailure == .revert
+                ? [
+                    "fleet status \(environment)    what every host runs",
+                    "fleet revert \(environment) --rollout \(id)    put the touched hosts back",
+                ] : ["fleet show \(id)    what happened, with the hosts' output"]
+        case .revertFailed, .unknown:
+            return [
+                "fleet status \(environment)    what every host runs",
+                "fleet revert \(environment) --rollout \(id)    try to go back again",
+                "fleet show \(id)    what happened, with the hosts' output",
+            ]
+        }
+    }
+}
+
+/// What a command printed on many hosts: identical output once, under one host range.
+public enum FoldedOutput {
+    /// One host's result.
+    public struct Answer: Sendable, Hashable {
+        /// The host.
+        public let host: HostName
+        /// How the command ended there: `exit 0`, or what went wrong.
+        public let status: String
+        /// Whether that is good.
+        public let isGood: Bool
+        /// What it printed.
+        public let output: String
+
+        /// Describes a result.
+        public init(host: HostName, status: String, isGood: Bool, output: String) {
+            self.host = host
+            self.status = status
+            self.isGood = isGood
+            self.output = output
+        }
+    }
+
+    /// The results, the largest group first, failures last where the eye ends up.
+    public static func lines(_ answers: [Answer], style: Style) -> [String] {
+        struct Key: Hashable {
+            let status: String
+            let isGood: Bool
+            let output: String
+        }
+        var groups: [Key: [HostName]] = [:]
+        for answer in answers {
+            let key = Key(status: answer.status, isGood: answer.isGood, output: answer.output)
+            groups[key, default: []].append(answer.host)
+        }
+        let ordered = groups.sorted { first, second in
+            if first.key.isGood != second.key.isGood { return first.key.isGood }
+            if first.value.count != second.value.count {
+                return first.value.count > second.value.count
+            }
+            return (first.value.min() ?? "") < (second.value.min() ?? "")
+        }
+        var lines: [String] = []
+        for (key, hosts) in ordered {
+            let count = hosts.count > 1 ? " (\(hosts.count))" : ""
+            let status = key.isGood ? style.green(key.status) : style.red(key.status)
+            lines.append("\(style.bold(HostRange.fold(hosts)))\(style.dim(count))  \(status)")
+            let text = key.output.hasSuffix("\n") ? String(key.output.dropLast()) : key.output
+            guard !text.isEmpty else { continue }
+            lines += text.split(separator: "\n", omittingEmptySubsequences: false)
+                .map { Sanitizer.safe(String($0)) }
+        }
+        return lines
+    }
+}

@@ -1,0 +1,163 @@
+/// How text is marked for a terminal; without colour it is left as it is.
+public struct Style: Sendable, Hashable {
+    /// Whether escape sequences are written.
+    public let isColored: Bool
+
+    /// Chooses.
+    public init(isColored: Bool) { self.isColored = isColored }
+
+    /// Plain text.
+    public static let plain = Style(isColored: false)
+
+    /// Text that matters.
+    public func bold(_ text: String) -> String { mark(text, "1") }
+    /// Text that may be overlooked.
+    public func dim(_ text: String) -> String { mark(text, "2") }
+    /// Something went wrong.
+    public func red(_ text: String) -> String { mark(text, "31") }
+    /// Something went well.
+    public func green(_ text: String) -> String { mark(text, "32") }
+    /// Something wants attention.
+    public func yellow(_ text: String) -> String { mark(text, "33") }
+    /// Something is under way.
+    public func cyan(_ text: String) -> String { mark(text, "36") }
+
+    private func mark(_ text: String, _ code: String) -> String {
+        isColored && !text.isEmpty ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text
+    }
+
+    /// A text short enough for a cell of a table.
+    public static func short(_ text: String) -> String { cut(text, to: 40) }
+
+    /// How many columns a text takes, escape sequences not counted.
+    static func width(_ text: String) -> Int {
+        var width = 0
+        var isEscape = false
+        for scalar in text.unicodeScalars {
+            if isEscape {
+                isEscape = scalar != "m"
+            } else if scalar == "\u{1B}" {
+                isEscape = true
+            } else if !scalar.properties.isGraphemeExtend {
+                width += 1
+            }
+        }
+        return width
+    }
+
+    /// The text with spaces behind it, up to a width.
+    static func padded(_ text: String, to width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - Self.width(text)))
+    }
+
+    /// The text cut at a width; escape sequences are kept and closed.
+    static func cut(_ text: String, to width: Int) -> String {
+        guard Self.width(text) > width, width > 0 else { return text }
+        var result = ""
+        var used = 0
+        var isEscape = false
+        var isMarked = false
+        for scalar in text.unicodeScalars {
+            if isEscape || scalar == "\u{1B}" {
+                isMarked = true
+                isEscape = scalar != "m"
+                result.unicodeScalars.append(scalar)
+                continue
+            }
+            guard used < width - 1 else { break }
+            used += scalar.properties.isGraphemeExtend ? 0 : 1
+            result.unicodeScalars.append(scalar)
+        }
+        return result + "…" + (isMarked ? "\u{1B}[0m" : "")
+    }
+}
+
+/// What hosts print, made safe to show: a terminal must not obey it.
+public enum Sanitizer {
+    /// The text with control characters made visible, except line breaks and tabs.
+    ///
+    /// Escape sequences, cursor moves, title changes and bidirectional overrides in the output of a
+    /// compromised host could otherwise rewrite what the operator sees.
+    public static func safe(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isUnsafe) else { return text }
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            if !isUnsafe(scalar) {
+                result.append(scalar)
+            } else if scalar.value < 0x20, let picture = Unicode.Scalar(0x2400 + scalar.value) {
+                result.append(picture)
+            } else {
+                result.append("\u{FFFD}")
+            }
+        }
+        return String(result)
+    }
+
+    /// One line of it: line breaks are spaces.
+    public static func line(_ text: String) -> String {
+        safe(String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 }))
+    }
+
+    private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x0A, 0x09: false
+        case 0..<0x20, 0x7F..<0xA0: true
+        case 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true
+        default: false
+        }
+    }
+}
+
+/// Durations as people read them.
+public enum DurationText {
+    /// `0.3s`, `12.4s`, `2m05s`, `1h02m`.
+    public static func short(milliseconds: Int) -> String {
+        let seconds = milliseconds / 1000
+        if seconds < 60 { return "\(seconds).\(milliseconds % 1000 / 100)s" }
+        if seconds < 3600 { return "\(seconds / 60)m\(two(seconds % 60))s" }
+        return "\(seconds / 3600)h\(two(seconds / 60 % 60))m"
+    }
+
+    /// A time of day in UTC, `2026-11-22 19:05:12`, from milliseconds since 1970.
+    public static func utc(unixMilliseconds: Int) -> String {
+        // Civil date from days (Hinnant, "chrono-compatible low-level date algorithms").
+        let seconds = unixMilliseconds / 1000
+        let days = seconds / 86_400 + 719_468
+        let era = days / 146_097
+        let dayOfEra = days - era * 146_097
+        let yearOfEra =
+            (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * shifted + 2) / 5 + 1
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        let time = seconds % 86_400
+        return "\(year)-\(two(month))-\(two(day)) "
+            + "\(two(time / 3600)):\(two(time / 60 % 60)):\(two(time % 60))"
+    }
+
+    private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : String(number) }
+}
+
+/// Lines in columns.
+public enum Table {
+    /// Aligns rows under a header.
+    public static func lines(
+        header: [String], rows: [[String]], style: Style, indent: String = "  "
+    ) -> [String] {
+        let columns = header.count
+        let widths = (0..<columns).map { column in
+            ([header] + rows).map { Style.width($0[column]) }.max() ?? 0
+        }
+        func line(_ cells: [String]) -> String {
+            var text = indent
+            for (column, cell) in cells.enumerated() {
+                text += column + 1 < columns ? Style.padded(cell, to: widths[column] + 2) : cell
+            }
+            while text.last == " " { text.removeLast() }
+            return text
+        }
+        return [style.dim(line(header))] + rows.map(line)
+    }
+}

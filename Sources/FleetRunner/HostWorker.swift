@@ -1,0 +1,283 @@
+internal import FleetHTTP
+internal import FleetPlan
+internal import FleetRollout
+internal import FleetTransport
+
+/// Carries out what the rollout wants of one host, over one session that is opened when needed.
+///
+/// It decides nothing: every way in which something ends becomes an event.
+actor HostWorker {
+    private let planned: PlannedHost
+    private let plan: Plan
+    private let rollout: RolloutID
+    private let transport: any Transport
+    private var session: (any HostSession)?
+
+    /// The longest a read-only question may take, in milliseconds; a fetch is the longest of them.
+    private static let questionMilliseconds = 300_000
+    /// How many last lines of an output explain a failure.
+    private static let excerptLines = 20
+
+    init(planned: PlannedHost, plan: Plan, rollout: RolloutID, transport: any Transport) {
+        self.planned = planned
+        self.plan = plan
+        self.rollout = rollout
+        self.transport = transport
+    }
+
+    private func open() async throws(TransportError) -> any HostSession {
+        if let session { return session }
+        let opened = try await transport.open(planned.endpoint, rollout: rollout.description)
+        session = opened
+        return opened
+    }
+
+    /// After an error a session is of no more use; the next effect opens another one.
+    private func drop() async {
+        let old = session
+        session = nil
+        await old?.close(removingRunDirectory: false)
+    }
+
+    func release(removingRunDirectory: Bool) async {
+        let old = session
+        session = nil
+        await old?.close(removingRunDirectory: removingRunDirectory)
+    }
+
+    // MARK: Preflight
+
+    func check() async -> CheckOutcome {
+        var facts: [String: [String: String]] = [:]
+        do throws(TransportError) {
+            let session = try await open()
+            for question in planned.preflight {
+                let output = OutputCapture()
+                let result = try await session.run(
+                    question.script, timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output)
+                guard result.status == .exited(0) else {
+                    return .refused(Self.refusal(of: question.step, result.status, output))
+                }
+                let text = String(decoding: output.contents.bytes, as: UTF8.self)
+                facts[question.step] = Snapshot.facts(from: text)
+            }
+            if planned.preflight.isEmpty {
+                // Nothing to ask, but a host that cannot be reached must refuse all the same.
+                _ = try await session.run(
+                    Script(":"), timeoutMilliseconds: Self.questionMilliseconds,
+                    output: OutputCapture())
+            }
+        } catch {
+            await drop()
+            return .refused(Failure(error))
+        }
+        return .ready(Snapshot(facts: facts))
+    }
+
+    /// A refusal says why in its output: `E_DIRTY /srv/app has local changes: …`.
+    private static func refusal(
+        of step: String, _ status: CommandStatus, _ output: OutputCapture
+    ) -> Failure {
+        let lines = output.tail(lines: excerptLines).split(separator: "\n")
+        guard let said = lines.first(where: { $0.hasPrefix("E_") }) else {
+            return Failure(
+                "\(step): preflight \(status.phrase)", excerpt: lines.joined(separator: "\n"))
+        }
+        let more = lines.drop { $0 != said }.dropFirst().joined(separator: "\n")
+        return Failure("\(step): \(said)", excerpt: more, hint: Self.hint(for: said))
+    }
+
+    private static func hint(for refusal: Substring) -> String? {
+        let token = refusal.prefix { $0 != " " }
+        switch token {
+        case "E_DIRTY": return "commit, stash or discard the changes on the host, then deploy again"
+        case "E_GIT_MISSING": return "install git on the host"
+        case "E_GIT_BUSY": return "finish or abort the git operation on the host"
+        case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
+        default: return nil
+        }
+    }
+
+    // MARK: Steps
+
+    func perform(_ reference: StepReference, attempt: Int, snapshot: Snapshot)
+        async -> (StepOutcome, OutputCapture)
+    {
+        let output = OutputCapture()
+        let step = step(reference)
+        let action = step.action.bound(
+            to: snapshot, step: step.name, releaseStep: plan.releaseStep)
+        let opened: any HostSession
+        do throws(TransportError) {
+            opened = try await open()
+        } catch {
+            // A refusal that will not change is this step's failure; nothing ran.
+            return (
+                error.isRetryable ? .unreachable(Failure(error)) : .failed(Failure(error)), output
+            )
+        }
+        do throws(TransportError) {
+            let result = try await Self.carryOut(
+                action, on: opened, key: reference.key(attempt: attempt),
+                isDetached: plan.kind != .exec, within: step.timeoutMilliseconds, output: output)
+            return (Self.outcome(of: result, step: step, output), output)
+        } catch {
+            await drop()
+            if case .localFile = error { return (.failed(Failure(error)), output) }
+            return (.lost(Failure(error)), output)
+        }
+    }
+
+    private static func carryOut(
+        _ action: Action, on session: any HostSession, key: ActionKey, isDetached: Bool,
+        within milliseconds: Int, output: OutputCapture
+    ) async throws(TransportError) -> CommandResult {
+        switch action {
+        case .script(let script) where isDetached:
+            return try await session.runDetached(
+                script, key: key, timeoutMilliseconds: milliseconds, output: output)
+        case .script(let script):
+            return try await session.run(
+                script, timeoutMilliseconds: milliseconds, output: output)
+        case .upload(let upload):
+            return try await session.upload(
+                upload, key: key, timeoutMilliseconds: milliseconds, output: output)
+        case .http, .tcp:
+            preconditionFailure("probes are checks, not steps")
+        }
+    }
+
+    func recover(_ reference: StepReference, attempt: Int) async -> (StepOutcome, OutputCapture) {
+        let output = OutputCapture()
+        let step = step(reference)
+        do throws(TransportError) {
+            let session = try await open()
+            let recovery = try await session.recover(
+                reference.key(attempt: attempt), timeoutMilliseconds: step.timeoutMilliseconds,
+                output: output)
+            switch recovery {
+            case .ended(let result): return (Self.outcome(of: result, step: step, output), output)
+            case .neverStarted: return (.neverStarted, output)
+            case .vanished: return (.vanished, output)
+            }
+        } catch {
+            let wasOpen = session != nil
+            await drop()
+            return (wasOpen ? .lost(Failure(error)) : .unreachable(Failure(error)), output)
+        }
+    }
+
+    func stop(_ reference: StepReference, attempt: Int) async -> StepOutcome {
+        do throws(TransportError) {
+            let session = try await open()
+            let isGone = try await session.stop(reference.key(attempt: attempt))
+            return isGone
+                ? .vanished
+                : .stuck(Failure("\(step(reference).name) is still running and cannot be stopped"))
+        } catch {
+            await drop()
+            return .unreachable(Failure(error))
+        }
+    }
+
+    private func step(_ reference: StepReference) -> PlannedStep {
+        reference.direction == .forward
+            ? planned.steps[reference.index] : planned.revertSteps[reference.index]
+    }
+
+    private static func outcome(
+        of result: CommandResult, step: PlannedStep, _ output: OutputCapture
+    ) -> StepOutcome {
+        let excerpt = output.tail(lines: excerptLines)
+        switch result.status {
+        case .exited(0): return .succeeded
+        case .exited: return .failed(Failure(result.status.phrase, excerpt: excerpt))
+        case .timedOut(let isDead):
+            let seconds = step.timeoutMilliseconds / 1000
+            let failure = Failure(
+                "no end within \(seconds) s" + (isDead ? "; it was stopped" : ""),
+                excerpt: excerpt, hint: "give the step a longer `timeout` if it needs one")
+            return isDead ? .failed(failure) : .stuck(failure)
+        }
+    }
+
+    // MARK: Checks
+
+    func probe(_ direction: StepReference.Direction, _ index: Int, snapshot: Snapshot)
+        async -> Verdict
+    {
+        let check =
+            direction == .forward ? planned.checks[index] : planned.revertChecks[index]
+        let action = check.action.bound(
+            to: snapshot, step: check.name, releaseStep: plan.releaseStep)
+        do throws(TransportError) {
+            let session = try await open()
+            switch action {
+            case .script(let script):
+                let output = OutputCapture()
+                let result = try await session.run(
+                    script, timeoutMilliseconds: Self.questionMilliseconds, output: output)
+                guard result.status != .exited(0) else { return .pass }
+                return .fail(
+                    Failure(result.status.phrase, excerpt: output.tail(lines: Self.excerptLines)))
+            case .http(let probe): return try await ask(probe, on: session)
+            case .tcp(let probe):
+                try await session.exchange(
+                    host: probe.host, port: probe.port, request: [],
+                    withinMilliseconds: probe.withinMilliseconds, receive: { _ in true })
+                return .pass
+            case .upload: preconditionFailure("uploads are steps, not checks")
+            }
+        } catch {
+            switch error {
+            case .refusedByHost(let reason) where !reason.contains("prohibited"):
+                return .fail(Failure("nobody answers (\(reason))"))
+            case .refusedByHost:
+                return .inconclusive(Failure(error))
+            case .timedOut(.command, let milliseconds):
+                return .fail(Failure("no complete answer within \(milliseconds) ms"))
+            default:
+                await drop()
+                return .inconclusive(Failure(error))
+            }
+        }
+    }
+
+    private func ask(_ probe: HTTPProbe, on session: any HostSession)
+        async throws(TransportError) -> Verdict
+    {
+        let exchange = HTTPExchange(probe)
+        try await session.exchange(
+            host: probe.host, port: probe.port, request: exchange.request,
+            withinMilliseconds: probe.withinMilliseconds, receive: { exchange.receive($0) })
+        switch exchange.verdict() {
+        case .pass: return .pass
+        case .fail(let reason, let body):
+            return .fail(Failure("GET \(probe.url): \(reason)", excerpt: body))
+        }
+    }
+}
+
+extension Failure {
+    /// A transport error as a failure.
+    init(_ error: TransportError) {
+        self.init("\(error.token): \(error.message)", hint: error.hint)
+    }
+}
+
+extension CommandStatus {
+    /// The status in words: `exited 1`, `was killed by signal 9 (status 137)`.
+    var phrase: String {
+        switch self {
+        case .exited(126): "exited 126: the command cannot be executed"
+        case .exited(127): "exited 127: a command was not found"
+        case .exited(Script.missingDirectoryStatus):
+            "exited \(Script.missingDirectoryStatus): the directory to run in does not exist"
+        case .exited(let status) where status > 128 && status < 160:
+            "was killed by signal \(status - 128) (status \(status))"
+        case .exited(let status): "exited \(status)"
+        case .timedOut: "did not end in time"
+        }
+    }
+}

@@ -1,0 +1,272 @@
+public import FleetJournal
+public import FleetPlan
+public import FleetRollout
+public import FleetTransport
+internal import Synchronization
+
+/// What a runner tells whoever watches.
+public enum RolloutUpdate: Sendable {
+    /// Records that have just become durable, in order.
+    case recorded([JournalEntry])
+}
+
+/// Owns one rollout: journals its events, performs its effects, posts the results as events.
+///
+/// It decides nothing. The order is the promise: an event and the decisions it caused are durable
+/// before any of them is acted upon.
+public final class RolloutRunner: Sendable {
+    /// The rollout's name.
+    public let id: RolloutID
+
+    private let plan: Plan
+    private let origin: RolloutOrigin
+    private let transport: any Transport
+    private let journal: Journal
+    private let watch: @Sendable (RolloutUpdate) -> Void
+    private let inbox = Inbox()
+
+    /// Prepares a rollout.
+    ///
+    /// - Parameters:
+    ///   - id: The rollout's name; it also names the run directories on the hosts.
+    ///   - plan: What is carried out.
+    ///   - origin: Who started it.
+    ///   - transport: How hosts are reached.
+    ///   - journal: Where everything is recorded.
+    ///   - watch: Told of every record once it is durable; must not block.
+    public init(
+        id: RolloutID, plan: Plan, origin: RolloutOrigin, transport: any Transport,
+        journal: Journal, watch: @escaping @Sendable (RolloutUpdate) -> Void
+    ) {
+        self.id = id
+        self.plan = plan
+        self.origin = origin
+        self.transport = transport
+        self.journal = journal
+        self.watch = watch
+    }
+
+    /// Asks to stop: what is in flight finishes, nothing new starts.
+    public func interrupt(signal: Int) { inbox.post(.interrupted(signal: signal)) }
+
+    /// Carries the rollout out.
+    ///
+    /// - Returns: The rollout at its end.
+    /// - Throws: ``FleetJournal/JournalError`` if a record could not be made durable; everything
+    ///   stops then.
+    public func run() async throws(JournalError) -> Rollout {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let workers = Dictionary(
+            uniqueKeysWithValues: plan.hosts.map { host in
+                (
+                    host.name,
+                    HostWorker(planned: host, plan: plan, rollout: id, transport: transport)
+                )
+            })
+        var recorder = Recorder(rollout: id)
+        let first = recorder.entry(.planned(plan: plan, origin: origin), at: 0)
+        try await journal.append([first])
+        watch(.recorded([first]))
+        inbox.post(.started)
+
+        let result: Result<Rollout, JournalError> = await withDiscardingTaskGroup { group in
+            var rollout = Rollout(plan: plan)
+            while rollout.outcome == nil {
+                let letters = await inbox.take()
+                var entries: [JournalEntry] = []
+                var effects: [RolloutEffect] = []
+                for letter in letters where rollout.outcome == nil {
+                    let now = Int((clock.now - start) / .milliseconds(1))
+                    entries.append(recorder.entry(.event(letter.event), at: now))
+                    let caused = rollout.handle(letter.event, at: now)
+                    for effect in caused where effect.isRecorded {
+                        entries.append(recorder.entry(.effect(effect), at: now))
+                    }
+                    effects += caused
+                }
+                do throws(JournalError) {
+                    try await journal.append(entries, outputs: letters.compactMap(\.output))
+                } catch {
+                    group.cancelAll()
+                    return .failure(error)
+                }
+                watch(.recorded(entries))
+                for effect in effects {
+                    perform(effect, of: rollout, workers: workers, in: &group)
+                }
+            }
+            for worker in workers.values {
+                group.addTask { await worker.release(removingRunDirectory: false) }
+            }
+            // Timers of a rollout that is over would keep the group waiting.
+            inbox.close()
+            return .success(rollout)
+        }
+        return try result.get()
+    }
+
+    private func perform(
+        _ effect: RolloutEffect, of rollout: Rollout, workers: [HostName: HostWorker],
+        in group: inout DiscardingTaskGroup
+    ) {
+        let inbox = inbox
+        switch effect {
+        case .check(let host):
+            guard let worker = workers[host] else { return }
+            group.addTask {
+                inbox.post(.hostChecked(host: host, outcome: await worker.check()))
+            }
+        case .perform(let host, let step, let attempt):
+            guard let worker = workers[host] else { return }
+            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            group.addTask {
+                let (outcome, output) = await worker.perform(
+                    step, attempt: attempt, snapshot: snapshot)
+                inbox.post(host, step, attempt, outcome, output)
+            }
+        case .recover(let host, let step, let attempt):
+            guard let worker = workers[host] else { return }
+            group.addTask {
+                let (outcome, output) = await worker.recover(step, attempt: attempt)
+                inbox.post(host, step, attempt, outcome, output)
+            }
+        case .stop(let host, let step, let attempt):
+            guard let worker = workers[host] else { return }
+            group.addTask {
+                let outcome = await worker.stop(step, attempt: attempt)
+                inbox.post(
+                    .stepEnded(
+                        host: host, step: step, attempt: attempt, outcome: outcome, outputBytes: 0))
+            }
+        case .probe(let host, let direction, let check):
+            guard let worker = workers[host] else { return }
+            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            group.addTask {
+                let verdict = await worker.probe(direction, check, snapshot: snapshot)
+                inbox.post(.probed(host: host, check: check, verdict: verdict))
+            }
+        case .startTimer(let host, let milliseconds):
+            group.addTask {
+                await inbox.sleep(milliseconds: milliseconds)
+                inbox.post(.timerFired(host: host))
+            }
+        case .release(let host):
+            guard let worker = workers[host] else { return }
+            let mayClean =
+                switch rollout.progress(of: host)?.outcome {
+                case .succeeded, .reverted: plan.kind != .exec
+                default: false
+                }
+            group.addTask { await worker.release(removingRunDirectory: mayClean) }
+        case .halt, .decide, .conclude, .finish:
+            break
+        }
+    }
+}
+
+/// Numbers a rollout's records.
+private struct Recorder {
+    let rollout: RolloutID
+    private var count = 0
+
+    init(rollout: RolloutID) { self.rollout = rollout }
+
+    mutating func entry(_ body: JournalEntry.Body, at milliseconds: Int) -> JournalEntry {
+        count += 1
+        return JournalEntry(
+            rollout: rollout, sequence: count, elapsedMilliseconds: milliseconds,
+            unixMilliseconds: WallClock.unixMilliseconds(), body: body)
+    }
+}
+
+/// Where results wait for the one loop that owns the rollout.
+///
+/// Bounded by construction: a host has one effect out at a time, and one timer.
+private final class Inbox: Sendable {
+    struct Letter: Sendable {
+        let event: RolloutEvent
+        let output: StoredOutput?
+    }
+
+    private struct State {
+        var letters: [Letter] = []
+        var waiting: CheckedContinuation<Void, Never>?
+        var sleepers: [Int: Task<Void, any Error>] = [:]
+        var nextSleeper = 0
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+
+    func post(_ event: RolloutEvent, output: StoredOutput? = nil) {
+        let waiting = state.withLock { state in
+            state.letters.append(Letter(event: event, output: output))
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        waiting?.resume()
+    }
+
+    func post(
+        _ host: HostName, _ step: StepReference, _ attempt: Int, _ outcome: StepOutcome,
+        _ output: OutputCapture
+    ) {
+        let (bytes, total, dropped) = output.contents
+        let stored = StoredOutput(
+            host: host, key: step.key(attempt: attempt), bytes: bytes, totalBytes: total,
+            droppedBytes: dropped)
+        post(
+            .stepEnded(
+                host: host, step: step, attempt: attempt, outcome: outcome, outputBytes: total),
+            output: total > 0 ? stored : nil)
+    }
+
+    /// Everything that has come since the last call; waits for at least one letter. Only one
+    /// caller.
+    func take() async -> [Letter] {
+        await withCheckedContinuation { continuation in
+            let isReady = state.withLock { state in
+                guard state.letters.isEmpty else { return true }
+                state.waiting = continuation
+                return false
+            }
+            if isReady { continuation.resume() }
+        }
+        return state.withLock { state in
+            defer { state.letters = [] }
+            return state.letters
+        }
+    }
+
+    /// Waits, or returns at once when the rollout is over.
+    func sleep(milliseconds: Int) async {
+        let sleeper = Task { try await Task.sleep(for: .milliseconds(milliseconds)) }
+        let id = state.withLock { state -> Int? in
+            guard !state.isClosed else { return nil }
+            state.nextSleeper += 1
+            state.sleepers[state.nextSleeper] = sleeper
+            return state.nextSleeper
+        }
+        guard let id else {
+            sleeper.cancel()
+            return
+        }
+        // A cancelled sleep is a timer that nobody waits for any more.
+        await withTaskCancellationHandler {
+            _ = await sleeper.result
+        } onCancel: {
+            sleeper.cancel()
+        }
+        state.withLock { _ = $0.sleepers.removeValue(forKey: id) }
+    }
+
+    func close() {
+        let sleepers = state.withLock { state in
+            state.isClosed = true
+            defer { state.sleepers = [:] }
+            return state.sleepers.values.map { $0 }
+        }
+        for sleeper in sleepers { sleeper.cancel() }
+    }
+}

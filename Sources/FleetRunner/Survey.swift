@@ -1,0 +1,70 @@
+public import FleetInventory
+public import FleetTransport
+
+/// Asks hosts read-only questions outside a rollout: which releases there are, what a host runs.
+public struct Survey: Sendable {
+    /// What a host said.
+    public struct Answer: Sendable, Hashable {
+        /// How the question ended on the host.
+        public let status: CommandStatus
+        /// What it printed.
+        public let text: String
+    }
+
+    private let transport: any Transport
+    private let fanout: Int
+
+    /// The longest a question may take, in milliseconds.
+    public static let timeoutMilliseconds = 60_000
+
+    /// Prepares questions.
+    public init(transport: any Transport, fanout: Int = 32) {
+        self.transport = transport
+        self.fanout = fanout
+    }
+
+    /// Asks one host.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func ask(_ host: Host, _ script: Script) async throws(TransportError) -> Answer {
+        let session = try await transport.open(host.endpoint, rollout: "survey")
+        let output = OutputCapture()
+        do throws(TransportError) {
+            let result = try await session.run(
+                script, timeoutMilliseconds: Self.timeoutMilliseconds, output: output)
+            await session.close(removingRunDirectory: false)
+            return Answer(
+                status: result.status,
+                text: String(decoding: output.contents.bytes, as: UTF8.self))
+        } catch {
+            await session.close(removingRunDirectory: false)
+            throw error
+        }
+    }
+
+    /// Asks many hosts, a bounded number at a time; every host has an answer or an error.
+    public func ask(_ questions: [(host: Host, script: Script)]) async
+        -> [HostName: Result<Answer, TransportError>]
+    {
+        await withTaskGroup { group in
+            var answers: [HostName: Result<Answer, TransportError>] = [:]
+            var rest = questions[...]
+            func start(_ group: inout TaskGroup<(HostName, Result<Answer, TransportError>)>) {
+                guard let (host, script) = rest.popFirst() else { return }
+                group.addTask {
+                    do throws(TransportError) {
+                        return (host.name, .success(try await ask(host, script)))
+                    } catch {
+                        return (host.name, .failure(error))
+                    }
+                }
+            }
+            for _ in 0..<min(fanout, questions.count) { start(&group) }
+            while let (name, answer) = await group.next() {
+                answers[name] = answer
+                start(&group)
+            }
+            return answers
+        }
+    }
+}

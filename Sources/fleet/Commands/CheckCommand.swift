@@ -1,0 +1,88 @@
+import FleetReport
+import ArgumentParser
+import FleetInventory
+import FleetPlan
+import FleetPlaybook
+import FleetProject
+import FleetYAML
+
+/// `fleet check [ENV]`.
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Check the project's files: every inventory, every playbook, and how they fit.",
+        discussion: "Contacts no host. All problems are shown at once, with file, line and column.")
+
+    @Argument(help: "Only this environment.")
+    var environment: String?
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let project = try common.openProject()
+        var problems: Diagnostics?
+        func gather(_ found: Diagnostics) {
+            problems = problems.map { $0.merging(found) } ?? found
+        }
+        var inventories: [Inventory] = []
+        for name in environment.map({ [$0] }) ?? project.environments {
+            do throws(ProjectError) {
+                inventories.append(try project.inventory(name))
+            } catch {
+                guard case .invalid(let found) = error else { throw CommandFailure(error) }
+                gather(found)
+            }
+        }
+        var playbooks: [(name: String, playbook: Playbook)] = []
+        for name in project.playbooks {
+            do throws(ProjectError) {
+                playbooks.append((name, try project.playbook(name)))
+            } catch {
+                guard case .invalid(let found) = error else { throw CommandFailure(error) }
+                gather(found)
+            }
+        }
+        for inventory in inventories {
+            for (_, playbook) in playbooks {
+                if let found = misfits(playbook, inventory, project) { gather(found) }
+            }
+        }
+        if let problems {
+            // The same line may be wrong for several environments; it is shown once.
+            var seen: Set<Diagnostic> = []
+            let unique = problems.all.filter { seen.insert($0).inserted }
+            throw CommandFailure(
+                project.withSources(Diagnostics(unique, sources: problems.sources)))
+        }
+        let style = common.standardOutputStyle
+        for inventory in inventories {
+            common.print(
+                "\(style.green("ok")) \(inventory.environment): \(inventory.hosts.count) hosts, "
+                    + "\(inventory.groups.count) groups")
+        }
+        for (name, playbook) in playbooks {
+            common.print("\(style.green("ok")) \(name): \(playbook.steps.count) steps")
+        }
+    }
+
+    /// Plans a playbook for an environment with a release that stands for any.
+    private func misfits(_ playbook: Playbook, _ inventory: Inventory, _ project: Project)
+        -> Diagnostics?
+    {
+        var request = PlanRequest(
+            kind: .run, inventory: inventory, hosts: inventory.hosts, playbook: playbook)
+        if playbook.releaseStep != nil {
+            request.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
+        }
+        do {
+            request.files = try project.files(of: playbook)
+            _ = try Planner.plan(request)
+            return nil
+        } catch let found as Diagnostics {
+            return found
+        } catch ProjectError.invalid(let found) {
+            return found
+        } catch {
+            return Diagnostics([Diagnostic("\(error)")])
+        }
+    }
+}

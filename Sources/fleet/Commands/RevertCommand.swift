@@ -1,0 +1,131 @@
+import ArgumentParser
+import FleetInventory
+import FleetJournal
+import FleetPlan
+import FleetReport
+import FleetRollout
+import FleetRunner
+import FleetTransport
+
+/// `fleet revert ENV`.
+struct RevertCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "revert",
+        abstract: "Put hosts back on what they ran before a rollout, or on a tag.",
+        discussion: """
+            Without a rollout, the newest one that changed the environment is undone: exactly the
+            hosts that it touched, each back to the commit recorded before it was touched.
+            """,
+        aliases: ["rollback"])
+
+    @OptionGroup var hosts: HostOptions
+    @Option(help: "Go to this tag instead of what each host ran before.")
+    var to: String?
+    @Option(help: "Undo this rollout.")
+    var rollout: String?
+    @Option(name: [.short, .long], help: "The playbook, with --to.")
+    var playbook = "deploy"
+    @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if to != nil, rollout != nil { throw ValidationError("give only one of --to and --rollout") }
+    }
+
+    func run() async throws {
+        let project = try common.openProject()
+        let transport = common.openTransport()
+        let (inventory, selected) = try hosts.select(in: project)
+        let plan: Plan
+        if let to {
+            var options = RolloutOptions()
+            options.tag = to
+            options.variables = []
+            let maker = PlanMaker(project: project, transport: transport) { _ in }
+            (plan, _) = try await maker.plan(
+                kind: .revert, playbook: playbook, hosts: hosts, options: options)
+        } else {
+            plan = try undo(in: inventory, on: Set(selected.map(\.name)))
+        }
+        if confirmation.isDryRun {
+            common.print(PlanText.full(plan, style: common.standardOutputStyle))
+            return
+        }
+        let session = RolloutSession(common: common, transport: transport)
+        try session.confirm(
+            plan, protected: inventory.policy.isProtected, mustAsk: rollout == nil && to == nil,
+            options: confirmation)
+        let status = try await session.run(plan)
+        if status != .succeeded { throw status }
+    }
+
+    private func undo(in inventory: Inventory, on selected: Set<HostName>) throws(CommandFailure)
+        -> Plan
+    {
+        let (_, journal) = try common.openJournal()
+        do {
+            let id = try rollout.map(RolloutLookup.id) ?? newest(in: journal)
+            let earlier = try RolloutLookup.replay(id, in: journal)
+            guard earlier.plan.environment == inventory.environment else {
+                throw CommandFailure(
+                    .usage, "rollout \(id) was for \(earlier.plan.environment)",
+                    hints: ["fleet revert \(earlier.plan.environment) --rollout \(id)"])
+            }
+            var snapshots: [HostName: Snapshot] = [:]
+            for host in earlier.hosts where host.isTouched && selected.contains(host.name) {
+                snapshots[host.name] = host.snapshot
+            }
+            return try RevertPlanner.plan(undoing: earlier.plan, snapshots: snapshots)
+        } catch let failure as CommandFailure {
+            throw failure
+        } catch let error as ReleaseRefused {
+            throw CommandFailure(error)
+        } catch let error as JournalError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(.internalError, "\(error)")
+        }
+    }
+
+    /// The newest deploy that left something changed.
+    private func newest(in journal: Journal) throws -> RolloutID {
+        let records = try journal.history(environment: hosts.environment, limit: 50)
+        let found = records.first { record in
+            record.kind != .exec && record.kind != .revert
+                && record.outcome != .refused && record.outcome != .reverted
+        }
+        guard let found else {
+            throw CommandFailure(
+                .refused, "no rollout of \(hosts.environment) left anything to put back",
+                hints: ["see `fleet history \(hosts.environment)`", "nothing was changed"])
+        }
+        return found.id
+    }
+}
+
+/// Finds rollouts in the journal.
+enum RolloutLookup {
+    static func id(_ text: String) throws -> RolloutID {
+        guard let id = RolloutID(text) else {
+            throw CommandFailure(
+                .usage, "`\(Sanitizer.line(text))` is not a rollout's name",
+                hints: ["see `fleet history`"])
+        }
+        return id
+    }
+
+    /// A rollout as far as its journal goes.
+    static func replay(_ id: RolloutID, in journal: Journal) throws -> Rollout {
+        let entries = try journal.entries(of: id)
+        guard case .planned(let plan, _) = entries.first?.body else {
+            throw CommandFailure(
+                .usage, "the journal knows no rollout \(id)", hints: ["see `fleet history`"])
+        }
+        var rollout = Rollout(plan: plan)
+        for entry in entries {
+            guard case .event(let event) = entry.body else { continue }
+            _ = rollout.handle(event, at: entry.elapsedMilliseconds)
+        }
+        return rollout
+    }
+}

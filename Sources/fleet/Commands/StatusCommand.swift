@@ -1,0 +1,159 @@
+import ArgumentParser
+import FleetDigest
+import FleetInventory
+import FleetJournal
+import FleetPlan
+import FleetProject
+import FleetReport
+import FleetRollout
+import FleetRunner
+import FleetTransport
+import FleetYAML
+
+/// `fleet status ENV`.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Ask every host what it really runs.",
+        discussion: """
+            Read-only. Exits 1 if a host cannot be asked, runs nothing, has local changes, or runs
+            something else than the last rollout left on it.
+            """)
+
+    @OptionGroup var hosts: HostOptions
+    @Option(name: [.short, .long], help: "The playbook that says where the release lives.")
+    var playbook = "deploy"
+    @OptionGroup var common: CommonOptions
+
+    /// One host's state, as it is printed.
+    private struct Line: Encodable {
+        let host: String
+        let runs: String
+        let commit: String
+        let expected: String
+        let state: String
+        let isGood: Bool
+    }
+
+    func run() async throws {
+        let project = try common.openProject()
+        let (inventory, selected) = try hosts.select(in: project)
+        let questions = try questions(project, inventory, selected)
+        let (_, journal) = try common.openJournal()
+        let expected = try expectations(in: journal)
+        let answers = await Survey(transport: common.openTransport()).ask(questions)
+        let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
+        show(lines, try last(in: journal))
+        if lines.contains(where: { !$0.isGood }) { throw ExitStatus.saidNo }
+    }
+
+    private func questions(_ project: Project, _ inventory: Inventory, _ selected: [Host])
+        throws(CommandFailure) -> [(host: Host, script: Script)]
+    {
+        do {
+            let request = PlanRequest(
+                kind: .run, inventory: inventory, hosts: selected,
+                playbook: try project.playbook(playbook))
+            return try selected.map { host in
+                guard let script = try Planner.script(.reading, on: host, for: request) else {
+                    throw CommandFailure(
+                        .usage, "the playbook `\(playbook)` deploys no release",
+                        hints: ["name one that has a `checkout` step: --playbook NAME"])
+                }
+                return (host, script)
+            }
+        } catch let error as ProjectError {
+            throw CommandFailure(error)
+        } catch let error as Diagnostics {
+            throw CommandFailure(project.withSources(error))
+        } catch let failure as CommandFailure {
+            throw failure
+        } catch {
+            throw CommandFailure(.internalError, "\(error)")
+        }
+    }
+
+    /// What the newest finished rollouts left on each host.
+    private func expectations(in journal: Journal) throws -> [HostName: Release] {
+        var expected: [HostName: Release] = [:]
+        for record in try journal.history(environment: hosts.environment, limit: 30).reversed()
+        where record.kind == .deploy || record.kind == .revert {
+            let rollout = try RolloutLookup.replay(record.id, in: journal)
+            for (host, planned) in zip(rollout.hosts, rollout.plan.hosts) {
+                switch host.outcome {
+                case .succeeded: expected[host.name] = planned.release
+                case .reverted:
+                    expected[host.name] = rollout.plan.releaseStep.flatMap {
+                        host.snapshot?.release(of: $0)
+                    }
+                case .untouched: break
+                default: if host.isTouched { expected[host.name] = nil }
+                }
+            }
+        }
+        return expected
+    }
+
+    private func last(in journal: Journal) throws -> RolloutRecord? {
+        try journal.history(environment: hosts.environment, limit: 20).first { $0.kind != .exec }
+    }
+
+    private func line(
+        _ name: HostName, _ answer: Result<Survey.Answer, TransportError>?, _ expected: Release?
+    ) -> Line {
+        func bad(_ state: String) -> Line {
+            Line(
+                host: name.text, runs: "?", commit: "", expected: expected?.label ?? "",
+                state: state, isGood: false)
+        }
+        switch answer {
+        case .none: return bad("not asked")
+        case .failure(let error): return bad("\(error.token): \(error.message)")
+        case .success(let answer):
+            guard answer.status == .exited(0) else {
+                return bad(Sanitizer.line(answer.text.split(separator: "\n").last.map(String.init) ?? "failed"))
+            }
+            let snapshot = Snapshot(facts: ["it": Snapshot.facts(from: answer.text)])
+            guard let release = snapshot.release(of: "it") else { return bad("nothing is deployed") }
+            var state = "as deployed"
+            var isGood = true
+            if snapshot.facts["it"]?["state"] == "dirty" {
+                state = "has local changes"
+                isGood = false
+            } else if let expected, expected.commit != release.commit {
+                state = "drifted: the last rollout left \(expected.label) here"
+                isGood = false
+            } else if expected == nil {
+                state = "no rollout of this journal"
+            }
+            return Line(
+                host: name.text, runs: release.label, commit: release.commit,
+                expected: expected?.label ?? "", state: state, isGood: isGood)
+        }
+    }
+
+    private func show(_ lines: [Line], _ last: RolloutRecord?) {
+        if common.output == .json {
+            for line in lines {
+                common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
+            }
+            return
+        }
+        let style = common.standardOutputStyle
+        let rows = lines.map { line in
+            [
+                line.host, line.runs, String(line.commit.prefix(12)),
+                line.isGood ? style.green(line.state) : style.red(line.state),
+            ]
+        }
+        common.print(
+            Table.lines(
+                header: ["host", "runs", "commit", "state"], rows: rows, style: style, indent: "")
+                .joined(separator: "\n"))
+        guard let last else { return }
+        let outcome = last.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished")
+        common.print(
+            "\nlast rollout: \(last.id)  \(last.kind.rawValue) \(last.release)  \(outcome)  "
+                + "by \(Sanitizer.line(last.user)), \(DurationText.utc(unixMilliseconds: last.startedUnixMilliseconds)) UTC")
+    }
+}

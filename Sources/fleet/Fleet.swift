@@ -1,0 +1,85 @@
+import ArgumentParser
+import FleetJournal
+import FleetRollout
+import FleetSSH
+import Glibc
+
+/// The program's version.
+enum FleetVersion {
+    static let number = "0.1.0"
+
+    /// The version and those of the libraries that decide what is possible.
+    static var text: String {
+        """
+        fleet \(number)
+        libssh2 \(LibSSH2.version)
+        \(LibSSH2.openSSLVersion)
+        SQLite \(Journal.sqliteVersion)
+        """
+    }
+}
+
+/// The command line: every verb, and what they share.
+struct Fleet: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fleet",
+        abstract: "Deploys releases to many hosts over SSH, and puts every host back when it is bad.",
+        discussion: """
+            fleet deploy production --tag v1.2.0    deploy, test, and go back if it is bad
+            fleet status production                 what every host really runs
+            fleet exec production -- uptime         one command on every host
+
+            A project is a directory with inventory/ENV.yml and playbooks/NAME.yml.
+            """,
+        subcommands: [
+            DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
+            PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
+            HistoryCommand.self, ShowCommand.self,
+        ])
+
+    @Flag(name: .customLong("version"), help: "Show the version, and those of the libraries in use.")
+    var showsVersion = false
+
+    func run() async throws {
+        if showsVersion {
+            print(FleetVersion.text)
+        } else {
+            throw CleanExit.helpRequest(self)
+        }
+    }
+}
+
+@main
+enum Main {
+    static func main() async {
+        // A reader that goes away must not end a rollout.
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGHUP, SIG_IGN)
+        raiseDescriptorLimit()
+        do {
+            var command = try Fleet.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            Terminal.standardError.write(failure.rendered + "\n")
+            exit(failure.status.rawValue)
+        } catch let status as ExitStatus {
+            exit(status.rawValue)
+        } catch {
+            Fleet.exit(withError: error)
+        }
+    }
+
+    /// A connection is a descriptor; the soft limit is often 1024.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+extension ExitStatus: Error {}

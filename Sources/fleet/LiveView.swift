@@ -1,0 +1,101 @@
+import Dispatch
+import FleetPlan
+import FleetReport
+import FleetRollout
+import Glibc
+import Synchronization
+
+/// Shows a rollout on standard error while it runs: a live view for a person, lines for a pipe.
+///
+/// Drawing happens on a queue of its own: a terminal that stopped reading stops only that queue.
+final class LiveView: Sendable {
+    private struct State {
+        var text: ProgressText
+        var rollout: Rollout
+        var drawnLines = 0
+        var isOver = false
+    }
+
+    private let terminal = Terminal.standardError
+    private let style: Style
+    private let isLive: Bool
+    private let queue = DispatchQueue(label: "fleet.live-view")
+    private let state: Mutex<State>
+    private let start = ContinuousClock.now
+    private let ticking: Mutex<Task<Void, Never>?> = Mutex(nil)
+
+    init(plan: Plan, style: Style) {
+        self.style = style
+        isLive = Terminal.standardError.isInteractive
+        state = Mutex(State(text: ProgressText(plan: plan, style: style), rollout: Rollout(plan: plan)))
+        guard isLive else { return }
+        let ticker = Task { [weak self] in
+            while !Task.isCancelled {
+                self?.queue.async { [weak self] in self?.redraw() }
+                do { try await Task.sleep(for: .milliseconds(100)) } catch { return }
+            }
+        }
+        ticking.withLock { $0 = ticker }
+    }
+
+    /// Takes records that have become durable.
+    func show(_ entries: [JournalEntry]) {
+        queue.async { self.take(entries) }
+    }
+
+    /// Draws a last time and waits until everything is on the screen, but not for ever.
+    func finish() {
+        ticking.withLock { $0?.cancel() }
+        let done = DispatchSemaphore(value: 0)
+        queue.async {
+            self.state.withLock { state in
+                self.erase(&state)
+                state.isOver = true
+            }
+            done.signal()
+        }
+        _ = done.wait(timeout: .now() + 2)
+    }
+
+    private func take(_ entries: [JournalEntry]) {
+        state.withLock { state in
+            var kept: [String] = []
+            for entry in entries {
+                let lines = state.text.lines(for: entry)
+                kept += lines.filter { !isLive || $0.weight == .notable }.map(\.text)
+                if case .event(let event) = entry.body {
+                    _ = state.rollout.handle(event, at: entry.elapsedMilliseconds)
+                }
+            }
+            guard !kept.isEmpty else { return }
+            erase(&state)
+            terminal.write(kept.joined(separator: "\n") + "\n")
+            draw(&state)
+        }
+    }
+
+    private func redraw() {
+        state.withLock { state in
+            guard !state.isOver else { return }
+            erase(&state)
+            draw(&state)
+        }
+    }
+
+    private func erase(_ state: inout State) {
+        guard state.drawnLines > 0 else { return }
+        terminal.write("\u{1B}[\(state.drawnLines)A\u{1B}[J")
+        state.drawnLines = 0
+    }
+
+    private func draw(_ state: inout State) {
+        guard isLive, !state.isOver, state.rollout.outcome == nil else { return }
+        let size = terminal.size
+        let now = Int((ContinuousClock.now - start) / .milliseconds(1))
+        let lines = LiveFrame.lines(
+            state.rollout, at: now, width: size.width, height: min(size.height - 2, 40),
+            style: style)
+        terminal.write(lines.joined(separator: "\n") + "\n")
+        state.drawnLines = lines.count
+    }
+}

@@ -1,0 +1,133 @@
+import ArgumentParser
+import FleetInventory
+import FleetJournal
+import FleetProject
+import FleetReport
+import FleetSSH
+
+extension ColorChoice: ExpressibleByArgument {}
+
+/// How results are printed.
+enum OutputFormat: String, CaseIterable, ExpressibleByArgument {
+    case text, json
+}
+
+/// Options that every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(help: "The project's directory; by default looked for from here upwards.")
+    var project: String?
+
+    @Option(name: .customLong("state-dir"), help: "Where the journal is kept.")
+    var stateDirectory: String?
+
+    @Option(name: [.short, .long], help: "text, or json for the journal's own entries, one a line.")
+    var output: OutputFormat = .text
+
+    @Option(help: "auto, always or never.")
+    var color: ColorChoice = .auto
+
+    @Flag(name: [.short, .long], help: "Only results, no progress.")
+    var quiet = false
+
+    var standardOutputStyle: Style { color.style(for: .standardOutput) }
+    var standardErrorStyle: Style { color.style(for: .standardError) }
+
+    func openProject() throws(CommandFailure) -> Project {
+        if let project { return Project(root: project) }
+        do {
+            return try Project.find(from: Surroundings.workingDirectory)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    func openJournal() throws(CommandFailure) -> (StateDirectory, Journal) {
+        do {
+            let directory = try StateDirectory(
+                path: Surroundings.stateDirectory(option: stateDirectory))
+            return (directory, try Journal(in: directory))
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    func openTransport() -> SSHTransport { SSHTransport(Surroundings.sshEnvironment) }
+
+    /// Prints a result.
+    func print(_ text: String) { Terminal.standardOutput.write(text + "\n") }
+}
+
+/// Which hosts of an environment.
+struct HostOptions: ParsableArguments {
+    @Argument(help: "The environment: inventory/ENV.yml.")
+    var environment: String
+
+    @Option(name: [.short, .long], help: "A host pattern: web:!web03, web[01:04], db*.")
+    var limit: String?
+
+    func select(in project: Project) throws(CommandFailure) -> (Inventory, [Host]) {
+        let inventory: Inventory
+        do {
+            inventory = try project.inventory(environment)
+        } catch {
+            throw CommandFailure(error)
+        }
+        guard let limit else { return (inventory, inventory.hosts) }
+        do {
+            return (inventory, try HostPattern(limit).select(from: inventory))
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+}
+
+/// Which release, and how a rollout is gone about.
+struct RolloutOptions: ParsableArguments {
+    @Option(help: "Deploy this tag.")
+    var tag: String?
+
+    @Option(help: "Deploy this commit: its full id.")
+    var commit: String?
+
+    @Option(help: "Deploy a branch's newest commit.")
+    var branch: String?
+
+    @Option(
+        name: [.customShort("e"), .customLong("var")],
+        help: ArgumentHelp("Set a variable.", valueName: "name=value"))
+    var variables: [String] = []
+
+    @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
+    var fanout: Int?
+
+    func validate() throws {
+        if [tag, commit, branch].compactMap({ $0 }).count > 1 {
+            throw ValidationError("give only one of --tag, --commit and --branch")
+        }
+        if let fanout, !(1...10_000).contains(fanout) {
+            throw ValidationError("--fanout must be from 1 to 10000")
+        }
+        for variable in variables where !variable.contains("=") {
+            throw ValidationError("`-e \(variable)` must be name=value")
+        }
+    }
+
+    var variableValues: [String: String] {
+        var values: [String: String] = [:]
+        for variable in variables {
+            guard let equals = variable.firstIndex(of: "=") else { continue }
+            values[String(variable[..<equals])] =
+                String(variable[variable.index(after: equals)...])
+        }
+        return values
+    }
+}
+
+/// Whether to ask before hosts are changed.
+struct ConfirmationOptions: ParsableArguments {
+    @Flag(name: [.customShort("n"), .customLong("dry-run")], help: "Print the plan and stop.")
+    var isDryRun = false
+
+    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
+    var isConfirmed = false
+}

@@ -1,0 +1,126 @@
+import FleetRollout
+import FleetInventory
+import FleetPlan
+import FleetPlaybook
+import FleetProject
+import FleetReport
+import FleetRunner
+import FleetTransport
+import FleetYAML
+
+/// Makes a plan from what the command line names: files, hosts, and the release that a host finds
+/// in its repository.
+struct PlanMaker {
+    let project: Project
+    let transport: any Transport
+    /// Told what is being done; progress, not results.
+    let note: (String) -> Void
+
+    func plan(
+        kind: Plan.Kind, playbook name: String, hosts: HostOptions, options: RolloutOptions
+    ) async throws(CommandFailure) -> (Plan, EnvironmentPolicy) {
+        let (inventory, selected) = try hosts.select(in: project)
+        let playbook: Playbook
+        let files: [String: LocalFile]
+        do {
+            playbook = try project.playbook(name)
+            files = try project.files(of: playbook)
+        } catch {
+            throw CommandFailure(error)
+        }
+        var request = PlanRequest(
+            kind: kind, inventory: inventory, hosts: selected, playbook: playbook)
+        request.variables = options.variableValues
+        request.fanout = options.fanout
+        request.files = files
+        let selection = try selection(options, playbook)
+        if let selection {
+            request.release = try await release(selection, for: request)
+        } else if kind == .deploy {
+            throw CommandFailure(
+                .usage, "the playbook `\(name)` deploys no release",
+                hints: ["add a `checkout` step to it, or use `fleet run \(name) ENV`"])
+        }
+        do {
+            return (try Planner.plan(request), inventory.policy)
+        } catch {
+            throw CommandFailure(project.withSources(error))
+        }
+    }
+
+    /// What was asked for; the newest release if nothing was; nil if the playbook deploys none.
+    private func selection(_ options: RolloutOptions, _ playbook: Playbook)
+        throws(CommandFailure) -> ReleaseSelection?
+    {
+        guard playbook.releaseStep != nil else {
+            guard options.tag == nil, options.commit == nil, options.branch == nil else {
+                throw CommandFailure(
+                    .usage, "the playbook `\(playbook.name)` deploys no release")
+            }
+            return nil
+        }
+        do {
+            if let tag = options.tag {
+                try GitName.check(tag: tag)
+                return .tag(tag)
+            }
+        } catch {
+            throw CommandFailure(error)
+        }
+        if let commit = options.commit { return .commit(commit) }
+        if let branch = options.branch { return .branch(branch) }
+        return .newest
+    }
+
+    /// Resolves a selection once, to one commit for all hosts, on the first host that answers.
+    private func release(_ selection: ReleaseSelection, for request: PlanRequest)
+        async throws(CommandFailure) -> Release
+    {
+        if case .commit = selection {
+            return try resolve(selection, in: ReleaseListing(lsRemote: ""))
+        }
+        let survey = Survey(transport: transport)
+        var first: CommandFailure?
+        for host in request.hosts {
+            let script: Script?
+            do {
+                script = try Planner.script(.listing, on: host, for: request)
+            } catch {
+                throw CommandFailure(project.withSources(error))
+            }
+            guard let script else { break }
+            note("asking \(host.name) which releases there are")
+            let answer: Survey.Answer
+            do {
+                answer = try await survey.ask(host, script)
+            } catch {
+                // Another host may answer; preflight speaks of this one later.
+                first = first ?? CommandFailure(error, host: host.name)
+                if error.isRetryable { continue }
+                break
+            }
+            guard answer.status == .exited(0) else { throw refusal(of: host.name, answer.text) }
+            return try resolve(selection, in: ReleaseListing(lsRemote: answer.text))
+        }
+        throw first ?? CommandFailure(.refused, "no host could say which releases there are")
+    }
+
+    /// What a host said instead of listing its releases.
+    private func refusal(of host: HostName, _ text: String) -> CommandFailure {
+        let lines = text.split(separator: "\n").map { Sanitizer.line(String($0)) }
+        let reason = lines.last { $0.hasPrefix("E_") } ?? "cannot list releases"
+        let details = lines.filter { !$0.hasPrefix("E_") }.suffix(3)
+        return CommandFailure(
+            .refused, "\(host): \(reason)", hints: details + ["nothing was changed"])
+    }
+
+    private func resolve(_ selection: ReleaseSelection, in listing: ReleaseListing)
+        throws(CommandFailure) -> Release
+    {
+        do {
+            return try listing.release(for: selection)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+}

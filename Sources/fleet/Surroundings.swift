@@ -1,0 +1,67 @@
+import FleetRollout
+import FleetSSH
+import Glibc
+
+/// What the program finds around it: the user, the environment variables, the working directory.
+enum Surroundings {
+    static func variable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    static var home: String {
+        variable("HOME") ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) } ?? "/"
+    }
+
+    static var user: String {
+        getpwuid(getuid()).map { String(cString: $0.pointee.pw_name) } ?? variable("USER") ?? "root"
+    }
+
+    static var workingDirectory: String {
+        guard let path = getcwd(nil, 0) else { return "." }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    /// `--state-dir`, then `FLEET_STATE_DIR`, then `$XDG_STATE_HOME/fleet`.
+    static func stateDirectory(option: String?) -> String {
+        let path =
+            option ?? variable("FLEET_STATE_DIR")
+            ?? (variable("XDG_STATE_HOME") ?? home + "/.local/state") + "/fleet"
+        return path.hasPrefix("/") ? path : workingDirectory + "/" + path
+    }
+
+    static var sshEnvironment: SSHTransport.Environment {
+        SSHTransport.Environment(
+            home: home, user: user, agentSocket: variable("SSH_AUTH_SOCK"))
+    }
+
+    /// Who is doing this: the person a CI system names, or the login.
+    static var origin: RolloutOrigin {
+        let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "SUDO_USER"]
+        var host = [CChar](repeating: 0, count: 256)
+        gethostname(&host, host.count - 1)
+        let end = host.firstIndex(of: 0) ?? host.endIndex
+        return RolloutOrigin(
+            user: names.compactMap(variable).first ?? user,
+            machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
+            command: CommandLine.arguments.dropFirst().joined(separator: " "),
+            version: FleetVersion.number)
+    }
+
+    /// A new rollout's name: the time, so that names sort, and four random characters.
+    static func newRolloutID() -> RolloutID {
+        var now = time(nil)
+        var parts = tm()
+        gmtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        strftime(&text, text.count, "%Y%m%d-%H%M%S", &parts)
+        let end = text.firstIndex(of: 0) ?? text.endIndex
+        let stamp = String(decoding: text[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let letters = Array("abcdefghjkmnpqrstuvwxyz23456789")
+        let suffix = String((0..<4).map { _ in letters.randomElement() ?? "x" })
+        guard let id = RolloutID("\(stamp)-\(suffix)") else {
+            preconditionFailure("a time and four letters make a valid name")
+        }
+        return id
+    }
+}

@@ -1,0 +1,68 @@
+import FleetReport
+import Glibc
+
+/// One of the program's output streams, and what it is connected to.
+struct Terminal: Sendable {
+    let descriptor: Int32
+    /// Whether a person is looking at it.
+    let isInteractive: Bool
+
+    static let standardOutput = Terminal(descriptor: STDOUT_FILENO)
+    static let standardError = Terminal(descriptor: STDERR_FILENO)
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+        let isCI = getenv("CI").map { String(cString: $0) != "" } ?? false
+        let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
+        isInteractive = isatty(descriptor) == 1 && !isCI && !isDumb
+    }
+
+    /// Writes text; a stream whose reader has gone swallows it, because a rollout goes on headless.
+    func write(_ text: String) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    /// Columns and rows.
+    var size: (width: Int, height: Int) {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+            return (100, 30)
+        }
+        return (Int(size.ws_col), Int(size.ws_row))
+    }
+
+    /// Whether the person can be asked: both ends are a terminal, and this is no CI job.
+    static var canAsk: Bool { standardError.isInteractive && isatty(STDIN_FILENO) == 1 }
+
+    /// Asks and reads one line; nil at the end of the input.
+    static func ask(_ question: String) -> String? {
+        standardError.write(question)
+        return readLine(strippingNewline: true)
+    }
+}
+
+/// When output is coloured.
+enum ColorChoice: String, CaseIterable, Sendable {
+    case auto, always, never
+
+    /// `--color` first, then `NO_COLOR` and `CLICOLOR_FORCE`, then whether a person is looking.
+    func style(for terminal: Terminal) -> Style {
+        func isSet(_ name: String) -> Bool {
+            getenv(name).map { String(cString: $0) != "" && String(cString: $0) != "0" } ?? false
+        }
+        switch self {
+        case .always: return Style(isColored: true)
+        case .never: return .plain
+        case .auto:
+            if getenv("NO_COLOR").map({ String(cString: $0) != "" }) ?? false { return .plain }
+            if isSet("CLICOLOR_FORCE") { return Style(isColored: true) }
+            return Style(isColored: terminal.isInteractive)
+        }
+    }
+}
