@@ -3,11 +3,13 @@ internal import FoundationEssentials
 internal import NIOCore
 internal import NIOEmbedded
 internal import NIOHTTP1
+internal import Synchronization
 
 /// One HTTP request and its answer as bytes, whatever carries them; SwiftNIO's codec does the work.
 ///
-/// `@unchecked Sendable`: one caller at a time feeds it, in the order of the bytes.
-public final class HTTPExchange: @unchecked Sendable {
+/// The answer is decoded anew from its first byte whenever bytes arrive: health pages are small,
+/// and a decoder of SwiftNIO's must not move from one thread to another.
+public final class HTTPExchange: Sendable {
     /// How an answer compares with what a probe wants.
     public enum Verdict: Sendable, Hashable {
         /// It is as it must be.
@@ -16,7 +18,7 @@ public final class HTTPExchange: @unchecked Sendable {
         case fail(String, body: String)
     }
 
-    /// The largest body read, in bytes; a health page is smaller.
+    /// The largest answer read, in bytes; a health page is smaller.
     public static let bodyLimitBytes = 1 << 20
     /// How much of a body is shown, in characters.
     static let excerptLength = 600
@@ -24,11 +26,16 @@ public final class HTTPExchange: @unchecked Sendable {
     /// The request's bytes.
     public let request: [UInt8]
     private let probe: HTTPProbe
-    private let channel = EmbeddedChannel()
-    private var status: Int?
-    private var body: [UInt8] = []
-    private var isComplete = false
-    private var problem: String?
+    private let head: HTTPRequestHead
+    private let received = Mutex<[UInt8]>([])
+
+    /// What has been decoded of an answer.
+    private struct Answer {
+        var status: Int?
+        var body: [UInt8] = []
+        var isComplete = false
+        var problem: String?
+    }
 
     /// Prepares a GET; the connection is closed afterwards.
     public init(_ probe: HTTPProbe) {
@@ -39,6 +46,8 @@ public final class HTTPExchange: @unchecked Sendable {
         head.headers.add(name: "User-Agent", value: "fleet")
         head.headers.add(name: "Accept", value: "*/*")
         head.headers.add(name: "Connection", value: "close")
+        self.head = head
+        let channel = EmbeddedChannel()
         var bytes: [UInt8] = []
         do {
             try channel.pipeline.syncOperations.addHTTPClientHandlers()
@@ -48,53 +57,63 @@ public final class HTTPExchange: @unchecked Sendable {
                 bytes += buffer.readableBytesView
             }
         } catch {
-            problem = "the request cannot be written: \(error)"
+            preconditionFailure("a GET of our own can be written: \(error)")
         }
         request = bytes
     }
 
     /// Takes bytes of the answer; true once nothing more is needed.
     public func receive(_ bytes: [UInt8]) -> Bool {
-        guard !isComplete, problem == nil else { return true }
-        do {
-            try channel.writeInbound(ByteBuffer(bytes: bytes))
-            try readParts()
-        } catch {
-            problem = "the answer is not HTTP"
+        let all = received.withLock { received in
+            received += bytes
+            return received
         }
-        return isComplete || problem != nil
+        let answer = decode(all, isAtEnd: false)
+        return answer.isComplete || answer.problem != nil
     }
 
-    private func readParts() throws {
-        while let part = try channel.readInbound(as: HTTPClientResponsePart.self) {
-            switch part {
-            case .head(let head): status = Int(head.status.code)
-            case .body(let buffer):
-                body += buffer.readableBytesView
-                if body.count > Self.bodyLimitBytes {
-                    problem = "the answer is larger than \(Self.bodyLimitBytes) bytes"
-                    return
-                }
-            case .end: isComplete = true
-            }
+    private func decode(_ bytes: [UInt8], isAtEnd: Bool) -> Answer {
+        var answer = Answer()
+        guard bytes.count <= Self.bodyLimitBytes else {
+            answer.problem = "the answer is larger than \(Self.bodyLimitBytes) bytes"
+            return answer
         }
+        let channel = EmbeddedChannel()
+        do {
+            try channel.pipeline.syncOperations.addHTTPClientHandlers()
+            // The decoder wants to know which request an answer belongs to.
+            try channel.writeOutbound(HTTPClientRequestPart.head(head))
+            try channel.writeOutbound(HTTPClientRequestPart.end(nil))
+            try channel.writeInbound(ByteBuffer(bytes: bytes))
+            // A body without a length ends with the connection.
+            if isAtEnd { _ = try channel.finish() }
+            while let part = try channel.readInbound(as: HTTPClientResponsePart.self) {
+                switch part {
+                case .head(let head): answer.status = Int(head.status.code)
+                case .body(let buffer): answer.body += buffer.readableBytesView
+                case .end: answer.isComplete = true
+                }
+            }
+        } catch {
+            answer.problem = isAtEnd ? "the answer is cut short" : "the answer is not HTTP"
+        }
+        return answer
     }
 
     /// Judges the answer once the other side has closed or ``receive(_:)`` was content.
     public func verdict() -> Verdict {
-        if !isComplete, problem == nil {
-            do {
-                // A body without a length ends with the connection.
-                _ = try channel.finish()
-                try readParts()
-            } catch {
-                problem = "the answer is cut short"
-            }
-        }
+        let all = received.withLock { $0 }
+        var answer = decode(all, isAtEnd: false)
+        if !answer.isComplete, answer.problem == nil { answer = decode(all, isAtEnd: true) }
+        return judge(answer)
+    }
+
+    private func judge(_ answer: Answer) -> Verdict {
+        let body = answer.body
         let text = String(decoding: body, as: UTF8.self)
         let excerpt = String(text.prefix(Self.excerptLength))
-        if let problem { return .fail(problem, body: excerpt) }
-        guard let status, isComplete else { return .fail("there was no answer", body: excerpt) }
+        if let problem = answer.problem { return .fail(problem, body: excerpt) }
+        guard let status = answer.status, answer.isComplete else { return .fail("there was no answer", body: excerpt) }
         guard status == probe.status else {
             return .fail("status \(status), not \(probe.status)", body: excerpt)
         }

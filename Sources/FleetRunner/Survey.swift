@@ -46,18 +46,12 @@ public struct Survey: Sendable {
     public func ask(_ questions: [(host: Host, script: Script)]) async
         -> [HostName: Result<Answer, TransportError>]
     {
-        await withTaskGroup { group in
+        await withTaskGroup(of: (HostName, Result<Answer, TransportError>).self) { group in
             var answers: [HostName: Result<Answer, TransportError>] = [:]
             var rest = questions[...]
             func start(_ group: inout TaskGroup<(HostName, Result<Answer, TransportError>)>) {
                 guard let (host, script) = rest.popFirst() else { return }
-                group.addTask {
-                    do throws(TransportError) {
-                        return (host.name, .success(try await ask(host, script)))
-                    } catch {
-                        return (host.name, .failure(error))
-                    }
-                }
+                group.addTask { (host.name, await result(of: script, on: host)) }
             }
             for _ in 0..<min(fanout, questions.count) { start(&group) }
             while let (name, answer) = await group.next() {
@@ -65,6 +59,14 @@ public struct Survey: Sendable {
                 start(&group)
             }
             return answers
+        }
+    }
+
+    private func result(of script: Script, on host: Host) async -> Result<Answer, TransportError> {
+        do throws(TransportError) {
+            return .success(try await ask(host, script))
+        } catch {
+            return .failure(error)
         }
     }
 }

@@ -56,6 +56,7 @@ enum HostShell {
 
     private static let text = #"""
         umask 077
+        cd
         fleet_nonce='@NONCE@'
         fleet_dir=$HOME/.fleet/runs/@ROLLOUT@
         fleet_group=$$
@@ -165,7 +166,7 @@ enum HostShell {
         fleet_stop_group() {
             if fleet_end_group "$1"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
         }
-        fleet_say READY $fleet_group
+        fleet_say READY $fleet_group "$fleet_dir"
 
         """#
 }

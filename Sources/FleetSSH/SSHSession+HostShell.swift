@@ -8,6 +8,8 @@ struct ShellChannel {
     var reader: HostShellReader
     /// The process group of the shell; known from READY on.
     var group: Int?
+    /// The run directory's absolute path; known from READY on.
+    var directory = ""
     /// What came before READY, the first bytes of it.
     var noise: [UInt8] = []
     var isReady = false
@@ -39,6 +41,7 @@ struct ShellChannel {
                 if words[0] == "READY" {
                     isReady = true
                     group = Int(words[1])
+                    directory = words.dropFirst(2).joined(separator: " ")
                 } else if words[1] == id {
                     isInside = words[0] == "BEGIN"
                     if !isInside {
@@ -122,9 +125,12 @@ extension SSHSession: HostSession {
         if seen.text.contains(Upload.presentMark) {
             return CommandResult(status: .exited(0), outputBytes: 0)
         }
-        let path = ".fleet/runs/\(rollout)/\(key).upload"
+        guard let directory = shell?.directory, Self.isPlainPath(directory) else {
+            throw .shellUnusable(seen: "the home directory's path has unusual characters")
+        }
+        let path = "\(directory)/\(key).upload"
         let made = try await run(
-            Script("mkdir -p .fleet/runs/\(rollout) && rm -f \(path)"),
+            Script("mkdir -p \(directory) && rm -f \(path)"),
             timeoutMilliseconds: Self.shellMilliseconds, output: output)
         guard case .exited(0) = made.status else { return made }
         try await send(upload, to: path, within: timeoutMilliseconds)
@@ -356,8 +362,17 @@ extension SSHSession: HostSession {
 
     // MARK: Files
 
+    private static func isPlainPath(_ path: String) -> Bool {
+        path.hasPrefix("/")
+            && path.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                    || (0x61...0x7A).contains(byte) || "/._-".utf8.contains(byte)
+            }
+    }
+
     /// Sends a local file's bytes to a path on the host, through a channel of its own.
     ///
+    /// The path stands on a command line here, so it must mean the same to every login shell.
     /// `dd` and not a redirection: it works in every login shell, restricted ones included.
     private func send(_ upload: Upload, to path: String, within milliseconds: Int)
         async throws(TransportError)
