@@ -18,15 +18,22 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
 
 func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Tests/Support/\(name)",
-        swiftSettings: settings)
+        name: name,
+        dependencies: dependencies,
+        path: "Tests/Support/\(name)",
+        swiftSettings: settings
+    )
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
     -> Target
 {
     .testTarget(
-        name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+        name: name,
+        dependencies: dependencies,
+        resources: resources,
+        swiftSettings: settings
+    )
 }
 
 let package = Package(
@@ -51,8 +58,10 @@ let package = Package(
 
         // The shell around it: sockets, SQLite, files, the terminal.
         .systemLibrary(
-            name: "CLibSSH2", pkgConfig: "libssh2",
-            providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
+            name: "CLibSSH2",
+            pkgConfig: "libssh2",
+            providers: [.apt(["libssh2-1-dev", "libssl-dev"])]
+        ),
         library("FleetSSH", ["FleetTransport", "FleetDigest", "CLibSSH2"]),
         library(
             "FleetHTTP",
@@ -61,20 +70,23 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-            ]),
+            ]
+        ),
         library(
             "FleetJournal",
             [
                 "FleetDigest", "FleetPlan", "FleetRollout", "FleetTransport",
                 .product(name: "GRDB", package: "GRDB.swift"),
-            ]),
+            ]
+        ),
         library("FleetProject", ["FleetYAML", "FleetInventory", "FleetPlaybook", "FleetDigest"]),
         library(
             "FleetRunner",
             [
                 "FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal",
                 "FleetHTTP",
-            ]),
+            ]
+        ),
         .executableTarget(
             name: "fleet",
             dependencies: [
@@ -83,12 +95,16 @@ let package = Package(
                 "FleetRunner", "FleetDigest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: settings),
+            swiftSettings: settings
+        ),
 
         // Tests, and what they stand on.
         support("FleetSimulator", ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]),
         .executableTarget(
-            name: "fleet-simulate", dependencies: ["FleetSimulator", "FleetRollout"],
-            path: "Tests/Support/fleet-simulate", swiftSettings: settings),
+            name: "fleet-simulate",
+            dependencies: ["FleetSimulator", "FleetRollout"],
+            path: "Tests/Support/fleet-simulate",
+            swiftSettings: settings
+        ),
     ]
 )

@@ -113,7 +113,9 @@ public final class HTTPExchange: Sendable {
         let text = String(decoding: body, as: UTF8.self)
         let excerpt = String(text.prefix(Self.excerptLength))
         if let problem = answer.problem { return .fail(problem, body: excerpt) }
-        guard let status = answer.status, answer.isComplete else { return .fail("there was no answer", body: excerpt) }
+        guard let status = answer.status, answer.isComplete else {
+            return .fail("there was no answer", body: excerpt)
+        }
         guard status == probe.status else {
             return .fail("status \(status), not \(probe.status)", body: excerpt)
         }

@@ -55,7 +55,8 @@ public struct HostPattern: Sendable, Hashable {
     private static func empty(_ text: String) -> Unmatched {
         Unmatched(
             message: "the host pattern `\(text)` is empty",
-            hints: ["name hosts or groups, or leave `--limit` out to mean all hosts"])
+            hints: ["name hosts or groups, or leave `--limit` out to mean all hosts"]
+        )
     }
 
     /// The selected hosts, in the order of the inventory.
@@ -68,7 +69,8 @@ public struct HostPattern: Sendable, Hashable {
                 message: "`\(term.glob)` matches no host or group of \(inventory.environment)",
                 hints: Suggestion.hint(for: term.glob, in: names) + [
                     "see `fleet hosts \(inventory.environment)`"
-                ])
+                ]
+            )
         }
         let adds = terms.filter { $0.role == .add }
         let selected = inventory.hosts.filter { host in
@@ -84,14 +86,16 @@ public struct HostPattern: Sendable, Hashable {
         guard !selected.isEmpty else {
             throw Unmatched(
                 message: "`\(text)` leaves no host of \(inventory.environment)",
-                hints: ["see `fleet hosts \(inventory.environment)`"])
+                hints: ["see `fleet hosts \(inventory.environment)`"]
+            )
         }
         return selected
     }
 
     private func matches(_ term: Term, _ host: Host) -> Bool {
         if term.glob == "all" || term.glob == "*" { return true }
-        return Self.glob(term.glob, host.name.text) || host.groups.contains { Self.glob(term.glob, $0) }
+        return Self.glob(term.glob, host.name.text)
+            || host.groups.contains { Self.glob(term.glob, $0) }
     }
 
     /// Splits at `:` and `,` outside brackets.

@@ -13,7 +13,9 @@ public struct Host: Sendable, Hashable {
 
     /// Describes a host.
     public init(
-        name: HostName, groups: [String] = [], variables: [String: String] = [:],
+        name: HostName,
+        groups: [String] = [],
+        variables: [String: String] = [:],
         ssh: SSHSettings = SSHSettings()
     ) {
         self.name = name
@@ -46,7 +48,9 @@ public struct Inventory: Sendable, Hashable {
 
     /// Gathers an environment.
     public init(
-        environment: String, hosts: [Host], policy: EnvironmentPolicy = EnvironmentPolicy()
+        environment: String,
+        hosts: [Host],
+        policy: EnvironmentPolicy = EnvironmentPolicy()
     ) {
         self.environment = environment
         self.hosts = hosts

@@ -33,12 +33,17 @@ public enum InventoryReader {
         assembly.checkChildren()
         if assembly.order.isEmpty {
             reader.report(
-                "the inventory holds no host", at: root.location,
-                hints: ["add `groups:` with `hosts:` in them, or `hosts:`"])
+                "the inventory holds no host",
+                at: root.location,
+                hints: ["add `groups:` with `hosts:` in them, or `hosts:`"]
+            )
         }
         try reader.finish()
         return Inventory(
-            environment: environment, hosts: assembly.order.map(assembly.host), policy: policy)
+            environment: environment,
+            hosts: assembly.order.map(assembly.host),
+            policy: policy
+        )
     }
 }
 
@@ -129,8 +134,10 @@ private struct Assembly {
                 let isValid = HostNameGrammar.allows(name)
                 if !isValid {
                     reader.report(
-                        "`\(name)` is not a host name", at: location,
-                        hints: ["use letters, digits, `.`, `-`, `_` and `:`"])
+                        "`\(name)` is not a host name",
+                        at: location,
+                        hints: ["use letters, digits, `.`, `-`, `_` and `:`"]
+                    )
                 }
                 return isValid
             }.map { HostName($0) }
@@ -152,8 +159,10 @@ private struct Assembly {
         for (key, value, location) in fields.textMap("vars") {
             if !ShellWord.isVariableName(key) {
                 reader.report(
-                    "`\(key)` cannot name a variable", at: location,
-                    hints: ["use letters, digits and `_`, not starting with a digit"])
+                    "`\(key)` cannot name a variable",
+                    at: location,
+                    hints: ["use letters, digits and `_`, not starting with a digit"]
+                )
             }
             level.variables[key] = value
         }
@@ -172,7 +181,8 @@ private struct Assembly {
                 reader.report(
                     "`host_keys` is `strict` or `accept-new`, not `\(word)`",
                     at: keys.node("host_keys")?.location,
-                    hints: ["there is no way to switch the check off"])
+                    hints: ["there is no way to switch the check off"]
+                )
             }
         }
         for (what, value) in [("hostname", level.ssh.hostname), ("user", level.ssh.user)] {
@@ -191,12 +201,16 @@ private struct Assembly {
         for name in groupOrder {
             for child in groups[name]?.children ?? [] where groups[child.name] == nil {
                 reader.report(
-                    "group `\(child.name)` is not defined", at: child.location,
-                    hints: Suggestion.hint(for: child.name, in: groups.keys))
+                    "group `\(child.name)` is not defined",
+                    at: child.location,
+                    hints: Suggestion.hint(for: child.name, in: groups.keys)
+                )
             }
             if ancestors(of: name).contains(name) {
                 reader.report(
-                    "group `\(name)` contains itself", at: groups[name]?.children.first?.location)
+                    "group `\(name)` contains itself",
+                    at: groups[name]?.children.first?.location
+                )
             }
         }
     }
@@ -236,7 +250,11 @@ private struct Assembly {
             level.ssh = narrower.ssh.overriding(level.ssh)
         }
         return Host(
-            name: name, groups: chain.sorted(), variables: level.variables, ssh: level.ssh)
+            name: name,
+            groups: chain.sorted(),
+            variables: level.variables,
+            ssh: level.ssh
+        )
     }
 }
 

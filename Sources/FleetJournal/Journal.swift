@@ -20,7 +20,11 @@ public struct StoredOutput: Sendable, Hashable {
 
     /// Describes what was printed.
     public init(
-        host: HostName, key: ActionKey, bytes: [UInt8], totalBytes: Int, droppedBytes: Int
+        host: HostName,
+        key: ActionKey,
+        bytes: [UInt8],
+        totalBytes: Int,
+        droppedBytes: Int
     ) {
         self.host = host
         self.key = key
@@ -82,18 +86,24 @@ public final class Journal: Sendable {
             guard mode == "wal", level == 2 else {
                 throw DatabaseError(
                     message: "journal_mode \(mode ?? "?"), synchronous \(level ?? -1): "
-                        + "the file system cannot keep the journal durable")
+                        + "the file system cannot keep the journal durable"
+                )
             }
         }
         do {
             database = try DatabaseQueue(
-                path: directory.path + "/journal.sqlite", configuration: configuration)
+                path: directory.path + "/journal.sqlite",
+                configuration: configuration
+            )
             try database.write { try Self.prepare($0) }
         } catch let error as JournalError {
             throw error
         } catch {
             throw .stateDirectory(
-                path: directory.path, reason: "holds no usable journal (\(error))", fix: nil)
+                path: directory.path,
+                reason: "holds no usable journal (\(error))",
+                fix: nil
+            )
         }
     }
 
@@ -137,14 +147,16 @@ public final class Journal: Sendable {
                     dropped INTEGER NOT NULL,
                     PRIMARY KEY (rollout, host, key)
                 ) STRICT;
-                """)
+                """
+        )
         for table in ["entry", "rollout", "outcome", "output"] {
             for verb in ["UPDATE", "DELETE"] {
                 try database.execute(
                     sql: """
                         CREATE TRIGGER \(table)_keeps_\(verb.lowercased()) BEFORE \(verb) ON \(table)
                         BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-                        """)
+                        """
+                )
             }
         }
         try database.execute(sql: "PRAGMA user_version = \(schema)")
@@ -169,7 +181,8 @@ public final class Journal: Sendable {
                         arguments: [
                             rollout.description, output.host.text, output.key.description,
                             Data(output.bytes), output.totalBytes, output.droppedBytes,
-                        ])
+                        ]
+                    )
                 }
             }
         } catch {
@@ -186,7 +199,8 @@ public final class Journal: Sendable {
             previous = hash(of: body, after: previous)
             try database.execute(
                 sql: "INSERT INTO entry (rollout, sequence, body, hash) VALUES (?, ?, ?, ?)",
-                arguments: [entry.rollout.description, entry.sequence, Data(body), previous])
+                arguments: [entry.rollout.description, entry.sequence, Data(body), previous]
+            )
             switch entry.body {
             case .planned(let plan, let origin):
                 try database.execute(
@@ -195,13 +209,15 @@ public final class Journal: Sendable {
                         entry.rollout.description, plan.environment, plan.kind.rawValue,
                         plan.title, plan.release?.label ?? "", plan.hosts.count, origin.user,
                         entry.unixMilliseconds,
-                    ])
+                    ]
+                )
             case .effect(.finish(let outcome)):
                 try database.execute(
                     sql: "INSERT INTO outcome VALUES (?, ?, ?)",
                     arguments: [
                         entry.rollout.description, outcome.rawValue, entry.unixMilliseconds,
-                    ])
+                    ]
+                )
             default: break
             }
         }
@@ -227,17 +243,24 @@ public final class Journal: Sendable {
                     LEFT JOIN outcome ON outcome.rollout = rollout.id
                     WHERE ?1 IS NULL OR environment = ?1
                     ORDER BY started DESC, rollout.id DESC LIMIT ?2
-                    """, arguments: [environment, limit]
+                    """,
+                arguments: [environment, limit]
             ).compactMap { row in
                 guard let id = RolloutID(row["id"]), let kind = Plan.Kind(rawValue: row["kind"])
                 else { return nil }
                 let outcome: String? = row["outcome"]
                 return RolloutRecord(
-                    id: id, environment: row["environment"], kind: kind, title: row["title"],
-                    release: row["release"], hostCount: row["hosts"], user: row["user"],
+                    id: id,
+                    environment: row["environment"],
+                    kind: kind,
+                    title: row["title"],
+                    release: row["release"],
+                    hostCount: row["hosts"],
+                    user: row["user"],
                     startedUnixMilliseconds: row["started"],
                     endedUnixMilliseconds: row["ended"],
-                    outcome: outcome.flatMap(RolloutOutcome.init))
+                    outcome: outcome.flatMap(RolloutOutcome.init)
+                )
             }
         }
     }
@@ -248,7 +271,8 @@ public final class Journal: Sendable {
     public func entries(of rollout: RolloutID) throws(JournalError) -> [JournalEntry] {
         try reading { database in
             try Row.fetchAll(
-                database, sql: "SELECT id, body FROM entry WHERE rollout = ? ORDER BY sequence",
+                database,
+                sql: "SELECT id, body FROM entry WHERE rollout = ? ORDER BY sequence",
                 arguments: [rollout.description]
             ).map { row in
                 do {
@@ -267,13 +291,18 @@ public final class Journal: Sendable {
     public func outputs(of rollout: RolloutID) throws(JournalError) -> [StoredOutput] {
         try reading { database in
             try Row.fetchAll(
-                database, sql: "SELECT * FROM output WHERE rollout = ? ORDER BY rowid",
+                database,
+                sql: "SELECT * FROM output WHERE rollout = ? ORDER BY rowid",
                 arguments: [rollout.description]
             ).map { row in
                 let bytes: Data = row["bytes"]
                 return StoredOutput(
-                    host: HostName(row["host"]), key: ActionKey(row["key"]), bytes: Array(bytes),
-                    totalBytes: row["total"], droppedBytes: row["dropped"])
+                    host: HostName(row["host"]),
+                    key: ActionKey(row["key"]),
+                    bytes: Array(bytes),
+                    totalBytes: row["total"],
+                    droppedBytes: row["dropped"]
+                )
             }
         }
     }
@@ -294,7 +323,9 @@ public final class Journal: Sendable {
                 previous = Self.hash(of: Array(body), after: previous)
                 guard previous == stored else {
                     throw JournalError.corrupt(
-                        sequence: row["id"], reason: "its hash does not follow from the one before")
+                        sequence: row["id"],
+                        reason: "its hash does not follow from the one before"
+                    )
                 }
                 count += 1
             }

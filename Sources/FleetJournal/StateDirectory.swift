@@ -17,20 +17,31 @@ public struct StateDirectory: Sendable, Hashable {
         }
         guard status.st_mode & S_IFMT == S_IFDIR else {
             throw .stateDirectory(
-                path: path, reason: "is not a directory", fix: "move it away, or use --state-dir")
+                path: path,
+                reason: "is not a directory",
+                fix: "move it away, or use --state-dir"
+            )
         }
         guard status.st_uid == geteuid() else {
             throw .stateDirectory(
-                path: path, reason: "belongs to user id \(status.st_uid)",
-                fix: "use --state-dir with a directory of your own")
+                path: path,
+                reason: "belongs to user id \(status.st_uid)",
+                fix: "use --state-dir with a directory of your own"
+            )
         }
         guard status.st_mode & 0o077 == 0 else {
             throw .stateDirectory(
-                path: path, reason: "is open to other users", fix: "chmod 700 \(path)")
+                path: path,
+                reason: "is open to other users",
+                fix: "chmod 700 \(path)"
+            )
         }
         guard access(path, W_OK | X_OK) == 0 else {
             throw .stateDirectory(
-                path: path, reason: "is not writable (\(Self.reason()))", fix: "chmod 700 \(path)")
+                path: path,
+                reason: "is not writable (\(Self.reason()))",
+                fix: "chmod 700 \(path)"
+            )
         }
     }
 
@@ -42,8 +53,10 @@ public struct StateDirectory: Sendable, Hashable {
             // A parent on a read-only file system says so here even when it exists.
             guard access(partial, F_OK) != 0 else { continue }
             throw .stateDirectory(
-                path: path, reason: "cannot be made (\(partial): \(reason()))",
-                fix: "name another one with --state-dir or FLEET_STATE_DIR")
+                path: path,
+                reason: "cannot be made (\(partial): \(reason()))",
+                fix: "name another one with --state-dir or FLEET_STATE_DIR"
+            )
         }
     }
 
@@ -64,8 +77,10 @@ public final class EnvironmentLock: Sendable {
         file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else {
             throw .stateDirectory(
-                path: path, reason: "cannot be opened (\(String(cString: strerror(errno))))",
-                fix: nil)
+                path: path,
+                reason: "cannot be opened (\(String(cString: strerror(errno))))",
+                fix: nil
+            )
         }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             var buffer = [UInt8](repeating: 0, count: 400)
@@ -73,7 +88,8 @@ public final class EnvironmentLock: Sendable {
             close(file)
             throw .locked(
                 environment: environment,
-                owner: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self))
+                owner: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+            )
         }
         let text = Array(owner.utf8)
         // The text only helps whoever is refused; the lock is the kernel's.

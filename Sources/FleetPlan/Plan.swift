@@ -60,8 +60,15 @@ public struct Plan: Sendable, Hashable, Codable {
 
     /// Gathers a plan.
     public init(
-        kind: Kind, environment: String, title: String, release: Release?, releaseStep: String?,
-        fanout: Int, maxFailures: Int, onFailure: FailurePolicy, batches: [[HostName]],
+        kind: Kind,
+        environment: String,
+        title: String,
+        release: Release?,
+        releaseStep: String?,
+        fanout: Int,
+        maxFailures: Int,
+        onFailure: FailurePolicy,
+        batches: [[HostName]],
         hosts: [PlannedHost]
     ) {
         precondition(batches.flatMap { $0 } == hosts.map(\.name), "batches hold each host once")
@@ -100,8 +107,12 @@ public struct PlannedHost: Sendable, Hashable, Codable {
 
     /// Gathers what one host will do.
     public init(
-        endpoint: HostEndpoint, release: Release? = nil, preflight: [PlannedPreflight] = [],
-        steps: [PlannedStep], checks: [PlannedCheck] = [], revertSteps: [PlannedStep] = [],
+        endpoint: HostEndpoint,
+        release: Release? = nil,
+        preflight: [PlannedPreflight] = [],
+        steps: [PlannedStep],
+        checks: [PlannedCheck] = [],
+        revertSteps: [PlannedStep] = [],
         revertChecks: [PlannedCheck] = []
     ) {
         self.endpoint = endpoint
@@ -147,8 +158,13 @@ public struct PlannedStep: Sendable, Hashable, Codable {
 
     /// Gathers a step.
     public init(
-        name: String, kind: String, action: Action, timeoutMilliseconds: Int = 600_000,
-        retries: Int = 0, isIdempotent: Bool = false, isIrreversible: Bool = false
+        name: String,
+        kind: String,
+        action: Action,
+        timeoutMilliseconds: Int = 600_000,
+        retries: Int = 0,
+        isIdempotent: Bool = false,
+        isIrreversible: Bool = false
     ) {
         self.name = name
         self.kind = kind
@@ -164,6 +180,8 @@ public struct PlannedStep: Sendable, Hashable, Codable {
 public struct PlannedCheck: Sendable, Hashable, Codable {
     /// The check's name.
     public let name: String
+    /// The step whose effect is verified; nil for a smoke test.
+    public let step: String?
     /// What is asked.
     public let action: Action
     /// How many passes in a row are needed.
@@ -177,10 +195,16 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
 
     /// Gathers a check.
     public init(
-        name: String, action: Action, passes: Int = 1, intervalMilliseconds: Int = 1000,
-        deadlineMilliseconds: Int = 60_000, settleMilliseconds: Int = 0
+        name: String,
+        step: String? = nil,
+        action: Action,
+        passes: Int = 1,
+        intervalMilliseconds: Int = 1000,
+        deadlineMilliseconds: Int = 60_000,
+        settleMilliseconds: Int = 0
     ) {
         self.name = name
+        self.step = step
         self.action = action
         self.passes = passes
         self.intervalMilliseconds = intervalMilliseconds

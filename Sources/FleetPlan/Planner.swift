@@ -26,7 +26,10 @@ public struct PlanRequest: Sendable {
 
     /// Gathers what a plan is made from.
     public init(
-        kind: Plan.Kind, inventory: Inventory, hosts: [Host], playbook: Playbook,
+        kind: Plan.Kind,
+        inventory: Inventory,
+        hosts: [Host],
+        playbook: Playbook,
         release: Release? = nil
     ) {
         self.kind = kind
@@ -55,7 +58,9 @@ public enum Planner {
                     Diagnostic(
                         "`when: \(group)` names no group of \(request.inventory.environment)",
                         at: location,
-                        hints: Suggestion.hint(for: group, in: request.inventory.groups)))
+                        hints: Suggestion.hint(for: group, in: request.inventory.groups)
+                    )
+                )
             }
         }
         var taken: Set<String> = []
@@ -66,28 +71,46 @@ public enum Planner {
         }
         guard problems.all.isEmpty else { throw Diagnostics(problems.all) }
         return Plan(
-            kind: request.kind, environment: request.inventory.environment, title: playbook.name,
-            release: request.release, releaseStep: playbook.releaseStep?.name,
+            kind: request.kind,
+            environment: request.inventory.environment,
+            title: playbook.name,
+            release: request.release,
+            releaseStep: playbook.releaseStep?.name,
             fanout: request.fanout ?? playbook.strategy.fanout,
             maxFailures: playbook.strategy.maxFailures,
             onFailure: onFailure(request),
-            batches: playbook.strategy.batches(of: request.hosts.map(\.name)), hosts: planned)
+            batches: playbook.strategy.batches(of: request.hosts.map(\.name)),
+            hosts: planned
+        )
     }
 
     /// A plan that runs one command on every host and reports how it ended.
     public static func exec(
-        command: String, inventory: Inventory, hosts: [Host], fanout: Int,
-        timeoutMilliseconds: Int, becomeUser: String? = nil
+        command: String,
+        inventory: Inventory,
+        hosts: [Host],
+        fanout: Int,
+        timeoutMilliseconds: Int,
+        becomeUser: String? = nil
     ) -> Plan {
         let step = PlannedStep(
-            name: "exec", kind: "run",
+            name: "exec",
+            kind: "run",
             action: .script(Script(command, becomeUser: becomeUser)),
-            timeoutMilliseconds: timeoutMilliseconds)
+            timeoutMilliseconds: timeoutMilliseconds
+        )
         return Plan(
-            kind: .exec, environment: inventory.environment, title: command, release: nil,
-            releaseStep: nil, fanout: fanout, maxFailures: hosts.count, onFailure: .report,
+            kind: .exec,
+            environment: inventory.environment,
+            title: command,
+            release: nil,
+            releaseStep: nil,
+            fanout: fanout,
+            maxFailures: hosts.count,
+            onFailure: .report,
             batches: [hosts.map(\.name)],
-            hosts: hosts.map { PlannedHost(endpoint: $0.endpoint, steps: [step]) })
+            hosts: hosts.map { PlannedHost(endpoint: $0.endpoint, steps: [step]) }
+        )
     }
 
     /// A question about releases.
@@ -117,7 +140,10 @@ public enum Planner {
         } catch {
             throw Diagnostics([
                 Diagnostic(
-                    error.message, at: error.location, hints: error.hint.map { [$0] } ?? [])
+                    error.message,
+                    at: error.location,
+                    hints: error.hint.map { [$0] } ?? []
+                )
             ])
         }
     }
@@ -148,7 +174,11 @@ private struct Problems {
         } catch {
             report(
                 Diagnostic(
-                    error.message, at: error.location, hints: error.hint.map { [$0] } ?? []))
+                    error.message,
+                    at: error.location,
+                    hints: error.hint.map { [$0] } ?? []
+                )
+            )
             return nil
         }
     }
@@ -170,15 +200,18 @@ private struct HostBuilder {
         variables.merge(host.variables) { _, new in new }
         variables.merge(request.variables) { _, new in new }
         forward = StepScope(
-            environment: request.inventory.environment, endpoint: host.endpoint,
-            variables: variables, release: release.map { ($0.tag ?? "", $0.commit) },
-            files: request.files)
+            environment: request.inventory.environment,
+            endpoint: host.endpoint,
+            variables: variables,
+            release: release.map { ($0.tag ?? "", $0.commit) },
+            files: request.files
+        )
         var back = forward
         back.direction = .revert
         self.back = back
     }
 
-    /// - Parameter taken: `run_once` steps that an earlier host has taken.
+    /// Resolves every step; `taken` holds the `run_once` steps that an earlier host has taken.
     mutating func build(taken: inout Set<String>, problems: inout Problems) -> PlannedHost {
         let playbook = request.playbook
         let steps = playbook.steps.filter { step in
@@ -205,7 +238,7 @@ private struct HostBuilder {
             if let script = problems.catching({ () throws(UndefinedReference) in
                 try step.kind.verification(in: scope)
             }) {
-                checks.append(PlannedCheck(name: step.name, action: .script(script)))
+                checks.append(Self.verification(of: step, script))
             }
         }
         walk(wayBack ?? steps, from: back, problems: &problems) { step, scope, problems in
@@ -221,25 +254,36 @@ private struct HostBuilder {
             if let script = problems.catching({ () throws(UndefinedReference) in
                 try step.kind.verification(in: scope)
             }) {
-                revertChecks.append(PlannedCheck(name: step.name, action: .script(script)))
+                revertChecks.append(Self.verification(of: step, script))
             }
         }
         for test in playbook.smoke where applies(test.whenGroups) {
             for (scope, isForward) in [(forward, true), (back, false)] {
-                guard let action = problems.catching({ () throws(UndefinedReference) in
-                    try test.kind.action(in: scope)
-                }) else { continue }
+                guard
+                    let action = problems.catching({ () throws(UndefinedReference) in
+                        try test.kind.action(in: scope)
+                    })
+                else { continue }
                 let check = PlannedCheck(
-                    name: test.name, action: action, passes: test.passes,
+                    name: test.name,
+                    action: action,
+                    passes: test.passes,
                     intervalMilliseconds: test.intervalMilliseconds,
                     deadlineMilliseconds: test.deadlineMilliseconds,
-                    settleMilliseconds: test.settleMilliseconds)
+                    settleMilliseconds: test.settleMilliseconds
+                )
                 if isForward { checks.append(check) } else { revertChecks.append(check) }
             }
         }
         return PlannedHost(
-            endpoint: host.endpoint, release: release, preflight: preflight, steps: forwardSteps,
-            checks: checks, revertSteps: revertSteps, revertChecks: revertChecks)
+            endpoint: host.endpoint,
+            release: release,
+            preflight: preflight,
+            steps: forwardSteps,
+            checks: checks,
+            revertSteps: revertSteps,
+            revertChecks: revertChecks
+        )
     }
 
     private func applies(_ groups: [String]?) -> Bool {
@@ -248,7 +292,9 @@ private struct HostBuilder {
 
     /// Visits steps in order, each with the scope it runs in.
     private func walk(
-        _ steps: [Step], from start: StepScope, problems: inout Problems,
+        _ steps: [Step],
+        from start: StepScope,
+        problems: inout Problems,
         _ visit: (Step, StepScope, inout Problems) -> Void
     ) {
         var directory: String?
@@ -270,10 +316,25 @@ private struct HostBuilder {
         }
     }
 
+    /// What is checked out does not change by waiting: it is asked once.
+    private static func verification(of step: Step, _ script: Script) -> PlannedCheck {
+        PlannedCheck(
+            name: "verify \(step.name)",
+            step: step.name,
+            action: .script(script),
+            deadlineMilliseconds: 0
+        )
+    }
+
     private func planned(_ step: Step, _ action: Action) -> PlannedStep {
         PlannedStep(
-            name: step.name, kind: type(of: step.kind).key, action: action,
-            timeoutMilliseconds: step.timeoutMilliseconds, retries: step.retries,
-            isIdempotent: step.isIdempotent, isIrreversible: step.isIrreversible)
+            name: step.name,
+            kind: type(of: step.kind).key,
+            action: action,
+            timeoutMilliseconds: step.timeoutMilliseconds,
+            retries: step.retries,
+            isIdempotent: step.isIdempotent,
+            isIrreversible: step.isIrreversible
+        )
     }
 }

@@ -22,7 +22,9 @@ public struct SemanticVersion: Sendable, Hashable, Comparable {
     private let core: [Int]
     private let prerelease: [String]
 
-    /// Reads a version; nil if the text is not one. Build metadata is accepted and ignored.
+    /// Reads a version; nil if the text is not one.
+    ///
+    /// Build metadata is accepted and ignored.
     public init?(_ text: String) {
         var rest = text.hasPrefix("v") ? text.dropFirst() : text[...]
         if let plus = rest.firstIndex(of: "+") { rest = rest[..<plus] }
@@ -145,7 +147,8 @@ public struct ReleaseListing: Sendable, Hashable {
             guard let tag = released.first, let commit = tags[tag] else {
                 throw ReleaseRefused(
                     message: "the repository has no release tag",
-                    hints: ["tag one (`git tag v1.0.0`) and push it, or use `--commit`"])
+                    hints: ["tag one (`git tag v1.0.0`) and push it, or use `--commit`"]
+                )
             }
             return Release(tag: tag, commit: commit)
         case .tag(let tag):
@@ -155,21 +158,24 @@ public struct ReleaseListing: Sendable, Hashable {
                 let newest = versions.prefix(3).joined(separator: ", ")
                 throw ReleaseRefused(
                     message: "tag `\(tag)` does not exist",
-                    hints: near + (newest.isEmpty ? [] : ["the newest releases are \(newest)"]))
+                    hints: near + (newest.isEmpty ? [] : ["the newest releases are \(newest)"])
+                )
             }
             return Release(tag: tag, commit: commit)
         case .branch(let branch):
             guard let commit = branches[branch] else {
                 throw ReleaseRefused(
                     message: "branch `\(branch)` does not exist",
-                    hints: Suggestion.hint(for: branch, in: branches.keys))
+                    hints: Suggestion.hint(for: branch, in: branches.keys)
+                )
             }
             return Release(tag: nil, commit: commit)
         case .commit(let commit):
             guard GitName.isCommit(commit) else {
                 throw ReleaseRefused(
                     message: "`\(commit)` is not a full commit id",
-                    hints: ["give all 40 digits: `git rev-parse \(GitName.safe(commit))`"])
+                    hints: ["give all 40 digits: `git rev-parse \(GitName.safe(commit))`"]
+                )
             }
             return Release(tag: nil, commit: commit)
         }
@@ -201,13 +207,16 @@ public enum GitName {
         guard isTag(tag) else {
             throw ReleaseRefused(
                 message: "`\(safe(tag))` is not a tag name",
-                hints: ["a tag is made of letters, digits, `.`, `_`, `+` and `-`, as in `v1.2.0`"])
+                hints: ["a tag is made of letters, digits, `.`, `_`, `+` and `-`, as in `v1.2.0`"]
+            )
         }
     }
 
     /// A text with everything but printable ASCII removed, for messages.
     static func safe(_ text: String) -> String {
-        String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value < 0x7F }.map(Character.init))
+        String(
+            text.unicodeScalars.filter { $0.value >= 0x20 && $0.value < 0x7F }.map(Character.init)
+        )
     }
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {

@@ -16,7 +16,8 @@ public enum RevertPlanner {
         guard let releaseStep = plan.releaseStep else {
             throw ReleaseRefused(
                 message: "`\(plan.title)` deployed no release, so there is nothing to go back to",
-                hints: ["run a playbook that undoes it: `fleet run PLAYBOOK \(plan.environment)`"])
+                hints: ["run a playbook that undoes it: `fleet run PLAYBOOK \(plan.environment)`"]
+            )
         }
         let hosts = plan.hosts.compactMap { host in
             snapshots[host.name].flatMap { undo(host, snapshot: $0, releaseStep: releaseStep) }
@@ -24,16 +25,23 @@ public enum RevertPlanner {
         guard !hosts.isEmpty else {
             throw ReleaseRefused(
                 message: "no host ran anything before this rollout",
-                hints: ["deploy a release instead: `fleet deploy \(plan.environment) --tag TAG`"])
+                hints: ["deploy a release instead: `fleet deploy \(plan.environment) --tag TAG`"]
+            )
         }
         let names = Set(hosts.map(\.name))
         let releases = Set(hosts.compactMap(\.release))
         return Plan(
-            kind: .revert, environment: plan.environment, title: plan.title,
-            release: releases.count == 1 ? releases.first : nil, releaseStep: releaseStep,
-            fanout: plan.fanout, maxFailures: 0, onFailure: .hold,
+            kind: .revert,
+            environment: plan.environment,
+            title: plan.title,
+            release: releases.count == 1 ? releases.first : nil,
+            releaseStep: releaseStep,
+            fanout: plan.fanout,
+            maxFailures: 0,
+            onFailure: .hold,
             batches: plan.batches.map { $0.filter(names.contains) }.filter { !$0.isEmpty },
-            hosts: hosts)
+            hosts: hosts
+        )
     }
 
     private static func undo(_ host: PlannedHost, snapshot: Snapshot, releaseStep: String)
@@ -44,25 +52,38 @@ public enum RevertPlanner {
             action.bound(to: snapshot, step: step, releaseStep: releaseStep)
         }
         return PlannedHost(
-            endpoint: host.endpoint, release: release,
+            endpoint: host.endpoint,
+            release: release,
             preflight: host.preflight.map { question in
                 PlannedPreflight(
-                    step: question.step, script: asking(question.script, for: release))
+                    step: question.step,
+                    script: asking(question.script, for: release)
+                )
             },
             steps: host.revertSteps.map { step in
                 PlannedStep(
-                    name: step.name, kind: step.kind, action: bind(step.action, step.name),
-                    timeoutMilliseconds: step.timeoutMilliseconds, retries: step.retries,
+                    name: step.name,
+                    kind: step.kind,
+                    action: bind(step.action, step.name),
+                    timeoutMilliseconds: step.timeoutMilliseconds,
+                    retries: step.retries,
                     // A step back may always be repeated.
-                    isIdempotent: true, isIrreversible: false)
+                    isIdempotent: true,
+                    isIrreversible: false
+                )
             },
             checks: host.revertChecks.map { check in
                 PlannedCheck(
-                    name: check.name, action: bind(check.action, check.name),
-                    passes: check.passes, intervalMilliseconds: check.intervalMilliseconds,
+                    name: check.name,
+                    step: check.step,
+                    action: bind(check.action, check.step ?? releaseStep),
+                    passes: check.passes,
+                    intervalMilliseconds: check.intervalMilliseconds,
                     deadlineMilliseconds: check.deadlineMilliseconds,
-                    settleMilliseconds: check.settleMilliseconds)
-            })
+                    settleMilliseconds: check.settleMilliseconds
+                )
+            }
+        )
     }
 
     /// The same questions, about the release that is gone back to.

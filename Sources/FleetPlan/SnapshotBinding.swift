@@ -11,9 +11,10 @@ extension Action {
     ///   - snapshot: What the host ran before the rollout touched it.
     ///   - step: The step whose facts the scripts see.
     ///   - releaseStep: The step whose facts say what the host ran.
+    /// - Returns: The same action, without open values.
     public func bound(to snapshot: Snapshot, step: String, releaseStep: String?) -> Action {
         let release = releaseStep.flatMap { snapshot.release(of: $0) }
-        let facts = snapshot.facts[step] ?? releaseStep.flatMap { snapshot.facts[$0] } ?? [:]
+        let facts = snapshot.facts[step] ?? [:]
         let variables = facts.sorted { $0.key < $1.key }.map {
             EnvironmentVariable("FLEET_SNAPSHOT_\($0.key.uppercased())", $0.value)
         }
@@ -30,7 +31,9 @@ extension Action {
                 environment: script.environment.map {
                     EnvironmentVariable($0.name, fill($0.value))
                 } + variables.filter { !present.contains($0.name) },
-                directory: script.directory.map(fill), becomeUser: script.becomeUser)
+                directory: script.directory.map(fill),
+                becomeUser: script.becomeUser
+            )
         }
         switch self {
         case .script(let script):
@@ -38,8 +41,13 @@ extension Action {
         case .upload(let upload):
             return .upload(
                 Upload(
-                    source: upload.source, sizeBytes: upload.sizeBytes, sha256: upload.sha256,
-                    prepare: bind(upload.prepare), finish: bind(upload.finish)))
+                    source: upload.source,
+                    sizeBytes: upload.sizeBytes,
+                    sha256: upload.sha256,
+                    prepare: bind(upload.prepare),
+                    finish: bind(upload.finish)
+                )
+            )
         case .http(var probe):
             probe.contains = probe.contains.map(fill)
             return .http(probe)

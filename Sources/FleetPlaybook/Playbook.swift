@@ -18,8 +18,12 @@ public struct Playbook: Sendable {
 
     /// Gathers a playbook.
     public init(
-        name: String, variables: [String: String] = [:], strategy: Strategy = Strategy(),
-        steps: [Step], smoke: [SmokeTest] = [], revert: [Step]? = nil
+        name: String,
+        variables: [String: String] = [:],
+        strategy: Strategy = Strategy(),
+        steps: [Step],
+        smoke: [SmokeTest] = [],
+        revert: [Step]? = nil
     ) {
         self.name = name
         self.variables = variables

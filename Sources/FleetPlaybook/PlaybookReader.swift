@@ -39,8 +39,13 @@ public enum PlaybookReader {
         fields.refuseUnknown()
         try reader.finish()
         return Playbook(
-            name: name, variables: variables, strategy: strategy, steps: steps, smoke: smoke,
-            revert: revert)
+            name: name,
+            variables: variables,
+            strategy: strategy,
+            steps: steps,
+            smoke: smoke,
+            revert: revert
+        )
     }
 
     private static func variables(_ fields: YAMLFields, reader: YAMLReader) -> [String: String] {
@@ -60,13 +65,16 @@ public enum PlaybookReader {
         if nodes.isEmpty { reader.report("`serial` is empty", at: node.location) }
         return nodes.compactMap { item in
             guard let text = reader.text(item, of: "a batch size") else { return nil }
-            if text.hasSuffix("%"), let percent = Int(text.dropLast()), (1...100).contains(percent) {
+            if text.hasSuffix("%"), let percent = Int(text.dropLast()), (1...100).contains(percent)
+            {
                 return .percent(percent)
             }
             if let count = Int(text), (1...10_000).contains(count) { return .hosts(count) }
             reader.report(
-                "`\(text)` is not a batch size", at: item.location,
-                hints: ["write a number of hosts, or `\"25%\"`"])
+                "`\(text)` is not a batch size",
+                at: item.location,
+                hints: ["write a number of hosts, or `\"25%\"`"]
+            )
             return nil
         }
     }
@@ -84,8 +92,10 @@ public enum PlaybookReader {
             guard let step = step(item, reader: reader) else { return nil }
             if !names.insert(step.name).inserted {
                 reader.report(
-                    "another step is named `\(step.name)`", at: item.location,
-                    hints: ["a step's name is how the journal and the screen speak of it"])
+                    "another step is named `\(step.name)`",
+                    at: item.location,
+                    hints: ["a step's name is how the journal and the screen speak of it"]
+                )
             }
             return step
         }
@@ -108,7 +118,8 @@ public enum PlaybookReader {
                 hints: strange.flatMap { name in
                     Suggestion.closest(to: name, in: keys)
                         .map { ["did you mean `\($0)` instead of `\(name)`?"] }
-                } ?? ["a step has exactly one of: \(keys.joined(separator: ", "))"])
+                } ?? ["a step has exactly one of: \(keys.joined(separator: ", "))"]
+            )
             return nil
         }
         let kindNode = fields.node(type.key)
@@ -144,15 +155,26 @@ public enum PlaybookReader {
         fields.refuseUnknown(others: keys)
         guard let kind else { return nil }
         return Step(
-            name: name ?? type.key, kind: kind, timeoutMilliseconds: timeout, retries: retries,
-            environment: environment, directory: directory, becomeUser: becomeUser,
-            whenGroups: groups, runsOnce: runsOnce, isIdempotent: isIdempotent,
-            isIrreversible: isIrreversible, location: node.location)
+            name: name ?? type.key,
+            kind: kind,
+            timeoutMilliseconds: timeout,
+            retries: retries,
+            environment: environment,
+            directory: directory,
+            becomeUser: becomeUser,
+            whenGroups: groups,
+            runsOnce: runsOnce,
+            isIdempotent: isIdempotent,
+            isIrreversible: isIrreversible,
+            location: node.location
+        )
     }
 
     /// Names that would change what runs instead of what it is given.
     private static func checkVariable(
-        _ name: String, at location: SourceLocation, reader: YAMLReader
+        _ name: String,
+        at location: SourceLocation,
+        reader: YAMLReader
     ) {
         let reserved = ["BASH_ENV", "ENV", "IFS", "SHELLOPTS", "BASHOPTS", "PS4"]
         if !ShellWord.isVariableName(name) {
@@ -183,7 +205,8 @@ public enum PlaybookReader {
                     written.isEmpty
                         ? "the smoke test asks nothing" : "the smoke test asks several things",
                     at: item.location,
-                    hints: ["a smoke test has exactly one of: \(keys.joined(separator: ", "))"])
+                    hints: ["a smoke test has exactly one of: \(keys.joined(separator: ", "))"]
+                )
                 return nil
             }
             guard let node = fields.node(type.key) else {
@@ -200,9 +223,15 @@ public enum PlaybookReader {
             fields.refuseUnknown(others: keys)
             guard let kind else { return nil }
             return SmokeTest(
-                name: name ?? kind.title, kind: kind, passes: passes,
-                intervalMilliseconds: interval, deadlineMilliseconds: deadline,
-                settleMilliseconds: settle, whenGroups: groups, location: item.location)
+                name: name ?? kind.title,
+                kind: kind,
+                passes: passes,
+                intervalMilliseconds: interval,
+                deadlineMilliseconds: deadline,
+                settleMilliseconds: settle,
+                whenGroups: groups,
+                location: item.location
+            )
         }
     }
 }

@@ -32,8 +32,11 @@ public struct StepScope: Sendable {
 
     /// Describes what is known about a host.
     public init(
-        environment: String, endpoint: HostEndpoint, variables: [String: String],
-        release: (tag: String, commit: String)?, direction: Direction = .forward,
+        environment: String,
+        endpoint: HostEndpoint,
+        variables: [String: String],
+        release: (tag: String, commit: String)?,
+        direction: Direction = .forward,
         files: [String: LocalFile] = [:]
     ) {
         self.environment = environment
@@ -55,7 +58,8 @@ public struct StepScope: Sendable {
                     hint: Suggestion.closest(to: name, in: variables.keys)
                         .map { "did you mean `vars.\($0)`?" }
                         ?? "set it under `vars:` in the inventory or the playbook, or with `-e`",
-                    location: location)
+                    location: location
+                )
             }
             return value
         case .hostName: return endpoint.name.text
@@ -67,7 +71,9 @@ public struct StepScope: Sendable {
             guard let release else {
                 throw UndefinedReference(
                     message: "`release.commit` has no value: no release is being deployed",
-                    hint: "use `fleet deploy`", location: location)
+                    hint: "use `fleet deploy`",
+                    location: location
+                )
             }
             return release.commit
         }
@@ -102,7 +108,9 @@ public struct StepScope: Sendable {
             text,
             environment: variables.sorted { $0.key < $1.key }
                 .map { EnvironmentVariable($0.key, $0.value) },
-            directory: directory, becomeUser: becomeUser)
+            directory: directory,
+            becomeUser: becomeUser
+        )
     }
 }
 

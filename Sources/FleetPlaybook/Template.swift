@@ -82,12 +82,14 @@ public struct Template: Sendable, Hashable {
                 pieces.append(.reference(reference))
             } else {
                 reader.report(
-                    "`${{ \(name) }}` refers to nothing", at: location,
+                    "`${{ \(name) }}` refers to nothing",
+                    at: location,
                     hints: Suggestion.hint(for: name, in: Reference.named.keys).isEmpty
                         ? [
                             "there are vars.NAME, "
                                 + Reference.named.keys.sorted().joined(separator: ", ")
-                        ] : Suggestion.hint(for: name, in: Reference.named.keys))
+                        ] : Suggestion.hint(for: name, in: Reference.named.keys)
+                )
             }
         }
         pieces.append(.literal(String(rest)))
@@ -140,7 +142,9 @@ public struct Template: Sendable, Hashable {
                 if quoting.state == .single {
                     throw UndefinedReference(
                         message: "a reference inside single quotes would not be replaced",
-                        hint: "use double quotes around it", location: location)
+                        hint: "use double quotes around it",
+                        location: location
+                    )
                 }
                 text += quoting.state == .none ? "\"${\(name)}\"" : "${\(name)}"
             }

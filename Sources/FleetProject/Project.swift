@@ -41,7 +41,8 @@ public struct Project: Sendable, Hashable {
             hints: [
                 "run fleet in a project, or name one with `--project DIR`",
                 "a project has `inventory/production.yml` and `playbooks/deploy.yml`",
-            ])
+            ]
+        )
     }
 
     // MARK: Names
@@ -81,7 +82,8 @@ public struct Project: Sendable, Hashable {
                     known.isEmpty
                         ? "add inventory/\(Self.safe(environment)).yml"
                         : "there are: \(known.joined(separator: ", "))"
-                ])
+                ]
+            )
         }
         let (text, file) = try read("inventory", environment)
         do {
@@ -108,7 +110,8 @@ public struct Project: Sendable, Hashable {
                     known.isEmpty
                         ? "add playbooks/\(Self.safe(name)).yml"
                         : "there are: \(known.joined(separator: ", "))"
-                ])
+                ]
+            )
         }
         let (text, file) = try read("playbooks", name)
         return try Self.playbook(text, file: file, name: name)
@@ -141,11 +144,15 @@ public struct Project: Sendable, Hashable {
             let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
             guard let bytes = Self.bytes(of: path, limit: Self.uploadLimitBytes) else {
                 problems.append(
-                    Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location))
+                    Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location)
+                )
                 continue
             }
             files[source] = LocalFile(
-                path: path, sizeBytes: bytes.count, sha256: SHA256Digest(of: bytes).description)
+                path: path,
+                sizeBytes: bytes.count,
+                sha256: SHA256Digest(of: bytes).description
+            )
         }
         guard problems.isEmpty else { throw .invalid(Diagnostics(problems)) }
         return files
@@ -154,7 +161,8 @@ public struct Project: Sendable, Hashable {
     /// The same problems with the texts they point into, for carets.
     public func withSources(_ diagnostics: Diagnostics) -> Diagnostics {
         var sources = diagnostics.sources
-        for file in Set(diagnostics.all.compactMap { $0.location?.file }) where sources[file] == nil {
+        for file in Set(diagnostics.all.compactMap { $0.location?.file }) where sources[file] == nil
+        {
             let path = file.hasPrefix("/") || Self.exists(file) ? file : "\(root)/\(file)"
             guard let bytes = Self.bytes(of: path, limit: YAMLDocument.sizeLimitBytes) else {
                 continue
@@ -202,6 +210,8 @@ public struct Project: Sendable, Hashable {
 
     /// A name from the command line, safe to print.
     private static func safe(_ text: String) -> String {
-        String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.map(Character.init))
+        String(
+            text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.map(Character.init)
+        )
     }
 }

@@ -14,7 +14,11 @@ public enum LiveFrame {
     ///   - style: How text is marked.
     /// - Returns: Lines without line breaks.
     public static func lines(
-        _ rollout: Rollout, at now: Int, width: Int, height: Int, style: Style
+        _ rollout: Rollout,
+        at now: Int,
+        width: Int,
+        height: Int,
+        style: Style
     ) -> [String] {
         var lines = [head(rollout, at: now, style)]
         let budget = max(3, height - 3)
@@ -23,7 +27,9 @@ public enum LiveFrame {
         for host in current.prefix(budget) {
             let name = Style.padded(Sanitizer.line(host.name.text), to: nameWidth)
             let time = DurationText.short(milliseconds: now - host.stageSinceMilliseconds)
-            lines.append("  \(mark(host, at: now, style)) \(name)  \(doing(host, rollout, style))  \(style.dim(time))")
+            lines.append(
+                "  \(mark(host, at: now, style)) \(name)  \(doing(host, rollout, style))  \(style.dim(time))"
+            )
         }
         if current.count > budget { lines.append("    and \(current.count - budget) more") }
         lines += others(rollout, except: Set(current.prefix(budget).map(\.name)), style)
@@ -80,7 +86,8 @@ public enum LiveFrame {
             return ""
         }
         func step(_ steps: [PlannedStep], _ index: Int) -> String {
-            index < steps.count ? "\(steps[index].name) \(style.dim("\(index + 1)/\(steps.count)"))" : ""
+            index < steps.count
+                ? "\(steps[index].name) \(style.dim("\(index + 1)/\(steps.count)"))" : ""
         }
         func check(_ checks: [PlannedCheck], _ index: Int) -> String {
             index < checks.count ? "checking \(Sanitizer.line(checks[index].name))" : ""
@@ -90,7 +97,8 @@ public enum LiveFrame {
         case .stepping(let index): return step(planned.steps, index)
         case .probing(let index), .gating(let index): return check(planned.checks, index)
         case .settling: return "making sure nothing runs"
-        case .reverting(let index): return style.yellow("revert ") + step(planned.revertSteps, index)
+        case .reverting(let index):
+            return style.yellow("revert ") + step(planned.revertSteps, index)
         case .revertProbing(let index):
             return style.yellow("revert ") + check(planned.revertChecks, index)
         case .failed, .refused:
@@ -120,7 +128,8 @@ public enum LiveFrame {
             }
         }
         return groups.map { title, hosts in
-            let mark = title == "verified" || title == "succeeded" ? style.green("✓") : style.dim("·")
+            let mark =
+                title == "verified" || title == "succeeded" ? style.green("✓") : style.dim("·")
             return "  \(mark) \(style.dim("\(title):")) \(HostRange.fold(hosts))"
         }
     }

@@ -43,7 +43,8 @@ public enum PlanText {
             lines.append("")
             lines.append(
                 style.bold("batch \(number + 1) of \(plan.batches.count)\(canary)")
-                    + "  \(HostRange.fold(batch))")
+                    + "  \(HostRange.fold(batch))"
+            )
             for (names, host) in alike(batch.compactMap { byName[$0] }) {
                 lines += describe(host, named: HostRange.fold(names), style)
             }
@@ -93,7 +94,9 @@ public enum PlanText {
     }
 
     private static func section(
-        _ title: String, _ steps: [(PlannedStep, Action)], _ style: Style
+        _ title: String,
+        _ steps: [(PlannedStep, Action)],
+        _ style: Style
     ) -> [String] {
         var lines = ["    \(style.dim(title))"]
         for (number, (step, action)) in steps.enumerated() {
@@ -101,7 +104,9 @@ public enum PlanText {
             if step.retries > 0 { notes.append("retries \(step.retries)") }
             if step.isIrreversible { notes.append(style.yellow("irreversible")) }
             let head = "\(number + 1). \(step.name)"
-            lines.append("    \(head)  \(style.dim("\(step.kind); \(notes.joined(separator: ", "))"))")
+            lines.append(
+                "    \(head)  \(style.dim("\(step.kind); \(notes.joined(separator: ", "))"))"
+            )
             lines += body(of: action, style)
         }
         return lines

@@ -32,7 +32,12 @@ public struct ProgressText: Sendable {
         let now = entry.elapsedMilliseconds
         switch entry.body {
         case .planned(let plan, _):
-            return [("\(style.bold(PlanText.headline(plan)))  \(style.dim("rollout \(entry.rollout)"))", .notable)]
+            return [
+                (
+                    "\(style.bold(PlanText.headline(plan)))  \(style.dim("rollout \(entry.rollout)"))",
+                    .notable
+                )
+            ]
         case .effect(let effect):
             return lines(for: effect, at: now)
         case .event(let event):
@@ -57,11 +62,20 @@ public struct ProgressText: Sendable {
         case .perform(let host, let step, let attempt):
             startedAt[host] = now
             guard attempt > 1 else { return [] }
-            return [(line(now, host, style.yellow("\(name(host, step)) attempt \(attempt)")), .detail)]
+            return [
+                (line(now, host, style.yellow("\(name(host, step)) attempt \(attempt)")), .detail)
+            ]
         case .recover(let host, let step, _):
-            return [(line(now, host, style.yellow("looking for \(name(host, step)) again")), .detail)]
+            return [
+                (line(now, host, style.yellow("looking for \(name(host, step)) again")), .detail)
+            ]
         case .stop(let host, let step, _):
-            return [(line(now, host, style.yellow("making sure that \(name(host, step)) has ended")), .detail)]
+            return [
+                (
+                    line(now, host, style.yellow("making sure that \(name(host, step)) has ended")),
+                    .detail
+                )
+            ]
         case .halt(let host, let failure):
             let text = "HALT after \(host): \(Sanitizer.line(failure.summary)). Nothing new starts."
             return [(line(now, nil, style.red(style.bold(text))), .notable)]
@@ -70,7 +84,10 @@ public struct ProgressText: Sendable {
             let shown = decision == .commit ? style.green(text) : style.yellow(style.bold(text))
             return [(line(now, nil, shown), .notable)]
         case .conclude(let host, let outcome):
-            guard outcome != .untouched, rollout.plan.kind != .exec else { return [] }
+            // The summary says who succeeded; a line each would bury what matters.
+            guard outcome != .untouched, outcome != .succeeded, rollout.plan.kind != .exec else {
+                return []
+            }
             return [(line(now, host, OutcomeText.styled(outcome, style)), .detail)]
         case .check, .probe, .startTimer, .release, .finish:
             return []
@@ -85,7 +102,12 @@ public struct ProgressText: Sendable {
         switch event {
         case .started:
             guard rollout.plan.checksFirst else { return [] }
-            return [(line(now, nil, "preflight of \(rollout.plan.hosts.count) hosts, read-only"), .detail)]
+            return [
+                (
+                    line(now, nil, "preflight of \(rollout.plan.hosts.count) hosts, read-only"),
+                    .detail
+                )
+            ]
         case .hostChecked(let host, .ready):
             ready.append(host)
             return readyLines(at: now)
@@ -97,7 +119,8 @@ public struct ProgressText: Sendable {
             return probeLines(host, check, verdict, before: before, at: now)
         case .timerFired: return []
         case .interrupted(let signal):
-            let text = "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
+            let text =
+                "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
             return [(line(now, nil, style.yellow(style.bold(text))), .notable)]
         }
     }
@@ -108,7 +131,8 @@ public struct ProgressText: Sendable {
         for host in rollout.hosts {
             let release = rollout.plan.releaseStep.flatMap { host.snapshot?.release(of: $0) }
             let isNew = rollout.plan.releaseStep != nil && release == nil
-            let label = release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : "")
+            let label =
+                release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : "")
             releases[label, default: []].append(host.name)
         }
         return releases.sorted { $0.key < $1.key }.map { label, hosts in
@@ -117,9 +141,14 @@ public struct ProgressText: Sendable {
     }
 
     private func stepLine(
-        _ host: HostName, _ step: StepReference, _ outcome: StepOutcome, at now: Int
+        _ host: HostName,
+        _ step: StepReference,
+        _ outcome: StepOutcome,
+        at now: Int
     ) -> String {
-        let time = startedAt[host].map { " " + style.dim(DurationText.short(milliseconds: now - $0)) } ?? ""
+        let time =
+            startedAt[host].map { " " + style.dim(DurationText.short(milliseconds: now - $0)) }
+            ?? ""
         let name = name(host, step)
         switch outcome {
         case .succeeded: return line(now, host, "\(name) \(style.green("ok"))\(time)")
@@ -131,13 +160,21 @@ public struct ProgressText: Sendable {
             return line(now, host, style.yellow("\(name): ") + text(failure))
         case .neverStarted: return line(now, host, "\(name) had not started")
         case .vanished:
-            return line(now, host, step.direction == .forward && rollout.decision != nil
-                ? "\(name) has ended" : style.yellow("\(name) left no result"))
+            return line(
+                now,
+                host,
+                step.direction == .forward && rollout.decision != nil
+                    ? "\(name) has ended" : style.yellow("\(name) left no result")
+            )
         }
     }
 
     private mutating func probeLines(
-        _ host: HostName, _ check: Int, _ verdict: Verdict, before: Rollout, at now: Int
+        _ host: HostName,
+        _ check: Int,
+        _ verdict: Verdict,
+        before: Rollout,
+        at now: Int
     ) -> [(String, Weight)] {
         let old = before.progress(of: host)?.stage
         let isBack = if case .revertProbing = old { true } else { false }
@@ -149,7 +186,7 @@ public struct ProgressText: Sendable {
             lastFailure[host] = nil
             guard rollout.progress(of: host)?.stage != old else { return [] }
             if case .gating = old { return [] }
-            return [(line(now, host, "\(name) \(style.green("healthy"))"), .detail)]
+            return [(line(now, host, "\(name) \(style.green("ok"))"), .detail)]
         case .fail(let failure), .inconclusive(let failure):
             // The same answer again and again is said once.
             guard lastFailure[host] != failure.summary else { return [] }

@@ -53,7 +53,9 @@ public enum RolloutText {
         }
         return Table.lines(
             header: ["hosts", "state", "runs", "what was seen"],
-            rows: rows.map { [HostRange.fold($0.hosts)] + $0.cells }, style: style)
+            rows: rows.map { [HostRange.fold($0.hosts)] + $0.cells },
+            style: style
+        )
     }
 
     private static func state(_ host: HostProgress, _ style: Style) -> String {

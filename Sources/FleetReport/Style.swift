@@ -144,7 +144,10 @@ public enum DurationText {
 public enum Table {
     /// Aligns rows under a header.
     public static func lines(
-        header: [String], rows: [[String]], style: Style, indent: String = "  "
+        header: [String],
+        rows: [[String]],
+        style: Style,
+        indent: String = "  "
     ) -> [String] {
         let columns = header.count
         let widths = (0..<columns).map { column in

@@ -45,7 +45,10 @@ public struct JournalEntry: Sendable, Hashable, Codable {
 
     /// Makes a record.
     public init(
-        rollout: RolloutID, sequence: Int, elapsedMilliseconds: Int, unixMilliseconds: Int,
+        rollout: RolloutID,
+        sequence: Int,
+        elapsedMilliseconds: Int,
+        unixMilliseconds: Int,
         body: Body
     ) {
         self.rollout = rollout

@@ -49,9 +49,12 @@ public struct Rollout: Sendable, Hashable {
     /// A rollout that has not started.
     public init(plan: Plan) {
         self.plan = plan
-        hosts = plan.hosts.enumerated().map { HostProgress(index: $0.offset, name: $0.element.name) }
+        hosts = plan.hosts.enumerated().map {
+            HostProgress(index: $0.offset, name: $0.element.name)
+        }
         places = Dictionary(
-            uniqueKeysWithValues: plan.hosts.enumerated().map { ($0.element.name, $0.offset) })
+            uniqueKeysWithValues: plan.hosts.enumerated().map { ($0.element.name, $0.offset) }
+        )
         var batches: [Range<Int>] = []
         for batch in plan.batches {
             let start = batches.last?.upperBound ?? 0
@@ -157,7 +160,9 @@ public struct Rollout: Sendable, Hashable {
     }
 
     private mutating func endedForward(
-        _ index: Int, _ step: StepReference, _ outcome: StepOutcome
+        _ index: Int,
+        _ step: StepReference,
+        _ outcome: StepOutcome
     ) {
         let planned = plan.hosts[index].steps[step.index]
         switch outcome {
@@ -185,7 +190,9 @@ public struct Rollout: Sendable, Hashable {
                     index,
                     Failure(
                         "the step ended without a result, so its effect is unknown",
-                        hint: "mark the step `idempotent: true` if it may run twice"))
+                        hint: "mark the step `idempotent: true` if it may run twice"
+                    )
+                )
             }
         case .lost(let failure):
             if plan.onFailure == .report {
@@ -225,7 +232,10 @@ public struct Rollout: Sendable, Hashable {
         }
         guard let wait = reconnectWait(index) else { return fail(index, failure) }
         let effect = RolloutEffect.recover(
-            host: hosts[index].name, step: step, attempt: hosts[index].attempt)
+            host: hosts[index].name,
+            step: step,
+            attempt: hosts[index].attempt
+        )
         self.wait(index, wait, then: effect)
     }
 
@@ -248,7 +258,10 @@ public struct Rollout: Sendable, Hashable {
         let isGate = if case .gating = hosts[index].stage { true } else { false }
         let elapsed = now - hosts[index].probingSinceMilliseconds
         let again = RolloutEffect.probe(
-            host: hosts[index].name, direction: direction(of: index), check: check)
+            host: hosts[index].name,
+            direction: direction(of: index),
+            check: check
+        )
         switch verdict {
         case .pass:
             hosts[index].passes += 1
@@ -264,20 +277,40 @@ public struct Rollout: Sendable, Hashable {
         case .fail(let failure):
             hosts[index].passes = 0
             askAgain(
-                index, again, planned, failure,
-                until: planned.deadlineMilliseconds, elapsed: elapsed, isKnown: true)
+                index,
+                again,
+                planned,
+                failure,
+                until: planned.deadlineMilliseconds,
+                elapsed: elapsed,
+                isKnown: true
+            )
         case .inconclusive(let failure):
             hosts[index].passes = 0
             let bound = max(
-                planned.deadlineMilliseconds, RolloutLimits.reconnectBudgetMilliseconds)
+                planned.deadlineMilliseconds,
+                RolloutLimits.reconnectBudgetMilliseconds
+            )
             askAgain(
-                index, again, planned, failure, until: bound, elapsed: elapsed, isKnown: false)
+                index,
+                again,
+                planned,
+                failure,
+                until: bound,
+                elapsed: elapsed,
+                isKnown: false
+            )
         }
     }
 
     private mutating func askAgain(
-        _ index: Int, _ effect: RolloutEffect, _ check: PlannedCheck, _ failure: Failure,
-        until bound: Int, elapsed: Int, isKnown: Bool
+        _ index: Int,
+        _ effect: RolloutEffect,
+        _ check: PlannedCheck,
+        _ failure: Failure,
+        until bound: Int,
+        elapsed: Int,
+        isKnown: Bool
     ) {
         let interval = max(check.intervalMilliseconds, 100)
         if !mayGoOn(index) {
@@ -289,9 +322,14 @@ public struct Rollout: Sendable, Hashable {
             hosts[index].failure = failure
             conclude(index, isKnown ? .revertFailed : .unknown)
         } else {
-            fail(index, Failure(
-                "\(check.name): \(failure.summary)", excerpt: failure.excerpt,
-                hint: failure.hint))
+            fail(
+                index,
+                Failure(
+                    "\(check.name): \(failure.summary)",
+                    excerpt: failure.excerpt,
+                    hint: failure.hint
+                )
+            )
         }
     }
 
@@ -317,7 +355,10 @@ public struct Rollout: Sendable, Hashable {
         }
         hosts[index].probingSinceMilliseconds = now
         let effect = RolloutEffect.probe(
-            host: hosts[index].name, direction: isBack ? .revert : .forward, check: check)
+            host: hosts[index].name,
+            direction: isBack ? .revert : .forward,
+            check: check
+        )
         let isGate = if case .gating = hosts[index].stage { true } else { false }
         if checks[check].settleMilliseconds > 0, !isGate {
             wait(index, checks[check].settleMilliseconds, then: effect)
@@ -387,13 +428,18 @@ public struct Rollout: Sendable, Hashable {
                 return conclude(index, .unknown)
             }
             let effect = RolloutEffect.stop(
-                host: hosts[index].name, step: step, attempt: attempt)
+                host: hosts[index].name,
+                step: step,
+                attempt: attempt
+            )
             self.wait(index, wait, then: effect)
         }
     }
 
     private mutating func endedRevert(
-        _ index: Int, _ step: StepReference, _ outcome: StepOutcome
+        _ index: Int,
+        _ step: StepReference,
+        _ outcome: StepOutcome
     ) {
         switch outcome {
         case .succeeded:
@@ -419,7 +465,10 @@ public struct Rollout: Sendable, Hashable {
             }
             hosts[index].unresolved = (step, hosts[index].attempt)
             let effect = RolloutEffect.recover(
-                host: hosts[index].name, step: step, attempt: hosts[index].attempt)
+                host: hosts[index].name,
+                step: step,
+                attempt: hosts[index].attempt
+            )
             self.wait(index, wait, then: effect)
         }
     }
@@ -491,7 +540,9 @@ public struct Rollout: Sendable, Hashable {
         if plan.onFailure == .report {
             let isUnknown = hosts[index].unresolved != nil
             return conclude(
-                index, isUnknown ? .unknown : hosts[index].isTouched ? .held : .untouched)
+                index,
+                isUnknown ? .unknown : hosts[index].isTouched ? .held : .untouched
+            )
         }
         hosts[index].enter(.failed, at: now)
         let failures = hosts.count { $0.stage == .failed }
@@ -622,7 +673,8 @@ public struct Rollout: Sendable, Hashable {
         }
         decide(
             failed.isEmpty ? .commit : .keep,
-            failed.isEmpty ? "every host is verified" : "\(count); they go back")
+            failed.isEmpty ? "every host is verified" : "\(count); they go back"
+        )
         for index in hosts.indices where hosts[index].stage == .verified {
             conclude(index, .succeeded)
         }

@@ -25,7 +25,9 @@ public enum RolloutEffect: Sendable, Hashable, Codable {
     /// Decision: the rollout's final state.
     case finish(RolloutOutcome)
 
-    /// Whether the journal keeps it. The others follow from the events around them.
+    /// Whether the journal keeps it.
+    ///
+    /// The others follow from the events around them.
     public var isRecorded: Bool {
         switch self {
         case .check, .perform, .recover, .stop, .halt, .decide, .conclude, .finish: true

@@ -1,7 +1,9 @@
 public import FleetPlan
 public import FleetTransport
 
-/// Names one rollout: `20261122-190512-k3f9`. Sorts by time; safe as a file name on every host.
+/// Names one rollout, as in `20261122-190512-k3f9`.
+///
+/// Names sort by time and are safe as file names on every host.
 public struct RolloutID: Sendable, Hashable, Codable, CustomStringConvertible {
     /// The name.
     public let description: String
@@ -20,7 +22,8 @@ public struct RolloutID: Sendable, Hashable, Codable, CustomStringConvertible {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let id = RolloutID(text) else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "not a rollout id"))
+                .init(codingPath: decoder.codingPath, debugDescription: "not a rollout id")
+            )
         }
         self = id
     }
@@ -120,7 +123,12 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
     case hostChecked(host: HostName, outcome: CheckOutcome)
     /// An attempt at a step ended, or more became known about it.
     case stepEnded(
-        host: HostName, step: StepReference, attempt: Int, outcome: StepOutcome, outputBytes: Int)
+        host: HostName,
+        step: StepReference,
+        attempt: Int,
+        outcome: StepOutcome,
+        outputBytes: Int
+    )
     /// A check was asked once.
     case probed(host: HostName, check: Int, verdict: Verdict)
     /// The time asked for by a host's ``RolloutEffect/startTimer(host:milliseconds:)`` is over.

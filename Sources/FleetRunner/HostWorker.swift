@@ -54,8 +54,10 @@ actor HostWorker {
             for question in planned.preflight {
                 let output = OutputCapture()
                 let result = try await session.run(
-                    question.script, timeoutMilliseconds: Self.questionMilliseconds,
-                    output: output)
+                    question.script,
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output
+                )
                 guard result.status == .exited(0) else {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
@@ -65,8 +67,10 @@ actor HostWorker {
             if planned.preflight.isEmpty {
                 // Nothing to ask, but a host that cannot be reached must refuse all the same.
                 _ = try await session.run(
-                    Script(":"), timeoutMilliseconds: Self.questionMilliseconds,
-                    output: OutputCapture())
+                    Script(":"),
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: OutputCapture()
+                )
             }
         } catch {
             await drop()
@@ -77,12 +81,16 @@ actor HostWorker {
 
     /// A refusal says why in its output: `E_DIRTY /srv/app has local changes: …`.
     private static func refusal(
-        of step: String, _ status: CommandStatus, _ output: OutputCapture
+        of step: String,
+        _ status: CommandStatus,
+        _ output: OutputCapture
     ) -> Failure {
         let lines = output.tail(lines: excerptLines).split(separator: "\n")
         guard let said = lines.first(where: { $0.hasPrefix("E_") }) else {
             return Failure(
-                "\(step): preflight \(status.phrase)", excerpt: lines.joined(separator: "\n"))
+                "\(step): preflight \(status.phrase)",
+                excerpt: lines.joined(separator: "\n")
+            )
         }
         let more = lines.drop { $0 != said }.dropFirst().joined(separator: "\n")
         return Failure("\(step): \(said)", excerpt: more, hint: Self.hint(for: said))
@@ -107,7 +115,10 @@ actor HostWorker {
         let output = OutputCapture()
         let step = step(reference)
         let action = step.action.bound(
-            to: snapshot, step: step.name, releaseStep: plan.releaseStep)
+            to: snapshot,
+            step: step.name,
+            releaseStep: plan.releaseStep
+        )
         let opened: any HostSession
         do throws(TransportError) {
             opened = try await open()
@@ -119,8 +130,13 @@ actor HostWorker {
         }
         do throws(TransportError) {
             let result = try await Self.carryOut(
-                action, on: opened, key: reference.key(attempt: attempt),
-                isDetached: plan.kind != .exec, within: step.timeoutMilliseconds, output: output)
+                action,
+                on: opened,
+                key: reference.key(attempt: attempt),
+                isDetached: plan.kind != .exec,
+                within: step.timeoutMilliseconds,
+                output: output
+            )
             return (Self.outcome(of: result, step: step, output), output)
         } catch {
             await drop()
@@ -130,19 +146,34 @@ actor HostWorker {
     }
 
     private static func carryOut(
-        _ action: Action, on session: any HostSession, key: ActionKey, isDetached: Bool,
-        within milliseconds: Int, output: OutputCapture
+        _ action: Action,
+        on session: any HostSession,
+        key: ActionKey,
+        isDetached: Bool,
+        within milliseconds: Int,
+        output: OutputCapture
     ) async throws(TransportError) -> CommandResult {
         switch action {
         case .script(let script) where isDetached:
             return try await session.runDetached(
-                script, key: key, timeoutMilliseconds: milliseconds, output: output)
+                script,
+                key: key,
+                timeoutMilliseconds: milliseconds,
+                output: output
+            )
         case .script(let script):
             return try await session.run(
-                script, timeoutMilliseconds: milliseconds, output: output)
+                script,
+                timeoutMilliseconds: milliseconds,
+                output: output
+            )
         case .upload(let upload):
             return try await session.upload(
-                upload, key: key, timeoutMilliseconds: milliseconds, output: output)
+                upload,
+                key: key,
+                timeoutMilliseconds: milliseconds,
+                output: output
+            )
         case .http, .tcp:
             preconditionFailure("probes are checks, not steps")
         }
@@ -154,8 +185,10 @@ actor HostWorker {
         do throws(TransportError) {
             let session = try await open()
             let recovery = try await session.recover(
-                reference.key(attempt: attempt), timeoutMilliseconds: step.timeoutMilliseconds,
-                output: output)
+                reference.key(attempt: attempt),
+                timeoutMilliseconds: step.timeoutMilliseconds,
+                output: output
+            )
             switch recovery {
             case .ended(let result): return (Self.outcome(of: result, step: step, output), output)
             case .neverStarted: return (.neverStarted, output)
@@ -187,7 +220,9 @@ actor HostWorker {
     }
 
     private static func outcome(
-        of result: CommandResult, step: PlannedStep, _ output: OutputCapture
+        of result: CommandResult,
+        step: PlannedStep,
+        _ output: OutputCapture
     ) -> StepOutcome {
         let excerpt = output.tail(lines: excerptLines)
         switch result.status {
@@ -197,7 +232,9 @@ actor HostWorker {
             let seconds = step.timeoutMilliseconds / 1000
             let failure = Failure(
                 "no end within \(seconds) s" + (isDead ? "; it was stopped" : ""),
-                excerpt: excerpt, hint: "give the step a longer `timeout` if it needs one")
+                excerpt: excerpt,
+                hint: "give the step a longer `timeout` if it needs one"
+            )
             return isDead ? .failed(failure) : .stuck(failure)
         }
     }
@@ -210,29 +247,40 @@ actor HostWorker {
         let check =
             direction == .forward ? planned.checks[index] : planned.revertChecks[index]
         let action = check.action.bound(
-            to: snapshot, step: check.name, releaseStep: plan.releaseStep)
+            to: snapshot,
+            step: check.step ?? plan.releaseStep ?? "",
+            releaseStep: plan.releaseStep
+        )
         do throws(TransportError) {
             let session = try await open()
             switch action {
             case .script(let script):
                 let output = OutputCapture()
                 let result = try await session.run(
-                    script, timeoutMilliseconds: Self.questionMilliseconds, output: output)
+                    script,
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output
+                )
                 guard result.status != .exited(0) else { return .pass }
                 return .fail(
-                    Failure(result.status.phrase, excerpt: output.tail(lines: Self.excerptLines)))
+                    Failure(result.status.phrase, excerpt: output.tail(lines: Self.excerptLines))
+                )
             case .http(let probe): return try await ask(probe, on: session)
             case .tcp(let probe):
                 try await session.exchange(
-                    host: probe.host, port: probe.port, request: [],
-                    withinMilliseconds: probe.withinMilliseconds, receive: { _ in true })
+                    host: probe.host,
+                    port: probe.port,
+                    request: [],
+                    withinMilliseconds: probe.withinMilliseconds,
+                    receive: { _ in true }
+                )
                 return .pass
             case .upload: preconditionFailure("uploads are steps, not checks")
             }
         } catch {
             switch error {
             case .refusedByHost(let reason) where !reason.contains("prohibited"):
-                return .fail(Failure("nobody answers (\(reason))"))
+                return .fail(Failure("nobody answers on \(Self.place(of: action))"))
             case .refusedByHost:
                 return .inconclusive(Failure(error))
             case .timedOut(.command, let milliseconds):
@@ -244,13 +292,25 @@ actor HostWorker {
         }
     }
 
+    private static func place(of action: Action) -> String {
+        switch action {
+        case .http(let probe): "\(probe.host):\(probe.port)"
+        case .tcp(let probe): "\(probe.host):\(probe.port)"
+        case .script, .upload: "the host"
+        }
+    }
+
     private func ask(_ probe: HTTPProbe, on session: any HostSession)
         async throws(TransportError) -> Verdict
     {
         let exchange = HTTPExchange(probe)
         try await session.exchange(
-            host: probe.host, port: probe.port, request: exchange.request,
-            withinMilliseconds: probe.withinMilliseconds, receive: { exchange.receive($0) })
+            host: probe.host,
+            port: probe.port,
+            request: exchange.request,
+            withinMilliseconds: probe.withinMilliseconds,
+            receive: { exchange.receive($0) }
+        )
         switch exchange.verdict() {
         case .pass: return .pass
         case .fail(let reason, let body):

@@ -35,8 +35,12 @@ public final class RolloutRunner: Sendable {
     ///   - journal: Where everything is recorded.
     ///   - watch: Told of every record once it is durable; must not block.
     public init(
-        id: RolloutID, plan: Plan, origin: RolloutOrigin, transport: any Transport,
-        journal: Journal, watch: @escaping @Sendable (RolloutUpdate) -> Void
+        id: RolloutID,
+        plan: Plan,
+        origin: RolloutOrigin,
+        transport: any Transport,
+        journal: Journal,
+        watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.id = id
         self.plan = plan
@@ -63,7 +67,8 @@ public final class RolloutRunner: Sendable {
                     host.name,
                     HostWorker(planned: host, plan: plan, rollout: id, transport: transport)
                 )
-            })
+            }
+        )
         var recorder = Recorder(rollout: id)
         let first = recorder.entry(.planned(plan: plan, origin: origin), at: 0)
         try await journal.append([first])
@@ -107,7 +112,9 @@ public final class RolloutRunner: Sendable {
     }
 
     private func perform(
-        _ effect: RolloutEffect, of rollout: Rollout, workers: [HostName: HostWorker],
+        _ effect: RolloutEffect,
+        of rollout: Rollout,
+        workers: [HostName: HostWorker],
         in group: inout DiscardingTaskGroup
     ) {
         let inbox = inbox
@@ -122,7 +129,10 @@ public final class RolloutRunner: Sendable {
             let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
             group.addTask {
                 let (outcome, output) = await worker.perform(
-                    step, attempt: attempt, snapshot: snapshot)
+                    step,
+                    attempt: attempt,
+                    snapshot: snapshot
+                )
                 inbox.post(host, step, attempt, outcome, output)
             }
         case .recover(let host, let step, let attempt):
@@ -137,7 +147,13 @@ public final class RolloutRunner: Sendable {
                 let outcome = await worker.stop(step, attempt: attempt)
                 inbox.post(
                     .stepEnded(
-                        host: host, step: step, attempt: attempt, outcome: outcome, outputBytes: 0))
+                        host: host,
+                        step: step,
+                        attempt: attempt,
+                        outcome: outcome,
+                        outputBytes: 0
+                    )
+                )
             }
         case .probe(let host, let direction, let check):
             guard let worker = workers[host] else { return }
@@ -175,8 +191,12 @@ private struct Recorder {
     mutating func entry(_ body: JournalEntry.Body, at milliseconds: Int) -> JournalEntry {
         count += 1
         return JournalEntry(
-            rollout: rollout, sequence: count, elapsedMilliseconds: milliseconds,
-            unixMilliseconds: WallClock.unixMilliseconds(), body: body)
+            rollout: rollout,
+            sequence: count,
+            elapsedMilliseconds: milliseconds,
+            unixMilliseconds: WallClock.unixMilliseconds(),
+            body: body
+        )
     }
 }
 
@@ -209,21 +229,35 @@ private final class Inbox: Sendable {
     }
 
     func post(
-        _ host: HostName, _ step: StepReference, _ attempt: Int, _ outcome: StepOutcome,
+        _ host: HostName,
+        _ step: StepReference,
+        _ attempt: Int,
+        _ outcome: StepOutcome,
         _ output: OutputCapture
     ) {
         let (bytes, total, dropped) = output.contents
         let stored = StoredOutput(
-            host: host, key: step.key(attempt: attempt), bytes: bytes, totalBytes: total,
-            droppedBytes: dropped)
+            host: host,
+            key: step.key(attempt: attempt),
+            bytes: bytes,
+            totalBytes: total,
+            droppedBytes: dropped
+        )
         post(
             .stepEnded(
-                host: host, step: step, attempt: attempt, outcome: outcome, outputBytes: total),
-            output: total > 0 ? stored : nil)
+                host: host,
+                step: step,
+                attempt: attempt,
+                outcome: outcome,
+                outputBytes: total
+            ),
+            output: total > 0 ? stored : nil
+        )
     }
 
-    /// Everything that has come since the last call; waits for at least one letter. Only one
-    /// caller.
+    /// Everything that has come since the last call; waits for at least one letter.
+    ///
+    /// Only one caller.
     func take() async -> [Letter] {
         await withCheckedContinuation { continuation in
             let isReady = state.withLock { state in

@@ -31,11 +31,15 @@ public struct Survey: Sendable {
         let output = OutputCapture()
         do throws(TransportError) {
             let result = try await session.run(
-                script, timeoutMilliseconds: Self.timeoutMilliseconds, output: output)
+                script,
+                timeoutMilliseconds: Self.timeoutMilliseconds,
+                output: output
+            )
             await session.close(removingRunDirectory: false)
             return Answer(
                 status: result.status,
-                text: String(decoding: output.contents.bytes, as: UTF8.self))
+                text: String(decoding: output.contents.bytes, as: UTF8.self)
+            )
         } catch {
             await session.close(removingRunDirectory: false)
             throw error

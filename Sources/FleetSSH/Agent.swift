@@ -31,7 +31,7 @@ struct Agent: Sendable {
 
     /// The raw signature over data; nil if the agent refuses.
     ///
-    /// - Parameter flags: 2 asks for rsa-sha2-256, 4 for rsa-sha2-512.
+    /// Of the flags, 2 asks for rsa-sha2-256 and 4 for rsa-sha2-512.
     func sign(_ data: [UInt8], with blob: [UInt8], flags: UInt32) -> [UInt8]? {
         var request = WireFormatWriter()
         request.byte(13)
@@ -48,7 +48,10 @@ struct Agent: Sendable {
 
     private func ask(_ message: [UInt8]) -> [UInt8]? {
         let socket = Glibc.socket(
-            AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            AF_UNIX,
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue),
+            0
+        )
         guard socket >= 0 else { return nil }
         defer { close(socket) }
         var limit = timeval(tv_sec: Self.timeoutSeconds, tv_usec: 0)

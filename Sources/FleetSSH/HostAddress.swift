@@ -38,15 +38,27 @@ struct HostAddress: Sendable, Hashable {
             if let address = entry.ai_addr {
                 var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
                 getnameinfo(
-                    address, entry.ai_addrlen, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST)
+                    address,
+                    entry.ai_addrlen,
+                    &host,
+                    socklen_t(host.count),
+                    nil,
+                    0,
+                    NI_NUMERICHOST
+                )
                 let end = host.firstIndex(of: 0) ?? host.endIndex
                 found.append(
                     HostAddress(
                         family: entry.ai_family,
                         bytes: Array(
-                            UnsafeRawBufferPointer(start: address, count: Int(entry.ai_addrlen))),
+                            UnsafeRawBufferPointer(start: address, count: Int(entry.ai_addrlen))
+                        ),
                         text: String(
-                            decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)))
+                            decoding: host[..<end].map { UInt8(bitPattern: $0) },
+                            as: UTF8.self
+                        )
+                    )
+                )
             }
             node = entry.ai_next
         }

@@ -66,7 +66,9 @@ struct HostShellReader {
     }
 
     private func emit(
-        _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ take: (Piece) -> Void
+        _ bytes: UnsafeRawBufferPointer,
+        _ range: Range<Int>,
+        _ take: (Piece) -> Void
     ) {
         guard !range.isEmpty else { return }
         take(.bytes(UnsafeRawBufferPointer(rebasing: bytes[range])))

@@ -7,7 +7,7 @@ struct HostKey: Sendable, Hashable {
     /// The key blob.
     let blob: [UInt8]
 
-    /// The blob's first string: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    /// The blob's first string, as in `ssh-ed25519` or `ecdsa-sha2-nistp256`.
     var type: String {
         guard blob.count > 4 else { return "" }
         let length = blob[..<4].reduce(0) { $0 << 8 | Int($1) }
@@ -73,7 +73,9 @@ struct KnownHosts: Sendable {
     /// Lines that could not be read, as `file:line`.
     private(set) var skipped: [String] = []
 
-    /// Reads a file's text after what was read before. A broken line is skipped and remembered.
+    /// Reads a file's text after what was read before.
+    ///
+    /// A broken line is skipped and remembered.
     mutating func read(_ text: String, file: String) {
         for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false)
             .enumerated()

@@ -6,8 +6,8 @@ public enum LibSSH2 {
     /// Initialises libssh2 once, before any session; OpenSSL needs no locking callbacks.
     static let isInitialised: Bool = libssh2_init(0) == 0
 
-    /// Whether the library is 1.11 or newer; told at run time, one binary serves both.
-    static let isAtLeast1_11: Bool = libssh2_version(0x010b00) != nil
+    /// Whether the library is 1.11 or newer; told at run time, as one binary serves both.
+    static let isModern: Bool = libssh2_version(0x010b00) != nil
 
     /// libssh2's version, as in `1.10.0`.
     public static var version: String {

@@ -42,8 +42,13 @@ final class PrivateKey: @unchecked Sendable {
         var output: UnsafeMutablePointer<UInt8>?
         var length = 0
         let status = fleet_sign(
-            key, digest, data.baseAddress?.assumingMemoryBound(to: UInt8.self), data.count,
-            &output, &length)
+            key,
+            digest,
+            data.baseAddress?.assumingMemoryBound(to: UInt8.self),
+            data.count,
+            &output,
+            &length
+        )
         defer { free(output) }
         guard status == 0, let output else { return nil }
         let raw = Array(UnsafeBufferPointer(start: output, count: length))
@@ -115,21 +120,34 @@ final class PrivateKey: @unchecked Sendable {
         var kind = Kind.ed25519
         switch type {
         case "ssh-ed25519":
-            guard fields.string() != nil, let pair = fields.string(), pair.count == 64 else { break }
+            guard fields.string() != nil, let pair = fields.string(), pair.count == 64 else {
+                break
+            }
             key = fleet_key_from_ed25519(Array(pair.prefix(32)))
         case "ssh-rsa":
             kind = .rsa
             guard let n = fields.magnitude(), let e = fields.magnitude(), let d = fields.magnitude()
             else { break }
             key = fleet_key_from_rsa(
-                n, Int32(n.count), e, Int32(e.count), d, Int32(d.count))
+                n,
+                Int32(n.count),
+                e,
+                Int32(e.count),
+                d,
+                Int32(d.count)
+            )
         default:
             guard let curve = fields.text(), let digest = Self.digests[curve],
                 let point = fields.string(), let scalar = fields.magnitude()
             else { throw Unusable(reason: "keys of type \(type) are not supported") }
             kind = .ecdsa(curve: curve, digest: digest)
             key = fleet_key_from_ecdsa(
-                Self.openSSLCurves[curve] ?? "", point, point.count, scalar, Int32(scalar.count))
+                Self.openSSLCurves[curve] ?? "",
+                point,
+                point.count,
+                scalar,
+                Int32(scalar.count)
+            )
         }
         guard let key else { throw Unusable(reason: "its \(type) numbers are not a key") }
         return PrivateKey(kind: kind, publicBlob: publicBlob, key: key)
@@ -167,7 +185,10 @@ final class PrivateKey: @unchecked Sendable {
             writer.text(curve)
             writer.string(buffer[..<length])
             return PrivateKey(
-                kind: .ecdsa(curve: curve, digest: digest), publicBlob: writer.bytes, key: key)
+                kind: .ecdsa(curve: curve, digest: digest),
+                publicBlob: writer.bytes,
+                key: key
+            )
         case EVP_PKEY_RSA:
             writer.text("ssh-rsa")
             for name in ["e", "n"] {

@@ -77,7 +77,9 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     var isCurrent: Bool { threadID.load(ordering: .relaxed) == UInt(pthread_self()) }
 
-    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        UnownedSerialExecutor(ordinary: self)
+    }
     func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
     func checkIsolated() { precondition(isCurrent, "not on this reactor") }
     func isIsolatingCurrentContext() -> Bool? { isCurrent }
@@ -138,7 +140,9 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
             for block in blocks { block() }
             for job in jobs {
                 job.runSynchronously(
-                    isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                    isolatedTo: asUnownedSerialExecutor(),
+                    taskExecutor: asUnownedTaskExecutor()
+                )
             }
             let isBusy = !jobs.isEmpty || !blocks.isEmpty
             poll(timeout: isBusy ? 0 : timers.isEmpty ? -1 : Self.tickMilliseconds)

@@ -10,7 +10,9 @@ struct SSHConfiguration: Sendable {
 
     private var blocks: [Block] = []
 
-    /// Reads a file's text. Other keywords are skipped; a `Match` block never applies.
+    /// Reads a file's text.
+    ///
+    /// Other keywords are skipped; a `Match` block never applies.
     init(_ text: String = "") {
         var block = Block(patterns: ["*"])
         for raw in text.split(separator: "\n") {

@@ -46,7 +46,9 @@ struct ShellChannel {
                     isInside = words[0] == "BEGIN"
                     if !isInside {
                         answer = ShellAnswer(
-                            words: words.map(String.init), outputBytes: outputBytes)
+                            words: words.map(String.init),
+                            outputBytes: outputBytes
+                        )
                     }
                     outputBytes = 0
                 }
@@ -59,7 +61,7 @@ struct ShellChannel {
 
 /// How a request to the host's shell ended.
 struct ShellAnswer: Sendable {
-    /// The words of the line that ended it: `END key status size`, `NEVER key`, …
+    /// The words of the line that ended it, as in `END key status size` or `NEVER key`.
     let words: [String]
     /// How many bytes of output came with it.
     let outputBytes: Int
@@ -80,31 +82,50 @@ extension SSHSession: HostSession {
     {
         let id = "run"
         let answer = try await ask(
-            HostShell.attached(script, id: id), id: id, within: timeoutMilliseconds, output: output)
+            HostShell.attached(script, id: id),
+            id: id,
+            within: timeoutMilliseconds,
+            output: output
+        )
         if let answer { return try result(answer, bytes: answer.outputBytes) }
         // The shell itself is waiting, so a second one ends it, with everything it started.
         let group = shell?.group
         dropShell()
-        guard let group else { return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0) }
+        guard let group else {
+            return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
+        }
         let isDead = try await askAside(HostShell.stopGroup(group), id: String(group))
         return CommandResult(
-            status: .timedOut(confirmedDead: isDead.words.first == "END"), outputBytes: 0)
+            status: .timedOut(confirmedDead: isDead.words.first == "END"),
+            outputBytes: 0
+        )
     }
 
     func runDetached(
-        _ script: Script, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+        _ script: Script,
+        key: ActionKey,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
         let request = HostShell.detached(script, key: key)
         return try await follow(
-            request, key: key, within: timeoutMilliseconds, output: output)
-            .orThrow(key)
+            request,
+            key: key,
+            within: timeoutMilliseconds,
+            output: output
+        )
+        .orThrow(key)
     }
 
     func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> Recovery
     {
         try await follow(
-            HostShell.recover(key), key: key, within: timeoutMilliseconds, output: output)
+            HostShell.recover(key),
+            key: key,
+            within: timeoutMilliseconds,
+            output: output
+        )
     }
 
     func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
@@ -113,11 +134,17 @@ extension SSHSession: HostSession {
     }
 
     func upload(
-        _ upload: Upload, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+        _ upload: Upload,
+        key: ActionKey,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
         let seen = CollectingSink(limitBytes: 4096)
         let found = try await run(
-            upload.prepare, timeoutMilliseconds: timeoutMilliseconds, output: seen)
+            upload.prepare,
+            timeoutMilliseconds: timeoutMilliseconds,
+            output: seen
+        )
         guard case .exited(0) = found.status else {
             seen.forward(to: output)
             return found
@@ -131,16 +158,25 @@ extension SSHSession: HostSession {
         let path = "\(directory)/\(key).upload"
         let made = try await run(
             Script("mkdir -p \(directory) && rm -f \(path)"),
-            timeoutMilliseconds: Self.shellMilliseconds, output: output)
+            timeoutMilliseconds: Self.shellMilliseconds,
+            output: output
+        )
         guard case .exited(0) = made.status else { return made }
         try await send(upload, to: path, within: timeoutMilliseconds)
         let finish = upload.finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
         return try await runDetached(
-            finish, key: key, timeoutMilliseconds: timeoutMilliseconds, output: output)
+            finish,
+            key: key,
+            timeoutMilliseconds: timeoutMilliseconds,
+            output: output
+        )
     }
 
     func exchange(
-        host: String, port: Int, request: [UInt8], withinMilliseconds: Int,
+        host: String,
+        port: Int,
+        request: [UInt8],
+        withinMilliseconds: Int,
         receive: @escaping @Sendable ([UInt8]) -> Bool
     ) async throws(TransportError) {
         let deadline = Reactor.now() + UInt64(withinMilliseconds) * 1_000_000
@@ -155,7 +191,8 @@ extension SSHSession: HostSession {
                 let count = try self.read(channel, stream: 0)
                 guard count > 0 else { break }
                 let bytes = UnsafeRawBufferPointer(
-                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count])
+                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count]
+                )
                 if receive(Array(bytes)) { return true }
             }
             return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
@@ -186,7 +223,10 @@ extension SSHSession: HostSession {
 
     /// Starts or follows a detached script until it ends, and fetches output that is missing.
     private func follow(
-        _ request: String, key: ActionKey, within milliseconds: Int, output: any OutputSink
+        _ request: String,
+        key: ActionKey,
+        within milliseconds: Int,
+        output: any OutputSink
     ) async throws(TransportError) -> Recovery {
         let id = key.description
         var answer = try await ask(request, id: id, within: milliseconds, output: output)
@@ -197,7 +237,8 @@ extension SSHSession: HostSession {
             guard stopped.words.first != "STUCK" else {
                 dropShell()
                 return .ended(
-                    CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0))
+                    CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
+                )
             }
             // Its end wakes the first shell, which prints what there is.
             answer = try await ask("", id: id, within: Self.stopMilliseconds, output: output)
@@ -219,7 +260,11 @@ extension SSHSession: HostSession {
         let size = answer.words.count > 3 ? Int(answer.words[3]) ?? received : received
         while received < size {
             let rest = try await ask(
-                HostShell.rest(key, from: received), id: id, within: milliseconds, output: output)
+                HostShell.rest(key, from: received),
+                id: id,
+                within: milliseconds,
+                output: output
+            )
             guard let rest, rest.outputBytes > 0 else {
                 throw .connectionLost(.command, reason: "output is missing from byte \(received)")
             }
@@ -227,7 +272,8 @@ extension SSHSession: HostSession {
         }
         if hasTimedOut {
             return .ended(
-                CommandResult(status: .timedOut(confirmedDead: true), outputBytes: received))
+                CommandResult(status: .timedOut(confirmedDead: true), outputBytes: received)
+            )
         }
         if answer.words.count > 2, answer.words[2] == "gone" { return .vanished }
         return .ended(try result(answer, bytes: received))
@@ -238,15 +284,22 @@ extension SSHSession: HostSession {
             let status = Int(answer.words[2])
         else {
             throw .connectionLost(
-                .command, reason: "the shell said `\(answer.words.joined(separator: " "))`")
+                .command,
+                reason: "the shell said `\(answer.words.joined(separator: " "))`"
+            )
         }
         return CommandResult(status: .exited(status), outputBytes: bytes)
     }
 
     /// Sends a request to the host's shell and reads until the line that ends it; nil when the time
-    /// is over, the request then being still under way. An empty request only reads on.
+    /// is over, the request then being still under way.
+    ///
+    /// An empty request only reads on.
     private func ask(
-        _ request: String, id: String, within milliseconds: Int, output: any OutputSink
+        _ request: String,
+        id: String,
+        within milliseconds: Int,
+        output: any OutputSink
     ) async throws(TransportError) -> ShellAnswer? {
         if shell == nil { try await openShell() }
         shell?.unsent += Array(request.utf8)
@@ -261,7 +314,8 @@ extension SSHSession: HostSession {
                 let count = try self.read(channel, stream: 0)
                 guard count > 0 else { break }
                 let bytes = UnsafeRawBufferPointer(
-                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count])
+                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count]
+                )
                 answer = self.shell?.take(bytes, of: id, output)
             }
             // Standard error of the shell itself carries nothing of ours; it must not fill up.
@@ -285,22 +339,30 @@ extension SSHSession: HostSession {
             }
         }
         let answer = try await ask(
-            request, id: id, within: Self.stopMilliseconds, output: DiscardingSink())
+            request,
+            id: id,
+            within: Self.stopMilliseconds,
+            output: DiscardingSink()
+        )
         guard let answer else { throw .timedOut(.command, milliseconds: Self.stopMilliseconds) }
         return answer
     }
 
     private func openShell() async throws(TransportError) {
         let channel = try await openChannel(
-            command: HostShell.command, within: Self.shellMilliseconds)
+            command: HostShell.command,
+            within: Self.shellMilliseconds
+        )
         var random = SystemRandomNumberGenerator()
         let nonce = (0..<2).map { _ in
             let word = String(random.next(), radix: 16)
             return String(repeating: "0", count: 16 - word.count) + word
         }.joined()
         shell = ShellChannel(
-            channel: channel, reader: HostShellReader(nonce: nonce),
-            unsent: Array(HostShell.prologue(nonce: nonce, rollout: rollout).utf8))
+            channel: channel,
+            reader: HostShellReader(nonce: nonce),
+            unsent: Array(HostShell.prologue(nonce: nonce, rollout: rollout).utf8)
+        )
     }
 
     /// Forgets the shell; its channel dies with the session.
@@ -339,8 +401,11 @@ extension SSHSession: HostSession {
         while sent < bytes.count, wire.outgoing.count < Self.backlogLimitBytes {
             let count = bytes[sent...].withUnsafeBytes { rest in
                 libssh2_channel_write_ex(
-                    channel.pointer, 0, rest.assumingMemoryBound(to: CChar.self).baseAddress,
-                    min(rest.count, 32_768))
+                    channel.pointer,
+                    0,
+                    rest.assumingMemoryBound(to: CChar.self).baseAddress,
+                    min(rest.count, 32_768)
+                )
             }
             if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 { break }
             guard count > 0 else { throw error(Int32(count), .command) }
@@ -353,8 +418,11 @@ extension SSHSession: HostSession {
     private func read(_ channel: Channel, stream: Int32) throws(TransportError) -> Int {
         let scratch = reactor.scratch
         let count = libssh2_channel_read_ex(
-            channel.pointer, stream, scratch.assumingMemoryBound(to: CChar.self).baseAddress,
-            scratch.count)
+            channel.pointer,
+            stream,
+            scratch.assumingMemoryBound(to: CChar.self).baseAddress,
+            scratch.count
+        )
         if count == Int(LIBSSH2_ERROR_EAGAIN) { return 0 }
         guard count >= 0 else { throw error(Int32(count), .command) }
         return count
@@ -381,7 +449,9 @@ extension SSHSession: HostSession {
             throw .localFile(path: upload.source, reason: "cannot be read")
         }
         let channel = try await openChannel(
-            command: "dd of=\(path) bs=65536", within: Self.shellMilliseconds)
+            command: "dd of=\(path) bs=65536",
+            within: Self.shellMilliseconds
+        )
         var chunk: [UInt8] = []
         var offset = 0
         var isAtEnd = false

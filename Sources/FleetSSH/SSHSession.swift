@@ -63,7 +63,8 @@ actor SSHSession {
     ///
     /// One suspension for a whole operation, however many packets it takes.
     func perform<T: Sendable>(
-        _ phase: ConnectionPhase, within milliseconds: Int,
+        _ phase: ConnectionPhase,
+        within milliseconds: Int,
         _ body: @escaping () throws(TransportError) -> T?
     ) async throws(TransportError) -> T {
         guard let value = try await perform(phase, within: milliseconds, endsSession: true, body)
@@ -71,17 +72,21 @@ actor SSHSession {
         return value
     }
 
-    /// As above, but a passed deadline gives nil and leaves the session alone. Only for bodies that
-    /// wait for input: nothing of libssh2's may be half done.
+    /// As above, but a passed deadline gives nil and leaves the session alone.
+    ///
+    /// Only for bodies that wait for input: nothing of libssh2's may be half done.
     func performOrExpire<T: Sendable>(
-        _ phase: ConnectionPhase, within milliseconds: Int,
+        _ phase: ConnectionPhase,
+        within milliseconds: Int,
         _ body: @escaping () throws(TransportError) -> T?
     ) async throws(TransportError) -> T? {
         try await perform(phase, within: milliseconds, endsSession: false, body)
     }
 
     private func perform<T: Sendable>(
-        _ phase: ConnectionPhase, within milliseconds: Int, endsSession: Bool,
+        _ phase: ConnectionPhase,
+        within milliseconds: Int,
+        endsSession: Bool,
         _ body: @escaping () throws(TransportError) -> T?
     ) async throws(TransportError) -> T? {
         if let failure { throw failure }
@@ -96,7 +101,10 @@ actor SSHSession {
             await withUnsafeContinuation { continuation in
                 operations.append(
                     Operation(
-                        id: id, phase: phase, deadline: deadline, milliseconds: milliseconds,
+                        id: id,
+                        phase: phase,
+                        deadline: deadline,
+                        milliseconds: milliseconds,
                         step: {
                             do throws(TransportError) {
                                 guard let value = try body() else { return false }
@@ -108,7 +116,9 @@ actor SSHSession {
                         },
                         fail: { continuation.resume(returning: .failure($0)) },
                         expire: endsSession
-                            ? nil : { continuation.resume(returning: .success(nil)) }))
+                            ? nil : { continuation.resume(returning: .success(nil)) }
+                    )
+                )
                 arm(deadline)
                 pump()
             }
@@ -211,8 +221,10 @@ actor SSHSession {
         }
         let status = address.bytes.withUnsafeBytes { bytes in
             Glibc.connect(
-                socket, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress,
-                socklen_t(bytes.count))
+                socket,
+                bytes.assumingMemoryBound(to: sockaddr.self).baseAddress,
+                socklen_t(bytes.count)
+            )
         }
         let code = errno
         reactor.register(socket) { [weak self] events in
@@ -263,8 +275,10 @@ actor SSHSession {
         pump()
     }
 
-    /// Reads what has arrived. After a hang-up everything is read: edge-triggered epoll will not
-    /// say it twice, and a short read would hide the end.
+    /// Reads what has arrived.
+    ///
+    /// After a hang-up everything is read: edge-triggered epoll will not say it twice, and a short
+    /// read would hide the end.
     private func receive(untilEnd: Bool) {
         let size = 65_536
         while !wire.isAtEnd, let room = wire.incoming.room(for: size) {
@@ -283,14 +297,22 @@ actor SSHSession {
         // connection without this (measured). The kernel forgets it, so it is set after each read.
         var one: Int32 = 1
         setsockopt(
-            descriptor, Int32(IPPROTO_TCP), TCP_QUICKACK, &one,
-            socklen_t(MemoryLayout<Int32>.size))
+            descriptor,
+            Int32(IPPROTO_TCP),
+            TCP_QUICKACK,
+            &one,
+            socklen_t(MemoryLayout<Int32>.size)
+        )
     }
 
     private func flush() {
         while descriptor >= 0, wire.outgoing.count > 0 {
             let count = send(
-                descriptor, wire.outgoing.start, wire.outgoing.count, Int32(MSG_NOSIGNAL))
+                descriptor,
+                wire.outgoing.start,
+                wire.outgoing.count,
+                Int32(MSG_NOSIGNAL)
+            )
             if count > 0 {
                 wire.outgoing.drop(count)
             } else if errno != EINTR {
@@ -309,10 +331,9 @@ actor SSHSession {
 
     // MARK: Handshake and login
 
-    /// Exchanges banners and keys.
+    /// Exchanges banners and keys, and returns the key that the host proved.
     ///
-    /// - Parameter hostKeyTypes: Types of the keys known for the host, so that it proves one.
-    /// - Returns: The key that the host proved.
+    /// The types of the keys known for the host come first, so that it proves one of them.
     func handshake(hostKeyTypes: [String], within milliseconds: Int)
         async throws(TransportError) -> HostKey
     {
@@ -347,7 +368,8 @@ actor SSHSession {
             throw .connectionLost(.hostKey, reason: "the host proved no key")
         }
         return HostKey(
-            blob: Array(UnsafeRawBufferPointer(start: UnsafeRawPointer(key), count: length)))
+            blob: Array(UnsafeRawBufferPointer(start: UnsafeRawPointer(key), count: length))
+        )
     }
 
     /// Logs in with the first credential that the host takes.
@@ -356,7 +378,8 @@ actor SSHSession {
     {
         let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
         func left() -> Int { max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000)) }
-        let banner = session.flatMap { libssh2_session_banner_get($0) }
+        let banner =
+            session.flatMap { libssh2_session_banner_get($0) }
             .map { String(cString: $0) } ?? ""
         var tried: [String] = []
         for signer in signers {
@@ -387,7 +410,13 @@ actor SSHSession {
             () throws(TransportError) -> Bool? in
             var abstract: UnsafeMutableRawPointer? = Unmanaged.passUnretained(signing).toOpaque()
             let status = libssh2_userauth_publickey(
-                self.session, user, blob, blob.count, Signing.callback, &abstract)
+                self.session,
+                user,
+                blob,
+                blob.count,
+                Signing.callback,
+                &abstract
+            )
             switch status {
             case Int32(LIBSSH2_ERROR_EAGAIN): return nil
             case 0: return true
@@ -439,8 +468,14 @@ actor SSHSession {
                 () throws(TransportError) -> Channel? in
                 let window = UInt32(2 << 20)
                 if let pointer = libssh2_channel_open_ex(
-                    self.session, "session", 7, window, 32_768, nil, 0)
-                {
+                    self.session,
+                    "session",
+                    7,
+                    window,
+                    32_768,
+                    nil,
+                    0
+                ) {
                     return Channel(pointer: pointer)
                 }
                 return try self.whyNoChannel()
@@ -449,7 +484,12 @@ actor SSHSession {
         _ = try await perform(.channel, within: milliseconds) {
             () throws(TransportError) -> Bool? in
             let status = libssh2_channel_process_startup(
-                channel.pointer, "exec", 4, command, UInt32(command.utf8.count))
+                channel.pointer,
+                "exec",
+                4,
+                command,
+                UInt32(command.utf8.count)
+            )
             if status == LIBSSH2_ERROR_EAGAIN { return nil }
             guard status == 0 else { throw self.error(status, .channel) }
             return true
@@ -465,8 +505,12 @@ actor SSHSession {
             try await perform(.channel, within: milliseconds) {
                 () throws(TransportError) -> Channel? in
                 if let pointer = libssh2_channel_direct_tcpip_ex(
-                    self.session, host, Int32(port), "127.0.0.1", 22)
-                {
+                    self.session,
+                    host,
+                    Int32(port),
+                    "127.0.0.1",
+                    22
+                ) {
                     return Channel(pointer: pointer)
                 }
                 return try self.whyNoChannel()
@@ -514,7 +558,8 @@ actor SSHSession {
         where phase == .handshake:
             found = .noCommonAlgorithm(
                 reason: "\(message); libssh2 \(LibSSH2.version) offers host keys "
-                    + Algorithms.hostKeys.joined(separator: ", "))
+                    + Algorithms.hostKeys.joined(separator: ", ")
+            )
         case Int32(LIBSSH2_ERROR_SOCKET_DISCONNECT), Int32(LIBSSH2_ERROR_SOCKET_RECV),
             Int32(LIBSSH2_ERROR_SOCKET_SEND), Int32(LIBSSH2_ERROR_BANNER_RECV):
             found = .connectionLost(phase, reason: "closed by \(address)")

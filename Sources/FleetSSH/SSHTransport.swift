@@ -92,41 +92,57 @@ public final class SSHTransport: Transport {
     }
 
     /// A refused port or a silent host stays so for longer than we would wait here; the rollout
-    /// decides about that. A connection that was dropped before the banner is a busy sshd.
+    /// decides about that.
+    ///
+    /// A connection that was dropped before the banner is a busy sshd.
     private static func isWorthRetrying(_ error: TransportError) -> Bool {
         if case .connectionLost(.handshake, _) = error { true } else { false }
     }
 
     private func connect(
-        _ session: SSHSession, _ addresses: [HostAddress], _ endpoint: HostEndpoint,
-        _ settings: SSHSettings, _ signers: [Signer]
+        _ session: SSHSession,
+        _ addresses: [HostAddress],
+        _ endpoint: HostEndpoint,
+        _ settings: SSHSettings,
+        _ signers: [Signer]
     ) async throws(TransportError) {
         let host = settings.hostname ?? endpoint.name.text
         let port = settings.port ?? 22
         let known = files.knownHosts(paths(settings))
         try await session.connect(
             to: addresses,
-            within: settings.connectTimeoutMilliseconds ?? Self.connectMilliseconds)
+            within: settings.connectTimeoutMilliseconds ?? Self.connectMilliseconds
+        )
         let key = try await session.handshake(
             hostKeyTypes: known.knownTypes(host: host, port: port),
-            within: Self.handshakeMilliseconds)
+            within: Self.handshakeMilliseconds
+        )
         switch known.verdict(host: host, port: port, key: key) {
         case .match: break
         case .revoked(let place):
             throw .hostKeyRevoked(host: host, offered: key.fingerprint, place: place)
         case .changed(let other, let place):
             throw .hostKeyChanged(
-                host: host, offered: key.fingerprint, known: other.fingerprint, place: place)
+                host: host,
+                offered: key.fingerprint,
+                known: other.fingerprint,
+                place: place
+            )
         case .unknown:
             guard settings.hostKeys == .acceptNew else {
                 throw .hostKeyUnknown(
-                    host: host, offered: key.fingerprint, files: paths(settings))
+                    host: host,
+                    offered: key.fingerprint,
+                    files: paths(settings)
+                )
             }
             try await remember(key, host: host, port: port, in: paths(settings)[0])
         }
         try await session.authenticate(
-            user: settings.user ?? environment.user, signers: signers,
-            within: Self.authenticationMilliseconds)
+            user: settings.user ?? environment.user,
+            signers: signers,
+            within: Self.authenticationMilliseconds
+        )
     }
 
     // MARK: Host keys
@@ -155,7 +171,8 @@ public final class SSHTransport: Transport {
             switch files.key(file) {
             case .success(let key):
                 signers.append(
-                    Signer(source: .key(key), publicBlob: key.publicBlob, name: path))
+                    Signer(source: .key(key), publicBlob: key.publicBlob, name: path)
+                )
             case .failure(let problem):
                 // Default keys that are not there are nothing to speak of.
                 if settings.identityFiles != nil || problem.reason != Files.missing {
@@ -168,15 +185,21 @@ public final class SSHTransport: Transport {
             let files = files
             let identities = await BlockingQueue.shared.run { files.identities(of: agent) }
             // A key in the agent may be the one that is named but has a passphrase.
-            for identity in identities where !signers.contains(where: { $0.publicBlob == identity.publicBlob }) {
+            for identity in identities
+            where !signers.contains(where: { $0.publicBlob == identity.publicBlob }) {
                 signers.append(
                     Signer(
-                        source: .agent(agent), publicBlob: identity.publicBlob,
-                        name: "\(identity.comment) (agent)"))
+                        source: .agent(agent),
+                        publicBlob: identity.publicBlob,
+                        name: "\(identity.comment) (agent)"
+                    )
+                )
             }
         }
         guard !signers.isEmpty else {
-            let seen = problems.isEmpty ? "no key in ~/.ssh and no agent" : problems.joined(separator: "; ")
+            let seen =
+                problems.isEmpty
+                ? "no key in ~/.ssh and no agent" : problems.joined(separator: "; ")
             throw .credentialUnusable(reason: "there is no usable key: \(seen)")
         }
         return Array(signers.prefix(Self.keyLimit))
@@ -221,7 +244,8 @@ private final class Files: Sendable {
             } else {
                 let isThere = FileManager.default.fileExists(atPath: path)
                 result = .failure(
-                    PrivateKey.Unusable(reason: isThere ? "it cannot be read" : Self.missing))
+                    PrivateKey.Unusable(reason: isThere ? "it cannot be read" : Self.missing)
+                )
             }
             state.keys[path] = result
             return result

@@ -21,7 +21,7 @@ struct Signer: Sendable {
     /// libssh2 1.10 signs RSA keys with SHA-1 only, which sshd refuses since 8.8. With the type in
     /// the blob rewritten to `rsa-sha2-512`, OpenSSH servers take the signature (measured).
     func offeredBlob(serverBanner: String) -> [UInt8] {
-        guard type == "ssh-rsa", !LibSSH2.isAtLeast1_11, serverBanner.contains("OpenSSH_") else {
+        guard type == "ssh-rsa", !LibSSH2.isModern, serverBanner.contains("OpenSSH_") else {
             return publicBlob
         }
         var reader = WireFormatReader(publicBlob)
@@ -114,7 +114,8 @@ final class Signing {
             guard let pointer = abstract?.pointee else { return -1 }
             let signing = Unmanaged<Signing>.fromOpaque(pointer).takeUnretainedValue()
             let (status, signature) = signing.signature(
-                for: UnsafeBufferPointer(start: data, count: length))
+                for: UnsafeBufferPointer(start: data, count: length)
+            )
             guard status == 0, let signature else { return status }
             // libssh2 frees it with free().
             guard let memory = malloc(signature.count) else { return -1 }

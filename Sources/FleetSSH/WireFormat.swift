@@ -33,7 +33,9 @@ struct WireFormatWriter {
     mutating func byte(_ value: UInt8) { bytes.append(value) }
 
     mutating func uint32(_ value: UInt32) {
-        for shift in [24, 16, 8, 0] { bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift))) }
+        for shift in [24, 16, 8, 0] {
+            bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift)))
+        }
     }
 
     mutating func string(_ value: some Collection<UInt8>) {

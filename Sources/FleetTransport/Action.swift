@@ -33,14 +33,18 @@ public struct Script: Sendable, Hashable, Codable {
     public var text: String
     /// Variables exported before the text runs, in order.
     public var environment: [EnvironmentVariable]
-    /// The directory to run in; nil is the login directory. A leading `~/` is the login directory.
+    /// The directory to run in; nil is the login directory.
+    ///
+    /// A leading `~/` is the login directory.
     public var directory: String?
     /// The account to run as, through `sudo -n`; nil is the login account.
     public var becomeUser: String?
 
     /// Describes a script.
     public init(
-        _ text: String, environment: [EnvironmentVariable] = [], directory: String? = nil,
+        _ text: String,
+        environment: [EnvironmentVariable] = [],
+        directory: String? = nil,
         becomeUser: String? = nil
     ) {
         self.text = text
@@ -118,8 +122,13 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
 
     /// Describes a probe.
     public init(
-        host: String, port: Int, target: String, withinMilliseconds: Int = 5000,
-        status: Int = 200, contains: String? = nil, rejectsErrorReports: Bool = true
+        host: String,
+        port: Int,
+        target: String,
+        withinMilliseconds: Int = 5000,
+        status: Int = 200,
+        contains: String? = nil,
+        rejectsErrorReports: Bool = true
     ) {
         self.host = host
         self.port = port

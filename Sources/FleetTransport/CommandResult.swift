@@ -1,4 +1,6 @@
-/// How a command on a host ended. A non-zero status is a result, not an error.
+/// How a command on a host ended.
+///
+/// A non-zero status is a result, not an error.
 public enum CommandStatus: Sendable, Hashable, Codable {
     /// It ended by itself; a shell reports death by signal as 128 + the signal's number.
     case exited(Int)
@@ -49,7 +51,9 @@ public struct ActionKey: Sendable, Hashable, Codable, CustomStringConvertible {
             !text.isEmpty
                 && text.utf8.allSatisfy {
                     $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0)
-                }, "an action key is a file name on the host")
+                },
+            "an action key is a file name on the host"
+        )
         description = text
     }
 }

@@ -24,8 +24,9 @@ public enum HostRange {
         let tails = try expand(String(text[text.index(after: close)...]))
         var names: [String] = []
         for part in text[text.index(after: open)..<close].split(
-            separator: ",", omittingEmptySubsequences: false)
-        {
+            separator: ",",
+            omittingEmptySubsequences: false
+        ) {
             for middle in try items(part) {
                 for tail in tails { names.append(head + middle + tail) }
                 guard names.count <= expansionLimit else {
@@ -132,8 +133,10 @@ private struct Family: Hashable {
         // An address is not a family: 10.0.0.1 and 11.0.0.1 share nothing that reads well folded.
         guard first > name.startIndex else { return nil }
         let family = Family(
-            head: String(name[..<first]), tail: String(name[label.index(after: last)...]),
-            width: digits.hasPrefix("0") ? digits.count : 1)
+            head: String(name[..<first]),
+            tail: String(name[label.index(after: last)...]),
+            width: digits.hasPrefix("0") ? digits.count : 1
+        )
         return (family, number)
     }
 

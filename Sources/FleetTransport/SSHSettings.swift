@@ -1,4 +1,6 @@
-/// How strictly an unknown host key is treated. There is no way to switch the check off.
+/// How strictly an unknown host key is treated.
+///
+/// There is no way to switch the check off.
 public enum HostKeyPolicy: String, Sendable, Hashable, Codable, CaseIterable {
     /// Only keys in known_hosts are accepted.
     case strict

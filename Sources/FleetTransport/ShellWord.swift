@@ -6,7 +6,8 @@ public enum ShellWord {
     /// arrived on a shell's standard input (measured).
     public static func quote(_ text: String) -> String {
         guard text.isEmpty || text.contains(where: { !isPlain($0) }) else { return text }
-        return "'" + text.split(separator: "'", omittingEmptySubsequences: false)
+        return "'"
+            + text.split(separator: "'", omittingEmptySubsequences: false)
             .joined(separator: "'\\''") + "'"
     }
 

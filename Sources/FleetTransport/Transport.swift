@@ -1,4 +1,6 @@
-/// Opens sessions to hosts. There are two: SSH, and the one that tests script.
+/// Opens sessions to hosts.
+///
+/// There are two: SSH, and the one that tests script.
 public protocol Transport: Sendable {
     /// Connects, verifies the host's key and logs in.
     ///
@@ -11,7 +13,9 @@ public protocol Transport: Sendable {
         -> any HostSession
 }
 
-/// A logged-in connection to one host. One call at a time; after a thrown error only ``close()``.
+/// A logged-in connection to one host.
+///
+/// One call at a time; after a thrown error only ``close()``.
 public protocol HostSession: Sendable {
     /// Runs a read-only script attached to the session: if the connection ends, so may the script.
     ///
@@ -25,7 +29,10 @@ public protocol HostSession: Sendable {
     /// - Throws: ``TransportError``; ask ``recover(_:timeoutMilliseconds:output:)`` on a new
     ///   session what became of it.
     func runDetached(
-        _ script: Script, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink
+        _ script: Script,
+        key: ActionKey,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
     ) async throws(TransportError) -> CommandResult
 
     /// Learns what became of a detached script whose answer was lost; waits for it if it still
@@ -51,7 +58,10 @@ public protocol HostSession: Sendable {
     ///
     /// - Throws: ``TransportError/refusedByHost(reason:)`` if nobody listens there.
     func exchange(
-        host: String, port: Int, request: [UInt8], withinMilliseconds: Int,
+        host: String,
+        port: Int,
+        request: [UInt8],
+        withinMilliseconds: Int,
         receive: @escaping @Sendable ([UInt8]) -> Bool
     ) async throws(TransportError)
 

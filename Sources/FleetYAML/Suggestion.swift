@@ -9,7 +9,9 @@ public enum Suggestion {
         var best: (name: String, distance: Int)?
         for candidate in candidates {
             let distance = distance(
-                Array(word.lowercased()), Array(candidate.lowercased()))
+                Array(word.lowercased()),
+                Array(candidate.lowercased())
+            )
             guard distance <= limit, distance < best?.distance ?? .max else { continue }
             best = (candidate, distance)
         }

@@ -25,7 +25,8 @@ public enum YAMLDocument {
             throw Diagnostics([
                 Diagnostic(
                     "the file is larger than \(sizeLimitBytes) bytes",
-                    at: SourceLocation(file: file, line: 1, column: 1))
+                    at: SourceLocation(file: file, line: 1, column: 1)
+                )
             ])
         }
         let root: Node?
@@ -94,7 +95,9 @@ private struct Walk {
         case .scalar(let scalar):
             check(anchor: scalar.anchor, tag: scalar.tag, plain: .str, location)
             return YAMLNode(
-                content: .scalar(scalar.string, plain: scalar.style == .plain), location: location)
+                content: .scalar(scalar.string, plain: scalar.style == .plain),
+                location: location
+            )
         case .sequence(let sequence):
             check(anchor: sequence.anchor, tag: sequence.tag, plain: .seq, location)
             let items = sequence.map { self.node($0, depth: depth + 1) }
@@ -123,21 +126,32 @@ private struct Walk {
     }
 
     private mutating func check(
-        anchor: Anchor?, tag: Tag, plain: Tag.Name, _ location: SourceLocation
+        anchor: Anchor?,
+        tag: Tag,
+        plain: Tag.Name,
+        _ location: SourceLocation
     ) {
         if anchor != nil {
             refuse(
-                "anchors and aliases are not supported", location,
-                hint: "write the value out, or put it under `vars:`")
+                "anchors and aliases are not supported",
+                location,
+                hint: "write the value out, or put it under `vars:`"
+            )
         }
         // A null scalar resolves to `str` with the rule-less resolver, like every other scalar.
         if tag.description != plain.rawValue, tag.description != "" {
-            refuse("tags (`\(tag.description)`) are not supported", location, hint: "remove the tag")
+            refuse(
+                "tags (`\(tag.description)`) are not supported",
+                location,
+                hint: "remove the tag"
+            )
         }
     }
 
     private mutating func refuse(
-        _ message: String, _ location: SourceLocation, hint: String? = nil
+        _ message: String,
+        _ location: SourceLocation,
+        hint: String? = nil
     ) {
         refusals.append(Diagnostic(message, at: location, hints: hint.map { [$0] } ?? []))
     }

@@ -91,7 +91,9 @@ public final class YAMLReader {
         guard let number = Int(word), range.contains(number) else {
             let bounds = "from \(range.lowerBound) to \(range.upperBound)"
             report(
-                "\(what) must be a whole number \(bounds), not `\(word)`", at: node.location)
+                "\(what) must be a whole number \(bounds), not `\(word)`",
+                at: node.location
+            )
             return nil
         }
         return number
@@ -102,8 +104,10 @@ public final class YAMLReader {
         guard let word = text(node, of: what) else { return nil }
         guard let value = Self.milliseconds(word) else {
             report(
-                "\(what) must be a duration, not `\(word)`", at: node.location,
-                hints: ["write a number with a unit: `250ms`, `5s`, `10m`, `2h`"])
+                "\(what) must be a duration, not `\(word)`",
+                at: node.location,
+                hints: ["write a number with a unit: `250ms`, `5s`, `10m`, `2h`"]
+            )
             return nil
         }
         return value
@@ -119,9 +123,11 @@ public final class YAMLReader {
             guard let count = Int(digits), count < 1_000_000_000 else { return nil }
             rest = rest.dropFirst(digits.count)
             let unit = rest.prefix { $0.isLetter }
-            guard let scale = [
-                "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000,
-            ][String(unit)] else { return nil }
+            guard
+                let scale = [
+                    "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000,
+                ][String(unit)]
+            else { return nil }
             rest = rest.dropFirst(unit.count)
             total += count * scale
         }
@@ -221,8 +227,10 @@ public final class YAMLFields {
             let near = Suggestion.hint(for: pair.key, in: all)
             let list = "\(what) takes: \(Set(all).sorted().joined(separator: ", "))"
             reader.report(
-                "unknown key `\(pair.key)` in \(what)", at: pair.keyLocation,
-                hints: near.isEmpty ? [list] : near)
+                "unknown key `\(pair.key)` in \(what)",
+                at: pair.keyLocation,
+                hints: near.isEmpty ? [list] : near
+            )
         }
     }
 }

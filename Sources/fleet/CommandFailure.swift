@@ -49,7 +49,9 @@ struct CommandFailure: Error {
 
     init(_ error: TransportError, host: HostName) {
         self.init(
-            .refused, "\(host): \(error.token): \(error.message)",
-            hints: (error.hint.map { [$0] } ?? []) + ["nothing was changed"])
+            .refused,
+            "\(host): \(error.token): \(error.message)",
+            hints: (error.hint.map { [$0] } ?? []) + ["nothing was changed"]
+        )
     }
 }

@@ -23,7 +23,8 @@ enum FleetVersion {
 struct Fleet: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fleet",
-        abstract: "Deploys releases to many hosts over SSH, and puts every host back when it is bad.",
+        abstract:
+            "Deploys releases to many hosts over SSH, and puts every host back when it is bad.",
         discussion: """
             fleet deploy production --tag v1.2.0    deploy, test, and go back if it is bad
             fleet status production                 what every host really runs
@@ -35,17 +36,20 @@ struct Fleet: AsyncParsableCommand {
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
             HistoryCommand.self, ShowCommand.self,
-        ])
+        ]
+    )
 
-    @Flag(name: .customLong("version"), help: "Show the version, and those of the libraries in use.")
+    @Flag(
+        name: .customLong("version"),
+        help: "Show the version, and those of the libraries in use."
+    )
     var showsVersion = false
 
     func run() async throws {
-        if showsVersion {
-            print(FleetVersion.text)
-        } else {
+        guard showsVersion else {
             throw CleanExit.helpRequest(self)
         }
+        print(FleetVersion.text)
     }
 }
 

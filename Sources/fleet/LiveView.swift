@@ -27,7 +27,9 @@ final class LiveView: Sendable {
     init(plan: Plan, style: Style) {
         self.style = style
         isLive = Terminal.standardError.isInteractive
-        state = Mutex(State(text: ProgressText(plan: plan, style: style), rollout: Rollout(plan: plan)))
+        state = Mutex(
+            State(text: ProgressText(plan: plan, style: style), rollout: Rollout(plan: plan))
+        )
         guard isLive else { return }
         let ticker = Task { [weak self] in
             while !Task.isCancelled {
@@ -93,8 +95,12 @@ final class LiveView: Sendable {
         let size = terminal.size
         let now = Int((ContinuousClock.now - start) / .milliseconds(1))
         let lines = LiveFrame.lines(
-            state.rollout, at: now, width: size.width, height: min(size.height - 2, 40),
-            style: style)
+            state.rollout,
+            at: now,
+            width: size.width,
+            height: min(size.height - 2, 40),
+            style: style
+        )
         terminal.write(lines.joined(separator: "\n") + "\n")
         state.drawnLines = lines.count
     }

@@ -10,7 +10,9 @@ final class OperatorSignals {
         for number in [SIGINT, SIGTERM] {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(
-                signal: number, queue: DispatchQueue(label: "fleet.signals"))
+                signal: number,
+                queue: DispatchQueue(label: "fleet.signals")
+            )
             var count = 0
             source.setEventHandler {
                 count += 1
@@ -20,7 +22,8 @@ final class OperatorSignals {
                 }
                 // Every record is durable already: there is nothing to save.
                 Terminal.standardError.write(
-                    "\nfleet: left at once; steps on the hosts go on. See `fleet show \(runner.id)`\n")
+                    "\nfleet: left at once; steps on the hosts go on. See `fleet show \(runner.id)`\n"
+                )
                 exit(128 + number)
             }
             source.activate()

@@ -20,7 +20,10 @@ struct CommonOptions: ParsableArguments {
     @Option(name: .customLong("state-dir"), help: "Where the journal is kept.")
     var stateDirectory: String?
 
-    @Option(name: [.short, .long], help: "text, or json for the journal's own entries, one a line.")
+    @Option(
+        name: [.short, .long],
+        help: "text, or json for the journal's own entries, one a line."
+    )
     var output: OutputFormat = .text
 
     @Option(help: "auto, always or never.")
@@ -44,7 +47,8 @@ struct CommonOptions: ParsableArguments {
     func openJournal() throws(CommandFailure) -> (StateDirectory, Journal) {
         do {
             let directory = try StateDirectory(
-                path: Surroundings.stateDirectory(option: stateDirectory))
+                path: Surroundings.stateDirectory(option: stateDirectory)
+            )
             return (directory, try Journal(in: directory))
         } catch {
             throw CommandFailure(error)
@@ -94,7 +98,8 @@ struct RolloutOptions: ParsableArguments {
 
     @Option(
         name: [.customShort("e"), .customLong("var")],
-        help: ArgumentHelp("Set a variable.", valueName: "name=value"))
+        help: ArgumentHelp("Set a variable.", valueName: "name=value")
+    )
     var variables: [String] = []
 
     @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")

@@ -1,9 +1,9 @@
-import FleetRollout
 import FleetInventory
 import FleetPlan
 import FleetPlaybook
 import FleetProject
 import FleetReport
+import FleetRollout
 import FleetRunner
 import FleetTransport
 import FleetYAML
@@ -17,7 +17,10 @@ struct PlanMaker {
     let note: (String) -> Void
 
     func plan(
-        kind: Plan.Kind, playbook name: String, hosts: HostOptions, options: RolloutOptions
+        kind: Plan.Kind,
+        playbook name: String,
+        hosts: HostOptions,
+        options: RolloutOptions
     ) async throws(CommandFailure) -> (Plan, EnvironmentPolicy) {
         let (inventory, selected) = try hosts.select(in: project)
         let playbook: Playbook
@@ -29,7 +32,11 @@ struct PlanMaker {
             throw CommandFailure(error)
         }
         var request = PlanRequest(
-            kind: kind, inventory: inventory, hosts: selected, playbook: playbook)
+            kind: kind,
+            inventory: inventory,
+            hosts: selected,
+            playbook: playbook
+        )
         request.variables = options.variableValues
         request.fanout = options.fanout
         request.files = files
@@ -38,8 +45,10 @@ struct PlanMaker {
             request.release = try await release(selection, for: request)
         } else if kind == .deploy {
             throw CommandFailure(
-                .usage, "the playbook `\(name)` deploys no release",
-                hints: ["add a `checkout` step to it, or use `fleet run \(name) ENV`"])
+                .usage,
+                "the playbook `\(name)` deploys no release",
+                hints: ["add a `checkout` step to it, or use `fleet run \(name) ENV`"]
+            )
         }
         do {
             return (try Planner.plan(request), inventory.policy)
@@ -55,7 +64,9 @@ struct PlanMaker {
         guard playbook.releaseStep != nil else {
             guard options.tag == nil, options.commit == nil, options.branch == nil else {
                 throw CommandFailure(
-                    .usage, "the playbook `\(playbook.name)` deploys no release")
+                    .usage,
+                    "the playbook `\(playbook.name)` deploys no release"
+                )
             }
             return nil
         }
@@ -111,7 +122,10 @@ struct PlanMaker {
         let reason = lines.last { $0.hasPrefix("E_") } ?? "cannot list releases"
         let details = lines.filter { !$0.hasPrefix("E_") }.suffix(3)
         return CommandFailure(
-            .refused, "\(host): \(reason)", hints: details + ["nothing was changed"])
+            .refused,
+            "\(host): \(reason)",
+            hints: details + ["nothing was changed"]
+        )
     }
 
     private func resolve(_ selection: ReleaseSelection, in listing: ReleaseListing)

@@ -12,19 +12,24 @@ struct RolloutSession {
     let common: CommonOptions
     let transport: any Transport
 
-    /// Asks whether to go on, where that is wanted and possible.
-    ///
-    /// - Parameter mustAsk: Whether something was chosen for the user, or the environment is
-    ///   protected.
-    func confirm(_ plan: Plan, protected isProtected: Bool, mustAsk: Bool, options: ConfirmationOptions)
+    /// Asks whether to go on: when something was chosen for the user, or the environment is
+    /// protected.
+    func confirm(
+        _ plan: Plan,
+        protected isProtected: Bool,
+        mustAsk: Bool,
+        options: ConfirmationOptions
+    )
         throws(CommandFailure)
     {
         guard !options.isConfirmed, mustAsk || isProtected else { return }
         let headline = PlanText.headline(plan)
         guard Terminal.canAsk else {
             throw CommandFailure(
-                .refused, "this needs a confirmation: \(headline)",
-                hints: ["add --yes to go on without being asked", "nothing was changed"])
+                .refused,
+                "this needs a confirmation: \(headline)",
+                hints: ["add --yes to go on without being asked", "nothing was changed"]
+            )
         }
         let style = common.standardErrorStyle
         Terminal.standardError.write("\(style.bold(headline))\n")
@@ -51,11 +56,15 @@ struct RolloutSession {
         let (directory, journal) = try common.openJournal()
         let id = Surroundings.newRolloutID()
         let lock = try hold(plan, id: id, in: directory)
-        let view = common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
+        let view =
+            common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
             ? nil : LiveView(plan: plan, style: common.standardErrorStyle)
         let isJSON = common.output == .json
         let runner = RolloutRunner(
-            id: id, plan: plan, origin: Surroundings.origin, transport: transport,
+            id: id,
+            plan: plan,
+            origin: Surroundings.origin,
+            transport: transport,
             journal: journal
         ) { update in
             switch update {
@@ -64,7 +73,8 @@ struct RolloutSession {
                 guard isJSON else { return }
                 for entry in entries {
                     Terminal.standardOutput.write(
-                        String(decoding: CanonicalJSON.encode(entry), as: UTF8.self) + "\n")
+                        String(decoding: CanonicalJSON.encode(entry), as: UTF8.self) + "\n"
+                    )
                 }
             }
         }
@@ -94,7 +104,8 @@ struct RolloutSession {
             return try EnvironmentLock(
                 environment: plan.environment,
                 owner: "\(origin.user) with rollout \(id), `fleet \(origin.command)`",
-                in: directory)
+                in: directory
+            )
         } catch {
             throw CommandFailure(error)
         }
@@ -106,12 +117,15 @@ struct RolloutSession {
         let style = common.standardOutputStyle
         guard rollout.plan.kind == .exec else {
             common.print(
-                "\n" + RolloutText.summary(rollout, id: id, at: elapsed, style: style))
+                "\n" + RolloutText.summary(rollout, id: id, at: elapsed, style: style)
+            )
             return
         }
         do {
             let outputs = Dictionary(
-                try journal.outputs(of: id).map { ($0.host, $0) }, uniquingKeysWith: { $1 })
+                try journal.outputs(of: id).map { ($0.host, $0) },
+                uniquingKeysWith: { $1 }
+            )
             let answers = rollout.hosts.map { host in
                 let output = outputs[host.name]
                 var text = String(decoding: output?.bytes ?? [], as: UTF8.self)
@@ -122,7 +136,9 @@ struct RolloutSession {
                 return FoldedOutput.Answer(
                     host: host.name,
                     status: isGood ? "ok" : Sanitizer.line(host.failure?.summary ?? "not run"),
-                    isGood: isGood, output: text)
+                    isGood: isGood,
+                    output: text
+                )
             }
             common.print(FoldedOutput.lines(answers, style: style).joined(separator: "\n"))
         } catch {

@@ -32,7 +32,10 @@ enum Surroundings {
 
     static var sshEnvironment: SSHTransport.Environment {
         SSHTransport.Environment(
-            home: home, user: user, agentSocket: variable("SSH_AUTH_SOCK"))
+            home: home,
+            user: user,
+            agentSocket: variable("SSH_AUTH_SOCK")
+        )
     }
 
     /// Who is doing this: the person a CI system names, or the login.
@@ -45,7 +48,8 @@ enum Surroundings {
             user: names.compactMap(variable).first ?? user,
             machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
             command: CommandLine.arguments.dropFirst().joined(separator: " "),
-            version: FleetVersion.number)
+            version: FleetVersion.number
+        )
     }
 
     /// A new rollout's name: the time, so that names sort, and four random characters.

@@ -1,26 +1,26 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `command: SCRIPT` passes when a read-only script on the host exits 0.
-public struct CommandSmokeTest: SmokeKind {
-    public static let key = "command"
-    public static let summary = "Runs a read-only script on the host; exit status 0 passes."
+struct CommandSmokeTest: SmokeKind {
+    static let key = "command"
+    static let summary = "Runs a read-only script on the host; exit status 0 passes."
 
     private let script: Template
     private let written: String
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let text = reader.text(node, of: "`command`") else { return nil }
         script = Template(text, location: node.location, reader: reader)
         written = text
     }
 
-    public var title: String {
+    var title: String {
         let line = written.split(separator: "\n").first.map(String.init) ?? ""
         return line.count > 40 ? line.prefix(39) + "…" : line
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(try scope.script(script))
     }
 }

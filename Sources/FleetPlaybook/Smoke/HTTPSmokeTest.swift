@@ -1,10 +1,10 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `http: { url: http://127.0.0.1:5000/health }` asks the host's own web server, through SSH.
-public struct HTTPSmokeTest: SmokeKind {
-    public static let key = "http"
-    public static let summary = "Gets a URL as the host sees it, and checks status, time and body."
+struct HTTPSmokeTest: SmokeKind {
+    static let key = "http"
+    static let summary = "Gets a URL as the host sees it, and checks status, time and body."
 
     private let url: Template
     private let withinMilliseconds: Int
@@ -13,7 +13,7 @@ public struct HTTPSmokeTest: SmokeKind {
     private let rejectsErrorReports: Bool
     private let written: String
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         var url: String?
         var urlNode = node
         var within = 5000
@@ -45,21 +45,28 @@ public struct HTTPSmokeTest: SmokeKind {
         rejectsErrorReports = rejects
     }
 
-    public var title: String { "GET \(written)" }
+    var title: String { "GET \(written)" }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         let text = try url.value(in: scope)
         guard let parts = HTTPAddress(text) else {
             throw UndefinedReference(
                 message: "`\(text)` is not a plain http URL",
                 hint: "write http://ADDRESS:PORT/PATH; for https use a `command` smoke test",
-                location: url.location)
+                location: url.location
+            )
         }
         return .http(
             HTTPProbe(
-                host: parts.host, port: parts.port, target: parts.target,
-                withinMilliseconds: withinMilliseconds, status: status,
-                contains: try contains?.value(in: scope), rejectsErrorReports: rejectsErrorReports))
+                host: parts.host,
+                port: parts.port,
+                target: parts.target,
+                withinMilliseconds: withinMilliseconds,
+                status: status,
+                contains: try contains?.value(in: scope),
+                rejectsErrorReports: rejectsErrorReports
+            )
+        )
     }
 }
 

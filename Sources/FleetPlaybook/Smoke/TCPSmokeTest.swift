@@ -1,17 +1,17 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `tcp: { port: 5432 }` passes when something on the host accepts a connection.
-public struct TCPSmokeTest: SmokeKind {
-    public static let key = "tcp"
-    public static let summary = "Connects to a TCP port as the host sees it."
+struct TCPSmokeTest: SmokeKind {
+    static let key = "tcp"
+    static let summary = "Connects to a TCP port as the host sees it."
 
     private let host: Template
     private let port: Template
     private let withinMilliseconds: Int
     private let written: String
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`tcp`") else { return nil }
         let host = fields.text("host") ?? "127.0.0.1"
         let portNode = fields.node("port")
@@ -24,17 +24,23 @@ public struct TCPSmokeTest: SmokeKind {
         written = "\(host):\(port)"
     }
 
-    public var title: String { "connect to \(written)" }
+    var title: String { "connect to \(written)" }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         let text = try port.value(in: scope)
         guard let number = Int(text), (1...65535).contains(number) else {
             throw UndefinedReference(
-                message: "`\(text)` is not a port", hint: nil, location: port.location)
+                message: "`\(text)` is not a port",
+                hint: nil,
+                location: port.location
+            )
         }
         return .tcp(
             TCPProbe(
-                host: try host.value(in: scope), port: number,
-                withinMilliseconds: withinMilliseconds))
+                host: try host.value(in: scope),
+                port: number,
+                withinMilliseconds: withinMilliseconds
+            )
+        )
     }
 }

@@ -1,21 +1,21 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `checkout: { path: DIRECTORY }` puts the release's commit into a git work tree.
 ///
 /// Objects are fetched in preflight, which touches no work tree, so that the cut-over and the way
 /// back need no network. The commit is pinned by its id: never `pull`, never `-f`, never a tag that
 /// moved in between.
-public struct CheckoutStep: ReleaseStepKind {
-    public static let key = "checkout"
-    public static let summary = "Checks out the release's commit in a git work tree."
-    public static let isIdempotent = true
-    public static let defaultTimeoutMilliseconds = 600_000
+struct CheckoutStep: ReleaseStepKind {
+    static let key = "checkout"
+    static let summary = "Checks out the release's commit in a git work tree."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 600_000
 
     private let path: Template
     private let repository: Template?
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`checkout`") else { return nil }
         let pathNode = fields.node("path")
         let repositoryNode = fields.node("repository")
@@ -29,7 +29,7 @@ public struct CheckoutStep: ReleaseStepKind {
         }
     }
 
-    public func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
+    func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
         try path.value(in: scope)
     }
 
@@ -56,13 +56,16 @@ public struct CheckoutStep: ReleaseStepKind {
             more: [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable(
-                    "FLEET_REPOSITORY", try repository?.value(in: scope) ?? ""),
-            ])
+                    "FLEET_REPOSITORY",
+                    try repository?.value(in: scope) ?? ""
+                ),
+            ]
+        )
     }
 
     // MARK: Finding releases
 
-    public func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
+    func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
             """
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
@@ -74,12 +77,14 @@ public struct CheckoutStep: ReleaseStepKind {
             else
                 fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository"
             fi
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 
     // MARK: The step
 
-    public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             """
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
@@ -121,10 +126,12 @@ public struct CheckoutStep: ReleaseStepKind {
             echo "commit=$before"
             echo "ref=$(g symbolic-ref --quiet HEAD || :)"
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(
             try script(
                 """
@@ -148,12 +155,17 @@ public struct CheckoutStep: ReleaseStepKind {
                 if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
                     g update-ref "refs/tags/$FLEET_TAG" "$FLEET_COMMIT"; fi
                 echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
-                """, in: scope))
+                """,
+                in: scope
+            )
+        )
     }
 
     /// Back to the commit recorded before the host was touched, and onto its branch if it was on
-    /// one. Changes that the rollout's own steps made to tracked files are stashed, never lost.
-    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+    /// one.
+    ///
+    /// Changes that the rollout's own steps made to tracked files are stashed, never lost.
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         .script(
@@ -173,20 +185,25 @@ public struct CheckoutStep: ReleaseStepKind {
                 [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] ||
                     fail "E_CHECKOUT HEAD is not $FLEET_SNAPSHOT_COMMIT"
                 echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"
-                """, in: scope))
+                """,
+                in: scope
+            )
+        )
     }
 
-    public func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
         return try script(
             """
             now=$(g rev-parse --verify HEAD) || exit 1
             [ "$now" = "\(wanted)" ] || fail "$FLEET_PATH is on $now, not \(wanted)"
             echo "$FLEET_PATH is on $(label "$now")"
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 
-    public func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
+    func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
             """
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
@@ -195,6 +212,8 @@ public struct CheckoutStep: ReleaseStepKind {
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
             if [ -n "$(g status --porcelain --untracked-files=no)" ]; then echo state=dirty
             else echo state=present; fi
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 }

@@ -1,16 +1,16 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `run: SCRIPT` runs a POSIX shell script on the host.
-public struct RunStep: StepKind {
-    public static let key = "run"
-    public static let summary = "Runs a POSIX shell script on the host."
-    public static let isIdempotent = false
-    public static let defaultTimeoutMilliseconds = 600_000
+struct RunStep: StepKind {
+    static let key = "run"
+    static let summary = "Runs a POSIX shell script on the host."
+    static let isIdempotent = false
+    static let defaultTimeoutMilliseconds = 600_000
 
     private let script: Template
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let text = reader.text(node, of: "`run`") else { return nil }
         guard text.contains(where: { !$0.isWhitespace }) else {
             reader.report("`run` is empty", at: node.location)
@@ -19,12 +19,12 @@ public struct RunStep: StepKind {
         script = Template(text, location: node.location, reader: reader)
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(try scope.script(script))
     }
 
     /// An install is run again for the previous release; a step that may run only once is not.
-    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         isIdempotent ? .script(try scope.script(script)) : nil

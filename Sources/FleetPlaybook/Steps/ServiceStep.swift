@@ -1,12 +1,12 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `service: { name: app, state: restarted }` changes a service and checks that it stays up.
-public struct ServiceStep: StepKind {
-    public static let key = "service"
-    public static let summary = "Restarts, starts, stops or reloads a service and checks its state."
-    public static let isIdempotent = true
-    public static let defaultTimeoutMilliseconds = 120_000
+struct ServiceStep: StepKind {
+    static let key = "service"
+    static let summary = "Restarts, starts, stops or reloads a service and checks its state."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 120_000
 
     /// What the service shall be afterwards; Ansible's words.
     enum State: String, CaseIterable {
@@ -28,7 +28,7 @@ public struct ServiceStep: StepKind {
     private let control: Template
     private let scope: String
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`service`") else { return nil }
         let nameNode = fields.node("name")
         let name = nameNode.flatMap { reader.text($0, of: "`name`") }
@@ -38,15 +38,18 @@ public struct ServiceStep: StepKind {
         if state == nil {
             let words = State.allCases.map(\.rawValue)
             reader.report(
-                "`\(word)` is not a state of a service", at: fields.node("state")?.location,
+                "`\(word)` is not a state of a service",
+                at: fields.node("state")?.location,
                 hints: Suggestion.hint(for: word, in: words)
-                    + ["one of: \(words.joined(separator: ", "))"])
+                    + ["one of: \(words.joined(separator: ", "))"]
+            )
         }
         let scope = fields.text("scope") ?? "system"
         if scope != "system", scope != "user" {
             reader.report(
                 "`scope` is `system` or `user`, not `\(scope)`",
-                at: fields.node("scope")?.location)
+                at: fields.node("scope")?.location
+            )
         }
         let controlNode = fields.node("control")
         let control = controlNode.flatMap { reader.text($0, of: "`control`") } ?? "systemctl"
@@ -55,7 +58,10 @@ public struct ServiceStep: StepKind {
         self.name = Template(name, location: nameNode.location, reader: reader)
         self.state = state
         self.control = Template(
-            control, location: controlNode?.location ?? node.location, reader: reader)
+            control,
+            location: controlNode?.location ?? node.location,
+            reader: reader
+        )
         self.scope = scope
     }
 
@@ -83,7 +89,7 @@ public struct ServiceStep: StepKind {
         return try scope.script(text: Self.prologue + text, more: more)
     }
 
-    public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             """
             command -v "$FLEET_CONTROL" >/dev/null 2>&1 || {
@@ -96,10 +102,12 @@ public struct ServiceStep: StepKind {
             }
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         var text = """
             service \(state.verb) "$FLEET_SERVICE" || {
                 status=$?
@@ -129,7 +137,7 @@ public struct ServiceStep: StepKind {
     }
 
     /// The same change again, on the old code.
-    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         try action(in: scope)

@@ -1,19 +1,20 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `upload: { source: FILE, destination: PATH }` puts a local file on the host, atomically.
-public struct UploadStep: StepKind {
-    public static let key = "upload"
-    public static let summary = "Puts a local file on the host, complete and verified or not at all."
-    public static let isIdempotent = true
-    public static let defaultTimeoutMilliseconds = 600_000
+struct UploadStep: StepKind {
+    static let key = "upload"
+    static let summary =
+        "Puts a local file on the host, complete and verified or not at all."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 600_000
 
     private let source: String
     private let destination: Template
     private let mode: String
     private let location: SourceLocation
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`upload`") else { return nil }
         let source = fields.requiredText("source")
         let destination = fields.requiredText("destination")
@@ -21,8 +22,10 @@ public struct UploadStep: StepKind {
         let isOctal = (3...4).contains(mode.count) && mode.allSatisfy { ("0"..."7").contains($0) }
         if !isOctal {
             reader.report(
-                "`\(mode)` is not a file mode", at: fields.node("mode")?.location,
-                hints: ["write three or four octal digits: `0644`"])
+                "`\(mode)` is not a file mode",
+                at: fields.node("mode")?.location,
+                hints: ["write three or four octal digits: `0644`"]
+            )
         }
         fields.refuseUnknown()
         guard let source, let destination else { return nil }
@@ -32,7 +35,7 @@ public struct UploadStep: StepKind {
         location = node.location
     }
 
-    public var localFile: String? { source }
+    var localFile: String? { source }
 
     private static let prologue = """
         sum() { sha256sum "$1" 2>/dev/null | cut -c1-64; }
@@ -53,7 +56,7 @@ public struct UploadStep: StepKind {
         return try scope.script(text: Self.prologue + text, more: more)
     }
 
-    public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             """
             if [ -d "$FLEET_DESTINATION" ]; then
@@ -62,19 +65,26 @@ public struct UploadStep: StepKind {
             fi
             if [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
             else echo state=absent; fi
-            """, in: scope)
+            """,
+            in: scope
+        )
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         guard let file = scope.files[source] else {
             throw UndefinedReference(
-                message: "cannot read `\(source)`", hint: nil, location: location)
+                message: "cannot read `\(source)`",
+                hint: nil,
+                location: location
+            )
         }
         let prepare = try script(
             """
             if [ -f "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
             then chmod "$FLEET_MODE" "$FLEET_DESTINATION" && echo \(Upload.presentMark); fi
-            """, in: scope)
+            """,
+            in: scope
+        )
         let finish = try script(
             """
             size=$(wc -c <"$FLEET_UPLOAD") || exit 1
@@ -91,15 +101,22 @@ public struct UploadStep: StepKind {
                 mv "$FLEET_DESTINATION.fleet-new" "$FLEET_DESTINATION" || exit 1
             rm -f "$FLEET_UPLOAD"
             echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
-            """, in: scope)
+            """,
+            in: scope
+        )
         return .upload(
             Upload(
-                source: file.path, sizeBytes: file.sizeBytes, sha256: file.sha256,
-                prepare: prepare, finish: finish))
+                source: file.path,
+                sizeBytes: file.sizeBytes,
+                sha256: file.sha256,
+                prepare: prepare,
+                finish: finish
+            )
+        )
     }
 
     /// The copy kept before the upload is put back; a file that was not there is removed.
-    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         .script(
@@ -112,6 +129,9 @@ public struct UploadStep: StepKind {
                 [ "$(sum "$FLEET_DESTINATION")" != "$FLEET_SNAPSHOT_SHA256" ] || exit 0
                 cp -p "$kept/$FLEET_SNAPSHOT_SHA256" "$FLEET_DESTINATION.fleet-new" &&
                     mv "$FLEET_DESTINATION.fleet-new" "$FLEET_DESTINATION"
-                """, in: scope))
+                """,
+                in: scope
+            )
+        )
     }
 }

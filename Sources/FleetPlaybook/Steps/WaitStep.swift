@@ -1,12 +1,12 @@
-public import FleetTransport
-public import FleetYAML
+internal import FleetTransport
+internal import FleetYAML
 
 /// `wait: 5s` lets time pass; `wait: { until: COMMAND }` waits until a command succeeds.
-public struct WaitStep: StepKind {
-    public static let key = "wait"
-    public static let summary = "Lets time pass, or waits until a command on the host succeeds."
-    public static let isIdempotent = true
-    public static let defaultTimeoutMilliseconds = 600_000
+struct WaitStep: StepKind {
+    static let key = "wait"
+    static let summary = "Lets time pass, or waits until a command on the host succeeds."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 600_000
 
     private enum Condition {
         case time(milliseconds: Int)
@@ -14,7 +14,7 @@ public struct WaitStep: StepKind {
     }
     private let condition: Condition
 
-    public init?(_ node: YAMLNode, reader: YAMLReader) {
+    init?(_ node: YAMLNode, reader: YAMLReader) {
         if case .scalar = node.content {
             guard let time = reader.milliseconds(node, of: "`wait`") else { return nil }
             condition = .time(milliseconds: time)
@@ -31,14 +31,16 @@ public struct WaitStep: StepKind {
         case (nil, let node?):
             guard let text = reader.text(node, of: "`until`") else { return nil }
             condition = .command(
-                Template(text, location: node.location, reader: reader), everyMilliseconds: every)
+                Template(text, location: node.location, reader: reader),
+                everyMilliseconds: every
+            )
         default:
             reader.report("`wait` needs exactly one of `for` and `until`", at: node.location)
             return nil
         }
     }
 
-    public func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         switch condition {
         case .time(let milliseconds):
             return .script(try scope.script(text: "sleep \(Self.seconds(milliseconds))"))
@@ -49,7 +51,7 @@ public struct WaitStep: StepKind {
         }
     }
 
-    public func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         try action(in: scope)

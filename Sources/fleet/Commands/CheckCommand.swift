@@ -1,9 +1,9 @@
-import FleetReport
 import ArgumentParser
 import FleetInventory
 import FleetPlan
 import FleetPlaybook
 import FleetProject
+import FleetReport
 import FleetYAML
 
 /// `fleet check [ENV]`.
@@ -11,7 +11,8 @@ struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check the project's files: every inventory, every playbook, and how they fit.",
-        discussion: "Contacts no host. All problems are shown at once, with file, line and column.")
+        discussion: "Contacts no host. All problems are shown at once, with file, line and column."
+    )
 
     @Argument(help: "Only this environment.")
     var environment: String?
@@ -51,13 +52,15 @@ struct CheckCommand: AsyncParsableCommand {
             var seen: Set<Diagnostic> = []
             let unique = problems.all.filter { seen.insert($0).inserted }
             throw CommandFailure(
-                project.withSources(Diagnostics(unique, sources: problems.sources)))
+                project.withSources(Diagnostics(unique, sources: problems.sources))
+            )
         }
         let style = common.standardOutputStyle
         for inventory in inventories {
             common.print(
                 "\(style.green("ok")) \(inventory.environment): \(inventory.hosts.count) hosts, "
-                    + "\(inventory.groups.count) groups")
+                    + "\(inventory.groups.count) groups"
+            )
         }
         for (name, playbook) in playbooks {
             common.print("\(style.green("ok")) \(name): \(playbook.steps.count) steps")
@@ -69,7 +72,11 @@ struct CheckCommand: AsyncParsableCommand {
         -> Diagnostics?
     {
         var request = PlanRequest(
-            kind: .run, inventory: inventory, hosts: inventory.hosts, playbook: playbook)
+            kind: .run,
+            inventory: inventory,
+            hosts: inventory.hosts,
+            playbook: playbook
+        )
         if playbook.releaseStep != nil {
             request.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
         }

@@ -1,5 +1,5 @@
-import FleetInventory
 import ArgumentParser
+import FleetInventory
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -14,7 +14,8 @@ struct DeployCommand: AsyncParsableCommand {
             Every host is asked first; then hosts are taken in the playbook's batches. When more
             hosts fail than the playbook allows, nothing new starts, and every touched host goes
             back to the commit it ran before. Without a release, the newest tag is proposed.
-            """)
+            """
+    )
 
     @OptionGroup var hosts: HostOptions
     @OptionGroup var options: RolloutOptions
@@ -25,8 +26,12 @@ struct DeployCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await RolloutVerb(
-            kind: .deploy, playbook: playbook, hosts: hosts, options: options,
-            confirmation: confirmation, common: common
+            kind: .deploy,
+            playbook: playbook,
+            hosts: hosts,
+            options: options,
+            confirmation: confirmation,
+            common: common
         ).run()
     }
 }
@@ -34,7 +39,9 @@ struct DeployCommand: AsyncParsableCommand {
 /// `fleet run PLAYBOOK ENV`.
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Run a playbook on an environment.")
+        commandName: "run",
+        abstract: "Run a playbook on an environment."
+    )
 
     @Argument(help: "The playbook: playbooks/NAME.yml, or a path.")
     var playbook: String
@@ -45,8 +52,12 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await RolloutVerb(
-            kind: .run, playbook: playbook, hosts: hosts, options: options,
-            confirmation: confirmation, common: common
+            kind: .run,
+            playbook: playbook,
+            hosts: hosts,
+            options: options,
+            confirmation: confirmation,
+            common: common
         ).run()
     }
 }
@@ -55,7 +66,8 @@ struct RunCommand: AsyncParsableCommand {
 struct PlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
-        abstract: "Print exactly what deploy would run, per batch and host, the way back included.")
+        abstract: "Print exactly what deploy would run, per batch and host, the way back included."
+    )
 
     @OptionGroup var hosts: HostOptions
     @OptionGroup var options: RolloutOptions
@@ -65,8 +77,13 @@ struct PlanCommand: AsyncParsableCommand {
 
     func run() async throws {
         let verb = RolloutVerb(
-            kind: .run, playbook: playbook, hosts: hosts, options: options,
-            confirmation: ConfirmationOptions(), common: common)
+            kind: .run,
+            playbook: playbook,
+            hosts: hosts,
+            options: options,
+            confirmation: ConfirmationOptions(),
+            common: common
+        )
         try await verb.printPlan()
     }
 }
@@ -85,7 +102,11 @@ struct RolloutVerb {
         let transport = common.openTransport()
         let maker = PlanMaker(project: project, transport: transport, note: note)
         let (plan, policy) = try await maker.plan(
-            kind: kind, playbook: playbook, hosts: hosts, options: options)
+            kind: kind,
+            playbook: playbook,
+            hosts: hosts,
+            options: options
+        )
         if confirmation.isDryRun {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))
             return
@@ -93,8 +114,11 @@ struct RolloutVerb {
         let session = RolloutSession(common: common, transport: transport)
         let wasChosen = options.tag != nil || options.commit != nil || options.branch != nil
         try session.confirm(
-            plan, protected: policy.isProtected, mustAsk: plan.release != nil && !wasChosen,
-            options: confirmation)
+            plan,
+            protected: policy.isProtected,
+            mustAsk: plan.release != nil && !wasChosen,
+            options: confirmation
+        )
         let status = try await session.run(plan)
         if status != .succeeded { throw status }
     }
@@ -103,7 +127,11 @@ struct RolloutVerb {
         let project = try common.openProject()
         let maker = PlanMaker(project: project, transport: common.openTransport(), note: note)
         let (plan, _) = try await maker.plan(
-            kind: kind, playbook: playbook, hosts: hosts, options: options)
+            kind: kind,
+            playbook: playbook,
+            hosts: hosts,
+            options: options
+        )
         if common.output == .json {
             common.print(plan.json)
         } else {

@@ -1,6 +1,6 @@
-import FleetRollout
 import ArgumentParser
 import FleetPlan
+import FleetRollout
 import FleetTransport
 import FleetYAML
 
@@ -12,7 +12,8 @@ struct ExecCommand: AsyncParsableCommand {
         discussion: """
             One argument is a shell script; several are one command and its arguments, each passed
             as it is. Exits 1 if the command failed on any host.
-            """)
+            """
+    )
 
     @OptionGroup var hosts: HostOptions
     @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
@@ -29,7 +30,9 @@ struct ExecCommand: AsyncParsableCommand {
 
     func validate() throws {
         if command.isEmpty { throw ValidationError("give a command after `--`") }
-        if !(1...10_000).contains(fanout) { throw ValidationError("--fanout must be from 1 to 10000") }
+        if !(1...10_000).contains(fanout) {
+            throw ValidationError("--fanout must be from 1 to 10000")
+        }
         if YAMLReader.milliseconds(timeout) ?? 0 < 1 {
             throw ValidationError("`\(timeout)` is not a duration: write 90s or 10m")
         }
@@ -38,12 +41,17 @@ struct ExecCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
-        let text = command.count == 1
+        let text =
+            command.count == 1
             ? command[0] : command.map(ShellWord.quote).joined(separator: " ")
         let plan = Planner.exec(
-            command: text, inventory: inventory, hosts: selected, fanout: fanout,
+            command: text,
+            inventory: inventory,
+            hosts: selected,
+            fanout: fanout,
             timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000,
-            becomeUser: becomeUser ?? (sudo ? "root" : nil))
+            becomeUser: becomeUser ?? (sudo ? "root" : nil)
+        )
         let session = RolloutSession(common: common, transport: common.openTransport())
         let status = try await session.run(plan)
         if status != .succeeded { throw status }

@@ -1,14 +1,16 @@
-import FleetPlan
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetPlan
 import FleetReport
 import FleetRollout
 
 /// `fleet history [ENV]`.
 struct HistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "history", abstract: "List rollouts, the newest first.")
+        commandName: "history",
+        abstract: "List rollouts, the newest first."
+    )
 
     @Argument(help: "Only this environment.")
     var environment: String?
@@ -51,9 +53,15 @@ struct HistoryCommand: AsyncParsableCommand {
         }
         common.print(
             Table.lines(
-                header: ["rollout", "started (UTC)", "environment", "kind", "what", "outcome", "took", "by"],
-                rows: rows, style: style, indent: ""
-            ).joined(separator: "\n"))
+                header: [
+                    "rollout", "started (UTC)", "environment", "kind", "what", "outcome", "took",
+                    "by",
+                ],
+                rows: rows,
+                style: style,
+                indent: ""
+            ).joined(separator: "\n")
+        )
     }
 
     private struct Line: Encodable {

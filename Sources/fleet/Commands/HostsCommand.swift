@@ -1,15 +1,16 @@
-import FleetInventory
-import FleetTransport
 import ArgumentParser
 import FleetDigest
+import FleetInventory
 import FleetReport
 import FleetSSH
+import FleetTransport
 
 /// `fleet hosts ENV`.
 struct HostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hosts",
-        abstract: "List hosts, how they are reached, and their groups. Contacts no host.")
+        abstract: "List hosts, how they are reached, and their groups. Contacts no host."
+    )
 
     @OptionGroup var hosts: HostOptions
     @OptionGroup var common: CommonOptions
@@ -30,9 +31,13 @@ struct HostsCommand: AsyncParsableCommand {
         let lines = selected.map { host in
             let settings = transport.effectiveSettings(for: host.endpoint)
             return Line(
-                host: host.name.text, address: settings.hostname ?? host.name.text,
-                port: settings.port ?? 22, user: settings.user ?? "", groups: host.groups,
-                variables: host.variables)
+                host: host.name.text,
+                address: settings.hostname ?? host.name.text,
+                port: settings.port ?? 22,
+                user: settings.user ?? "",
+                groups: host.groups,
+                variables: host.variables
+            )
         }
         if common.output == .json {
             for line in lines {
@@ -41,11 +46,17 @@ struct HostsCommand: AsyncParsableCommand {
             return
         }
         let rows = lines.map { line in
-            [line.host, "\(line.user)@\(line.address):\(line.port)", line.groups.joined(separator: " ")]
+            [
+                line.host, "\(line.user)@\(line.address):\(line.port)",
+                line.groups.joined(separator: " "),
+            ]
         }
         let table = Table.lines(
-            header: ["host", "reached as", "groups"], rows: rows,
-            style: common.standardOutputStyle, indent: "")
+            header: ["host", "reached as", "groups"],
+            rows: rows,
+            style: common.standardOutputStyle,
+            indent: ""
+        )
         common.print(table.joined(separator: "\n"))
     }
 }

@@ -16,7 +16,8 @@ struct RevertCommand: AsyncParsableCommand {
             Without a rollout, the newest one that changed the environment is undone: exactly the
             hosts that it touched, each back to the commit recorded before it was touched.
             """,
-        aliases: ["rollback"])
+        aliases: ["rollback"]
+    )
 
     @OptionGroup var hosts: HostOptions
     @Option(help: "Go to this tag instead of what each host ran before.")
@@ -29,7 +30,9 @@ struct RevertCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-        if to != nil, rollout != nil { throw ValidationError("give only one of --to and --rollout") }
+        if to != nil, rollout != nil {
+            throw ValidationError("give only one of --to and --rollout")
+        }
     }
 
     func run() async throws {
@@ -43,7 +46,11 @@ struct RevertCommand: AsyncParsableCommand {
             options.variables = []
             let maker = PlanMaker(project: project, transport: transport) { _ in }
             (plan, _) = try await maker.plan(
-                kind: .revert, playbook: playbook, hosts: hosts, options: options)
+                kind: .revert,
+                playbook: playbook,
+                hosts: hosts,
+                options: options
+            )
         } else {
             plan = try undo(in: inventory, on: Set(selected.map(\.name)))
         }
@@ -53,8 +60,11 @@ struct RevertCommand: AsyncParsableCommand {
         }
         let session = RolloutSession(common: common, transport: transport)
         try session.confirm(
-            plan, protected: inventory.policy.isProtected, mustAsk: rollout == nil && to == nil,
-            options: confirmation)
+            plan,
+            protected: inventory.policy.isProtected,
+            mustAsk: rollout == nil && to == nil,
+            options: confirmation
+        )
         let status = try await session.run(plan)
         if status != .succeeded { throw status }
     }
@@ -68,8 +78,10 @@ struct RevertCommand: AsyncParsableCommand {
             let earlier = try RolloutLookup.replay(id, in: journal)
             guard earlier.plan.environment == inventory.environment else {
                 throw CommandFailure(
-                    .usage, "rollout \(id) was for \(earlier.plan.environment)",
-                    hints: ["fleet revert \(earlier.plan.environment) --rollout \(id)"])
+                    .usage,
+                    "rollout \(id) was for \(earlier.plan.environment)",
+                    hints: ["fleet revert \(earlier.plan.environment) --rollout \(id)"]
+                )
             }
             var snapshots: [HostName: Snapshot] = [:]
             for host in earlier.hosts where host.isTouched && selected.contains(host.name) {
@@ -96,8 +108,10 @@ struct RevertCommand: AsyncParsableCommand {
         }
         guard let found else {
             throw CommandFailure(
-                .refused, "no rollout of \(hosts.environment) left anything to put back",
-                hints: ["see `fleet history \(hosts.environment)`", "nothing was changed"])
+                .refused,
+                "no rollout of \(hosts.environment) left anything to put back",
+                hints: ["see `fleet history \(hosts.environment)`", "nothing was changed"]
+            )
         }
         return found.id
     }
@@ -108,8 +122,10 @@ enum RolloutLookup {
     static func id(_ text: String) throws -> RolloutID {
         guard let id = RolloutID(text) else {
             throw CommandFailure(
-                .usage, "`\(Sanitizer.line(text))` is not a rollout's name",
-                hints: ["see `fleet history`"])
+                .usage,
+                "`\(Sanitizer.line(text))` is not a rollout's name",
+                hints: ["see `fleet history`"]
+            )
         }
         return id
     }
@@ -119,7 +135,10 @@ enum RolloutLookup {
         let entries = try journal.entries(of: id)
         guard case .planned(let plan, _) = entries.first?.body else {
             throw CommandFailure(
-                .usage, "the journal knows no rollout \(id)", hints: ["see `fleet history`"])
+                .usage,
+                "the journal knows no rollout \(id)",
+                hints: ["see `fleet history`"]
+            )
         }
         var rollout = Rollout(plan: plan)
         for entry in entries {

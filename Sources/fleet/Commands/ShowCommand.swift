@@ -1,16 +1,17 @@
-import FleetTransport
-import FleetPlan
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetPlan
 import FleetReport
 import FleetRollout
+import FleetTransport
 
 /// `fleet show ROLLOUT`.
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show what happened in a rollout, line by line, from the journal.")
+        abstract: "Show what happened in a rollout, line by line, from the journal."
+    )
 
     @Argument(help: "The rollout: see `fleet history`.")
     var rollout: String
@@ -25,7 +26,10 @@ struct ShowCommand: AsyncParsableCommand {
             let entries = try journal.entries(of: id)
             guard case .planned(let plan, let origin) = entries.first?.body else {
                 throw CommandFailure(
-                    .usage, "the journal knows no rollout \(id)", hints: ["see `fleet history`"])
+                    .usage,
+                    "the journal knows no rollout \(id)",
+                    hints: ["see `fleet history`"]
+                )
             }
             if common.output == .json {
                 for entry in entries {
@@ -37,7 +41,9 @@ struct ShowCommand: AsyncParsableCommand {
             common.print(
                 style.dim(
                     "by \(Sanitizer.line(origin.user)) on \(Sanitizer.line(origin.machine)): "
-                        + "fleet \(Sanitizer.line(origin.command))"))
+                        + "fleet \(Sanitizer.line(origin.command))"
+                )
+            )
             var text = ProgressText(plan: plan, style: style)
             var replayed = Rollout(plan: plan)
             for entry in entries {
@@ -54,13 +60,17 @@ struct ShowCommand: AsyncParsableCommand {
     }
 
     private func printOutputs(
-        of id: RolloutID, _ rollout: Rollout, _ journal: Journal, _ style: Style
+        of id: RolloutID,
+        _ rollout: Rollout,
+        _ journal: Journal,
+        _ style: Style
     ) throws {
         for output in try journal.outputs(of: id) {
             let note = output.droppedBytes > 0 ? ", \(output.droppedBytes) not kept" : ""
             common.print(
                 "\n\(style.bold(output.host.text)) \(name(output, in: rollout))  "
-                    + style.dim("\(output.totalBytes) bytes\(note)"))
+                    + style.dim("\(output.totalBytes) bytes\(note)")
+            )
             common.print(Sanitizer.safe(String(decoding: output.bytes, as: UTF8.self)))
         }
     }

@@ -18,7 +18,8 @@ struct StatusCommand: AsyncParsableCommand {
         discussion: """
             Read-only. Exits 1 if a host cannot be asked, runs nothing, has local changes, or runs
             something else than the last rollout left on it.
-            """)
+            """
+    )
 
     @OptionGroup var hosts: HostOptions
     @Option(name: [.short, .long], help: "The playbook that says where the release lives.")
@@ -52,13 +53,18 @@ struct StatusCommand: AsyncParsableCommand {
     {
         do {
             let request = PlanRequest(
-                kind: .run, inventory: inventory, hosts: selected,
-                playbook: try project.playbook(playbook))
+                kind: .run,
+                inventory: inventory,
+                hosts: selected,
+                playbook: try project.playbook(playbook)
+            )
             return try selected.map { host in
                 guard let script = try Planner.script(.reading, on: host, for: request) else {
                     throw CommandFailure(
-                        .usage, "the playbook `\(playbook)` deploys no release",
-                        hints: ["name one that has a `checkout` step: --playbook NAME"])
+                        .usage,
+                        "the playbook `\(playbook)` deploys no release",
+                        hints: ["name one that has a `checkout` step: --playbook NAME"]
+                    )
                 }
                 return (host, script)
             }
@@ -99,22 +105,35 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     private func line(
-        _ name: HostName, _ answer: Result<Survey.Answer, TransportError>?, _ expected: Release?
+        _ name: HostName,
+        _ answer: Result<Survey.Answer, TransportError>?,
+        _ expected: Release?
     ) -> Line {
         func bad(_ state: String) -> Line {
             Line(
-                host: name.text, runs: "?", commit: "", expected: expected?.label ?? "",
-                state: state, isGood: false)
+                host: name.text,
+                runs: "?",
+                commit: "",
+                expected: expected?.label ?? "",
+                state: state,
+                isGood: false
+            )
         }
         switch answer {
         case .none: return bad("not asked")
         case .failure(let error): return bad("\(error.token): \(error.message)")
         case .success(let answer):
             guard answer.status == .exited(0) else {
-                return bad(Sanitizer.line(answer.text.split(separator: "\n").last.map(String.init) ?? "failed"))
+                return bad(
+                    Sanitizer.line(
+                        answer.text.split(separator: "\n").last.map(String.init) ?? "failed"
+                    )
+                )
             }
             let snapshot = Snapshot(facts: ["it": Snapshot.facts(from: answer.text)])
-            guard let release = snapshot.release(of: "it") else { return bad("nothing is deployed") }
+            guard let release = snapshot.release(of: "it") else {
+                return bad("nothing is deployed")
+            }
             var state = "as deployed"
             var isGood = true
             if snapshot.facts["it"]?["state"] == "dirty" {
@@ -127,8 +146,13 @@ struct StatusCommand: AsyncParsableCommand {
                 state = "no rollout of this journal"
             }
             return Line(
-                host: name.text, runs: release.label, commit: release.commit,
-                expected: expected?.label ?? "", state: state, isGood: isGood)
+                host: name.text,
+                runs: release.label,
+                commit: release.commit,
+                expected: expected?.label ?? "",
+                state: state,
+                isGood: isGood
+            )
         }
     }
 
@@ -148,12 +172,19 @@ struct StatusCommand: AsyncParsableCommand {
         }
         common.print(
             Table.lines(
-                header: ["host", "runs", "commit", "state"], rows: rows, style: style, indent: "")
-                .joined(separator: "\n"))
+                header: ["host", "runs", "commit", "state"],
+                rows: rows,
+                style: style,
+                indent: ""
+            )
+            .joined(separator: "\n")
+        )
         guard let last else { return }
-        let outcome = last.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished")
+        let outcome =
+            last.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished")
         common.print(
             "\nlast rollout: \(last.id)  \(last.kind.rawValue) \(last.release)  \(outcome)  "
-                + "by \(Sanitizer.line(last.user)), \(DurationText.utc(unixMilliseconds: last.startedUnixMilliseconds)) UTC")
+                + "by \(Sanitizer.line(last.user)), \(DurationText.utc(unixMilliseconds: last.startedUnixMilliseconds)) UTC"
+        )
     }
 }

@@ -62,7 +62,8 @@ public struct Scenario: Sendable {
         let kind: Plan.Kind = random.chance(12) ? .exec : .deploy
         let names = (1...count).map { HostName("web\($0)") }
         var steps = [
-            step("pull", "checkout"), step("install", "run", isIdempotent: true), step("test", "run"),
+            step("pull", "checkout"), step("install", "run", isIdempotent: true),
+            step("test", "run"),
         ]
         if random.chance(15) { steps.append(step("migrate", "run", isIrreversible: true)) }
         steps.append(step("restart", "service"))
@@ -77,8 +78,12 @@ public struct Scenario: Sendable {
                 ? PlannedHost(endpoint: HostEndpoint(name: name), steps: [step("exec", "run")])
                 : PlannedHost(
                     endpoint: HostEndpoint(name: name),
-                    release: Release(tag: "v2.0.0", commit: newCommit), steps: steps,
-                    checks: checks, revertSteps: back, revertChecks: checks)
+                    release: Release(tag: "v2.0.0", commit: newCommit),
+                    steps: steps,
+                    checks: checks,
+                    revertSteps: back,
+                    revertChecks: checks
+                )
         }
         var batches: [[HostName]] = []
         var rest = names[...]
@@ -88,26 +93,42 @@ public struct Scenario: Sendable {
             rest = rest.dropFirst(size)
         }
         return Plan(
-            kind: kind, environment: "simulated", title: "simulated",
+            kind: kind,
+            environment: "simulated",
+            title: "simulated",
             release: Release(tag: "v2.0.0", commit: newCommit),
-            releaseStep: kind == .exec ? nil : "pull", fanout: random.pick(1...8),
+            releaseStep: kind == .exec ? nil : "pull",
+            fanout: random.pick(1...8),
             maxFailures: kind == .exec ? count : random.chance(25) ? random.pick(1...2) : 0,
             onFailure: kind == .exec ? .report : random.chance(8) ? .hold : .revert,
-            batches: batches, hosts: hosts)
+            batches: batches,
+            hosts: hosts
+        )
     }
 
     private static func step(
-        _ name: String, _ kind: String, isIdempotent: Bool = false, isIrreversible: Bool = false,
+        _ name: String,
+        _ kind: String,
+        isIdempotent: Bool = false,
+        isIrreversible: Bool = false,
         retries: Int = 0
     ) -> PlannedStep {
         PlannedStep(
-            name: name, kind: kind, action: .script(Script(name)), retries: retries,
-            isIdempotent: isIdempotent || kind != "run", isIrreversible: isIrreversible)
+            name: name,
+            kind: kind,
+            action: .script(Script(name)),
+            retries: retries,
+            isIdempotent: isIdempotent || kind != "run",
+            isIrreversible: isIrreversible
+        )
     }
 
     private static func check(_ name: String, passes: Int, deadline: Int) -> PlannedCheck {
         PlannedCheck(
-            name: name, action: .script(Script(name)), passes: passes,
-            deadlineMilliseconds: deadline)
+            name: name,
+            action: .script(Script(name)),
+            passes: passes,
+            deadlineMilliseconds: deadline
+        )
     }
 }

@@ -1,6 +1,6 @@
+internal import FleetDigest
 internal import FleetPlan
 public import FleetRollout
-internal import FleetDigest
 internal import FleetTransport
 
 /// Something that must never happen, and did.
@@ -102,7 +102,9 @@ public struct Simulation {
             let entry = entry(.event(event))
             do {
                 let decoded = try CanonicalJSON.decode(
-                    JournalEntry.self, from: CanonicalJSON.encode(entry))
+                    JournalEntry.self,
+                    from: CanonicalJSON.encode(entry)
+                )
                 guard decoded == entry, case .event(let read) = decoded.body else {
                     throw violation("a record changes when it is stored: \(event)")
                 }
@@ -121,8 +123,12 @@ public struct Simulation {
     private func entry(_ body: JournalEntry.Body) -> JournalEntry {
         guard let id = RolloutID("simulated") else { preconditionFailure("a valid id") }
         return JournalEntry(
-            rollout: id, sequence: eventCount, elapsedMilliseconds: now, unixMilliseconds: now,
-            body: body)
+            rollout: id,
+            sequence: eventCount,
+            elapsedMilliseconds: now,
+            unixMilliseconds: now,
+            body: body
+        )
     }
 
     // MARK: Carrying out
@@ -184,8 +190,12 @@ public struct Simulation {
         if random.chance(weather.stepFails) { outcome = .failed(Failure("exit 1")) }
         if random.chance(weather.stuck) { outcome = .stuck(Failure("stuck")) }
         host.spools[key] = .init(
-            step: planned, isRevert: step.direction == .revert, endsAt: now + duration,
-            isStarted: true, outcome: outcome)
+            step: planned,
+            isRevert: step.direction == .revert,
+            endsAt: now + duration,
+            isStarted: true,
+            outcome: outcome
+        )
         if step.direction == .forward { host.starts[planned.name, default: 0] += 1 }
         // The effect may come even when the step then fails.
         if outcome == .succeeded || random.chance(50) {
@@ -196,22 +206,35 @@ public struct Simulation {
             // A reboot takes the process and its result with it.
             if random.chance(20) { host.spools[key]?.outcome = .vanished }
             finishStep(
-                name, step, attempt, .lost(Failure("lost after")), after: random.pick(1...duration))
+                name,
+                step,
+                attempt,
+                .lost(Failure("lost after")),
+                after: random.pick(1...duration)
+            )
         } else {
             finishStep(name, step, attempt, outcome, after: duration)
         }
     }
 
     private mutating func finishStep(
-        _ host: HostName, _ step: StepReference, _ attempt: Int, _ outcome: StepOutcome, after: Int
+        _ host: HostName,
+        _ step: StepReference,
+        _ attempt: Int,
+        _ outcome: StepOutcome,
+        after: Int
     ) {
         queue.add(
             .stepEnded(host: host, step: step, attempt: attempt, outcome: outcome, outputBytes: 0),
-            at: now + after)
+            at: now + after
+        )
     }
 
     private mutating func answer(
-        _ name: HostName, _ step: StepReference, _ attempt: Int, isStop: Bool
+        _ name: HostName,
+        _ step: StepReference,
+        _ attempt: Int,
+        isStop: Bool
     ) {
         guard let host = hosts[name] else { return }
         let key = step.key(attempt: attempt).description
@@ -225,14 +248,20 @@ public struct Simulation {
         } else {
             let planned = planned(name, step)
             hosts[name]?.spools[key] = .init(
-                step: planned, isRevert: step.direction == .revert, endsAt: now,
-                isStarted: false, outcome: .neverStarted)
+                step: planned,
+                isRevert: step.direction == .revert,
+                endsAt: now,
+                isStarted: false,
+                outcome: .neverStarted
+            )
             finishStep(name, step, attempt, .neverStarted, after: 20)
         }
     }
 
     private mutating func probe(
-        _ name: HostName, _ direction: StepReference.Direction, _ check: Int
+        _ name: HostName,
+        _ direction: StepReference.Direction,
+        _ check: Int
     ) {
         guard let host = hosts[name] else { return }
         let wanted = direction == .forward ? Scenario.newCommit : Scenario.oldCommit
@@ -241,12 +270,15 @@ public struct Simulation {
             verdict = .inconclusive(Failure("down"))
         } else if check == 0 {
             if host.commit != wanted { verdict = .fail(Failure("wrong commit")) }
-        } else if !host.isHealthy || host.running != wanted || random.chance(scenario.weather.flap) {
+        } else if !host.isHealthy || host.running != wanted || random.chance(scenario.weather.flap)
+        {
             verdict = .fail(Failure("unhealthy"))
         }
         if verdict == .pass { hosts[name]?.checkedAtMutation = host.mutations }
         queue.add(
-            .probed(host: name, check: check, verdict: verdict), at: now + random.pick(5...100))
+            .probed(host: name, check: check, verdict: verdict),
+            at: now + random.pick(5...100)
+        )
     }
 
     // MARK: Invariants
