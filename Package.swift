@@ -100,11 +100,55 @@ let package = Package(
 
         // Tests, and what they stand on.
         support("FleetSimulator", ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]),
+        support("FleetTestSupport", ["FleetTransport"]),
         .executableTarget(
             name: "fleet-simulate",
             dependencies: ["FleetSimulator", "FleetRollout"],
             path: "Tests/Support/fleet-simulate",
             swiftSettings: settings
         ),
+        tests("FleetYAMLTests", ["FleetYAML"]),
+        tests("FleetTransportTests", ["FleetTransport", "FleetTestSupport"]),
+        tests(
+            "FleetInventoryTests",
+            ["FleetInventory", "FleetTransport", "FleetYAML", "FleetTestSupport"]
+        ),
+        tests(
+            "FleetPlaybookTests",
+            ["FleetPlaybook", "FleetTransport", "FleetYAML", "FleetTestSupport"]
+        ),
+        tests(
+            "FleetPlanTests",
+            [
+                "FleetPlan", "FleetInventory", "FleetPlaybook", "FleetTransport", "FleetYAML",
+                "FleetTestSupport",
+            ]
+        ),
+        tests(
+            "FleetRolloutTests",
+            ["FleetRollout", "FleetPlan", "FleetTransport", "FleetSimulator", "FleetTestSupport"]
+        ),
+        tests(
+            "FleetReportTests",
+            ["FleetReport", "FleetRollout", "FleetPlan", "FleetTransport"]
+        ),
+        tests("FleetHTTPTests", ["FleetHTTP", "FleetTransport"]),
+        tests("FleetSSHTests", ["FleetSSH", "FleetTransport", "FleetTestSupport"]),
+        tests(
+            "FleetJournalTests",
+            [
+                "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport", "FleetTestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        tests(
+            "FleetRunnerTests",
+            [
+                "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
+                "FleetSSH", "FleetTestSupport",
+            ]
+        ),
+        tests("FleetCLITests", ["fleet", "FleetTestSupport", "FleetTransport", "FleetDigest"]),
+        tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )

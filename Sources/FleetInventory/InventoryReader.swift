@@ -31,7 +31,7 @@ public enum InventoryReader {
             fields.refuseUnknown()
         }
         assembly.checkChildren()
-        if assembly.order.isEmpty {
+        if case .mapping = root.content, assembly.order.isEmpty {
             reader.report(
                 "the inventory holds no host",
                 at: root.location,

@@ -105,7 +105,7 @@ enum HostShell {
             ) 2>/dev/null &
             fleet_q=$!
             wait $fleet_p
-            kill $fleet_q 2>/dev/null
+            kill -KILL $fleet_q 2>/dev/null
             wait $fleet_q 2>/dev/null
             [ -e "$fleet_s/streaming" ] || cat "$fleet_s/out" 2>/dev/null
             fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
@@ -137,7 +137,7 @@ enum HostShell {
                 tail -c +1 -f "$fleet_s/out" 2>/dev/null &
                 fleet_q=$!
                 while [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
-                kill $fleet_q 2>/dev/null
+                kill -KILL $fleet_q 2>/dev/null
                 wait $fleet_q 2>/dev/null
             else
                 cat "$fleet_s/out" 2>/dev/null

@@ -90,11 +90,13 @@ extension SSHSession: HostSession {
         if let answer { return try result(answer, bytes: answer.outputBytes) }
         // The shell itself is waiting, so a second one ends it, with everything it started.
         let group = shell?.group
-        dropShell()
+        let waiting = shell
+        shell = nil
         guard let group else {
             return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
         }
         let isDead = try await askAside(HostShell.stopGroup(group), id: String(group))
+        if let waiting { await free(waiting.channel) }
         return CommandResult(
             status: .timedOut(confirmedDead: isDead.words.first == "END"),
             outputBytes: 0
@@ -235,7 +237,7 @@ extension SSHSession: HostSession {
             hasTimedOut = true
             let stopped = try await askAside(HostShell.stop(key), id: id)
             guard stopped.words.first != "STUCK" else {
-                dropShell()
+                await dropShell()
                 return .ended(
                     CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
                 )
@@ -332,18 +334,14 @@ extension SSHSession: HostSession {
     {
         let first = shell
         shell = nil
-        defer {
-            if failure == nil {
-                dropShell()
-                shell = first
-            }
-        }
         let answer = try await ask(
             request,
             id: id,
             within: Self.stopMilliseconds,
             output: DiscardingSink()
         )
+        await dropShell()
+        shell = first
         guard let answer else { throw .timedOut(.command, milliseconds: Self.stopMilliseconds) }
         return answer
     }
@@ -365,9 +363,11 @@ extension SSHSession: HostSession {
         )
     }
 
-    /// Forgets the shell; its channel dies with the session.
-    private func dropShell() {
+    /// Closes the shell: sshd allows ten sessions on a connection (MaxSessions).
+    private func dropShell() async {
+        guard let channel = shell?.channel else { return }
         shell = nil
+        await free(channel)
     }
 
     private func shellEnded() -> TransportError {

@@ -553,6 +553,9 @@ actor SSHSession {
         let message = lastMessage
         let found: TransportError
         switch status {
+        // Whatever step of the exchange noticed it: the other side has gone.
+        case _ where wire.isAtEnd && wire.incoming.count == 0:
+            found = .connectionLost(phase, reason: "closed by \(address)")
         case Int32(LIBSSH2_ERROR_KEX_FAILURE), Int32(LIBSSH2_ERROR_METHOD_NOT_SUPPORTED),
             Int32(LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
         where phase == .handshake:

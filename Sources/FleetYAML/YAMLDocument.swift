@@ -3,7 +3,7 @@ import Yams
 /// Turns YAML text into located nodes, and refuses what YAML allows but nobody wants in a deploy.
 ///
 /// Only Yams' `compose` is used: its `load` took 154 s for a 400-byte alias bomb (measured).
-/// Anchors, aliases, tags and duplicate keys are refused.
+/// Aliases, tags and duplicate keys are refused.
 public enum YAMLDocument {
     /// The largest document read, in bytes.
     public static let sizeLimitBytes = 1 << 20
@@ -73,12 +73,12 @@ private struct Walk {
     var visited = 0
     var refusals: [Diagnostic] = []
 
-    mutating func node(_ node: Node, depth: Int) -> YAMLNode {
+    /// Visits a node; `isFirst` says that it may begin where the node around it begins.
+    mutating func node(_ node: Node, depth: Int, isFirst: Bool = true) -> YAMLNode {
         let location =
             node.mark.map {
                 SourceLocation(file: file, line: max(1, $0.line), column: max(1, $0.column))
             } ?? last
-        last = location
         let nothing = YAMLNode(content: .scalar("", plain: true), location: location)
         visited += 1
         guard visited <= YAMLDocument.nodeLimit else {
@@ -87,23 +87,39 @@ private struct Walk {
             }
             return nothing
         }
+        // Yams puts the node itself where an alias stood. It forgets the anchor by then, but not
+        // the place: a node that stands before what was read last was named by an alias.
+        let here = (location.line, location.column)
+        let before = (last.line, last.column)
+        guard here > before || (here == before && isFirst) else {
+            refuse(
+                "aliases (`*name`) are not supported",
+                last,
+                hint: "write the value out, or put it under `vars:`"
+            )
+            return nothing
+        }
+        last = location
         guard depth <= YAMLDocument.depthLimit else {
             refuse("nested deeper than \(YAMLDocument.depthLimit) levels", location)
             return nothing
         }
         switch node {
         case .scalar(let scalar):
-            check(anchor: scalar.anchor, tag: scalar.tag, plain: .str, location)
+            check(scalar.tag, plain: .str, location)
             return YAMLNode(
                 content: .scalar(scalar.string, plain: scalar.style == .plain),
                 location: location
             )
         case .sequence(let sequence):
-            check(anchor: sequence.anchor, tag: sequence.tag, plain: .seq, location)
-            let items = sequence.map { self.node($0, depth: depth + 1) }
+            check(sequence.tag, plain: .seq, location)
+            var items: [YAMLNode] = []
+            for item in sequence {
+                items.append(self.node(item, depth: depth + 1, isFirst: items.isEmpty))
+            }
             return YAMLNode(content: .sequence(items), location: location)
         case .mapping(let mapping):
-            check(anchor: mapping.anchor, tag: mapping.tag, plain: .map, location)
+            check(mapping.tag, plain: .map, location)
             return YAMLNode(content: .mapping(pairs(mapping, depth: depth)), location: location)
         case .alias:
             refuse("aliases (`*name`) are not supported", location)
@@ -114,8 +130,8 @@ private struct Walk {
     private mutating func pairs(_ mapping: Node.Mapping, depth: Int) -> [YAMLNode.Pair] {
         var pairs: [YAMLNode.Pair] = []
         for (key, value) in mapping {
-            let keyNode = node(key, depth: depth + 1)
-            let valueNode = node(value, depth: depth + 1)
+            let keyNode = node(key, depth: depth + 1, isFirst: pairs.isEmpty)
+            let valueNode = node(value, depth: depth + 1, isFirst: false)
             guard case .scalar(let text, _) = keyNode.content else {
                 refuse("a key must be text", keyNode.location)
                 continue
@@ -125,20 +141,7 @@ private struct Walk {
         return pairs
     }
 
-    private mutating func check(
-        anchor: Anchor?,
-        tag: Tag,
-        plain: Tag.Name,
-        _ location: SourceLocation
-    ) {
-        if anchor != nil {
-            refuse(
-                "anchors and aliases are not supported",
-                location,
-                hint: "write the value out, or put it under `vars:`"
-            )
-        }
-        // A null scalar resolves to `str` with the rule-less resolver, like every other scalar.
+    private mutating func check(_ tag: Tag, plain: Tag.Name, _ location: SourceLocation) {
         if tag.description != plain.rawValue, tag.description != "" {
             refuse(
                 "tags (`\(tag.description)`) are not supported",
@@ -153,6 +156,8 @@ private struct Walk {
         _ location: SourceLocation,
         hint: String? = nil
     ) {
+        // An alias brings all that is behind it along: one refusal for one place.
+        guard refusals.last?.location != location else { return }
         refusals.append(Diagnostic(message, at: location, hints: hint.map { [$0] } ?? []))
     }
 }

@@ -1,0 +1,114 @@
+import FleetInventory
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+struct InventoryReaderTests {
+    private func read(_ text: String) throws -> Inventory {
+        try InventoryReader.read(text, file: "inventory/test.yml", environment: "test")
+    }
+
+    private func messages(_ text: String) -> [String] {
+        do {
+            _ = try read(text)
+            return []
+        } catch let error as Diagnostics {
+            return error.all.map(\.message)
+        } catch {
+            return ["\(error)"]
+        }
+    }
+
+    @Test func theNarrowerLevelWins() throws {
+        let inventory = try read(
+            """
+            ssh: { user: deploy, port: 22 }
+            vars: { level: environment, only_environment: a }
+            groups:
+              all_web: { children: [web], vars: { level: parent, only_parent: b } }
+              web:
+                vars: { level: group }
+                ssh: { port: 2200 }
+                hosts:
+                  web1: { vars: { level: host }, ssh: { user: root } }
+                  web2:
+            """
+        )
+        #expect(inventory.hosts.map(\.name) == ["web1", "web2"])
+        #expect(
+            inventory.hosts[0].variables == [
+                "level": "host", "only_environment": "a", "only_parent": "b",
+            ]
+        )
+        #expect(inventory.hosts[1].variables["level"] == "group")
+        #expect(inventory.hosts[0].groups == ["all_web", "web"])
+        #expect(inventory.hosts[0].ssh.user == "root")
+        #expect(inventory.hosts[0].ssh.port == 2200)
+        #expect(inventory.hosts[1].ssh.user == "deploy")
+    }
+
+    @Test func aHostInSeveralGroupsIsOneHost() throws {
+        let inventory = try read(
+            """
+            groups:
+              web: { hosts: ["h[1:3]"] }
+              eu: { hosts: [h2] }
+            hosts: [extra]
+            """
+        )
+        #expect(inventory.hosts.map(\.name) == ["extra", "h1", "h2", "h3"])
+        #expect(inventory.hosts[2].groups == ["eu", "web"])
+    }
+
+    @Test func reportsEverythingAtOnce() {
+        let found = messages(
+            """
+            ssh: { port: 99999, user: -oProxyCommand=x, host_keys: off }
+            groups:
+              web: { hosts: ["web[3:1]", "a b"], children: [webb] }
+              all: { hosts: [x] }
+            strange: 1
+            """
+        )
+        #expect(found.count == 8)
+        #expect(found.contains("`port` must be a whole number from 1 to 65535, not `99999`"))
+        #expect(found.contains("`-oProxyCommand=x` cannot be a user"))
+        #expect(found.contains("`host_keys` is `strict` or `accept-new`, not `off`"))
+        #expect(found.contains("`web[3:1]`: `[3:1]` runs backwards"))
+        #expect(found.contains("`a b` is not a host name"))
+        #expect(found.contains("group `webb` is not defined"))
+        #expect(found.contains("`all` cannot name a group"))
+        #expect(found.contains("unknown key `strange` in an inventory"))
+    }
+
+    @Test func refusesAGroupThatContainsItself() {
+        let found = messages(
+            """
+            hosts: [x]
+            groups:
+              a: { children: [b] }
+              b: { children: [a] }
+            """
+        )
+        #expect(found.contains("group `a` contains itself"))
+    }
+
+    @Test func refusesAnInventoryWithoutHosts() {
+        for text in ["{}", "groups: { web: { hosts: [] } }", "vars: { a: b }"] {
+            #expect(messages(text) == ["the inventory holds no host"])
+        }
+        #expect(messages("") == ["an inventory must be a mapping, not nothing"])
+    }
+
+    @Test func readsTheInventoriesThatShip() throws {
+        for name in ["staging", "production"] {
+            let path = Package.root + "/inventory/\(name).yml"
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            let inventory = try InventoryReader.read(text, file: path, environment: name)
+            #expect(inventory.policy.isProtected == (name == "production"))
+            #expect(!inventory.hosts.isEmpty)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import FleetPlaybook
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+struct PlaybookReaderTests {
+    private func read(_ text: String) throws -> Playbook {
+        try PlaybookReader.read(text, file: "playbooks/test.yml", defaultName: "test")
+    }
+
+    private func problems(_ text: String) -> [Diagnostic] {
+        do {
+            _ = try read(text)
+            return []
+        } catch let error as Diagnostics {
+            return error.all
+        } catch {
+            return [Diagnostic("\(error)")]
+        }
+    }
+
+    @Test func readsEveryKeyOfAStep() throws {
+        let playbook = try read(
+            """
+            name: Everything
+            vars: { a: b }
+            serial: [1, "25%", "100%"]
+            fanout: 7
+            max_failures: 2
+            steps:
+              - name: install
+                run: pip install
+                timeout: 90s
+                retries: 3
+                env: { X: "1" }
+                cwd: /srv
+                become_user: app
+                when: [web, db]
+                run_once: true
+                idempotent: true
+                irreversible: true
+            """
+        )
+        #expect(playbook.name == "Everything")
+        #expect(playbook.strategy.serial == [.hosts(1), .percent(25), .percent(100)])
+        #expect(playbook.strategy.fanout == 7)
+        #expect(playbook.strategy.maxFailures == 2)
+        let step = try #require(playbook.steps.first)
+        #expect(step.timeoutMilliseconds == 90_000)
+        #expect(step.retries == 3)
+        #expect(step.becomeUser == "app")
+        #expect(step.whenGroups == ["web", "db"])
+        #expect(step.runsOnce && step.isIdempotent && step.isIrreversible)
+    }
+
+    @Test func everyStepHasADeadline() throws {
+        let playbook = try read("steps:\n  - run: x\n  - wait: 1s\n  - service: { name: a }\n")
+        #expect(playbook.steps.allSatisfy { $0.timeoutMilliseconds > 0 })
+        #expect(problems("steps:\n  - run: x\n    timeout: 0s\n").count == 1)
+    }
+
+    @Test func onlyRunIsNotIdempotentByItself() throws {
+        let playbook = try read(
+            """
+            steps:
+              - run: x
+              - checkout: { path: /srv/app }
+              - upload: { source: a, destination: /b }
+              - service: { name: a }
+              - wait: 1s
+            """
+        )
+        #expect(playbook.steps.map(\.isIdempotent) == [false, true, true, true, true])
+    }
+
+    @Test func findsAllProblemsInOnePass() {
+        let found = problems(
+            """
+            nmae: x
+            serial: [0, "200%"]
+            steps:
+              - run: x
+                retires: 3
+              - name: run
+                run: ''
+              - shell: y
+              - run: a
+                wait: 1s
+              - service: { name: a, state: restated }
+              - checkout: {}
+              - upload: { source: a, destination: b, mode: rw }
+              - run: x
+                env: { LD_PRELOAD: evil, "a-b": c }
+            smoke:
+              - http: ftp://x
+              - passes: 3
+            """
+        )
+        let messages = found.map(\.message)
+        for expected in [
+            "unknown key `nmae` in a playbook", "`0` is not a batch size",
+            "`200%` is not a batch size", "unknown key `retires` in a step", "`run` is empty",
+            "the step does nothing", "the step does 2 things at once",
+            "`restated` is not a state of a service", "`checkout` needs `path`",
+            "`rw` is not a file mode", "`LD_PRELOAD` is reserved", "`a-b` cannot name a variable",
+            "the smoke test asks nothing",
+        ] {
+            #expect(messages.contains(expected), "\(expected) is missing in \(messages)")
+        }
+        #expect(found.allSatisfy { $0.location?.file == "playbooks/test.yml" })
+        #expect(found.first { $0.message.contains("nmae") }?.hints == ["did you mean `name`?"])
+        #expect(
+            found.first { $0.message.contains("restated") }?.hints.first
+                == "did you mean `restarted`?"
+        )
+    }
+
+    @Test func refusesStepsOfTheSameName() {
+        #expect(
+            problems("steps:\n  - run: a\n  - run: b\n").map(\.message) == [
+                "another step is named `run`"
+            ]
+        )
+    }
+
+    @Test func refusesAPlaybookWithoutSteps() {
+        #expect(problems("name: x\n").map(\.message) == ["a playbook needs `steps`"])
+        #expect(problems("steps: []\n").map(\.message) == ["`steps` is empty"])
+    }
+
+    @Test func batchesAreAnsibles() {
+        let hosts = Array(1...6)
+        func batches(_ serial: [BatchSize]) -> [[Int]] {
+            Strategy(serial: serial).batches(of: hosts)
+        }
+        #expect(batches([.hosts(1), .percent(25), .percent(100)]) == [[1], [2], [3, 4, 5, 6]])
+        #expect(batches([.hosts(4)]) == [[1, 2, 3, 4], [5, 6]])
+        #expect(batches([.percent(50)]) == [[1, 2, 3], [4, 5, 6]])
+        #expect(batches([.percent(1)]) == hosts.map { [$0] })
+    }
+
+    @Test func readsThePlaybooksThatShip() throws {
+        for name in ["deploy", "restart"] {
+            let path = Package.root + "/playbooks/\(name).yml"
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            let playbook = try PlaybookReader.read(text, file: path, defaultName: name)
+            #expect((playbook.releaseStep != nil) == (name == "deploy"))
+            #expect(!playbook.smoke.isEmpty)
+        }
+    }
+}

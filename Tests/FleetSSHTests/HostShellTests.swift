@@ -1,0 +1,218 @@
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import Testing
+
+@testable import FleetSSH
+
+struct HostShellReaderTests {
+    private static let nonce = "0123456789abcdef0123456789abcdef"
+
+    /// Reads a stream in pieces and writes down what it was.
+    private func read(_ stream: [UInt8], pieces: [Int]) -> (bytes: [UInt8], lines: [[String]]) {
+        var reader = HostShellReader(nonce: Self.nonce)
+        var bytes: [UInt8] = []
+        var lines: [[String]] = []
+        var rest = stream[...]
+        var index = 0
+        while !rest.isEmpty {
+            let size = max(1, pieces[index % pieces.count])
+            let piece = Array(rest.prefix(size))
+            rest = rest.dropFirst(size)
+            index += 1
+            piece.withUnsafeBytes { buffer in
+                reader.read(buffer) { found in
+                    switch found {
+                    case .bytes(let data): bytes += data
+                    case .line(let words): lines.append(words.map(String.init))
+                    }
+                }
+            }
+        }
+        return (bytes, lines)
+    }
+
+    @Test(arguments: [[1], [2], [3, 5], [7, 1, 33], [64], [1000]])
+    func findsTrailersHoweverTheStreamIsCut(_ pieces: [Int]) {
+        let stream =
+            "noise\n\n\(Self.nonce) READY 7\n\n\n\(Self.nonce) BEGIN a\nout\nput\n\(Self.nonce) END a 0 7\n\ntail\n"
+        let (bytes, lines) = read(Array(stream.utf8), pieces: pieces)
+        #expect(lines == [["READY", "7"], ["BEGIN", "a"], ["END", "a", "0", "7"]])
+        #expect(String(decoding: bytes, as: UTF8.self) == "noise\n\nout\nput\ntail")
+    }
+
+    @Test func outputThatImitatesATrailerIsOutput() {
+        let other = String(repeating: "f", count: 32)
+        let stream =
+            "\n\(other) END a 0 0\n\(Self.nonce.dropLast())x END a 0 0\nx\(Self.nonce) END\n "
+        let (bytes, lines) = read(Array(stream.utf8), pieces: [4])
+        #expect(lines.isEmpty)
+        #expect(String(decoding: bytes, as: UTF8.self) == stream)
+    }
+
+    @Test func keepsEveryByteOfBinaryOutput() {
+        var random = SystemRandomNumberGenerator()
+        let noise = (0..<50_000).map { _ in UInt8.random(in: 0...255, using: &random) } + [65]
+        let stream = noise + Array("\n\(Self.nonce) END a 0 1\n".utf8)
+        let (bytes, lines) = read(stream, pieces: [4096, 1, 77])
+        #expect(bytes == noise)
+        #expect(lines == [["END", "a", "0", "1"]])
+    }
+}
+
+/// The shell text itself, run by real shells over plain pipes.
+struct HostShellTests {
+    private static let nonce = "0123456789abcdef0123456789abcdef"
+
+    private func run(_ shell: [String], _ requests: String, home: TemporaryDirectory) throws
+        -> [String]
+    {
+        let prologue = HostShell.prologue(nonce: Self.nonce, rollout: "r1")
+        let result = try Command.run(
+            shell + ["-s"],
+            environment: ["HOME": home.path],
+            input: prologue + requests
+        )
+        return result.output.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { $0.replacingOccurrences(of: Self.nonce, with: "@") }
+            .filter { !$0.isEmpty && !$0.hasPrefix("@ READY") }
+    }
+
+    static let shells: [[String]] = [["dash"], ["bash", "--posix"]]
+
+    @Test(arguments: shells)
+    func runsAttached(_ shell: [String]) throws {
+        let home = try TemporaryDirectory()
+        let lines = try run(
+            shell,
+            HostShell.attached(Script("echo out; echo err >&2; exit 3"), id: "a")
+                + HostShell.attached(Script("if then"), id: "b")
+                + HostShell.attached(Script("echo still here"), id: "c"),
+            home: home
+        )
+        #expect(lines.prefix(4) == ["@ BEGIN a", "out", "err", "@ END a 3 0"])
+        #expect(lines.contains("@ END b 2 0"), "a syntax error ends the script, not the shell")
+        #expect(lines.suffix(3) == ["@ BEGIN c", "still here", "@ END c 0 0"])
+    }
+
+    @Test(arguments: shells)
+    func runsDetachedOnce(_ shell: [String]) throws {
+        let home = try TemporaryDirectory()
+        let script = Script("echo once >>\"$HOME/marks\"; printf 'no line end'; kill -9 $$")
+        let lines = try run(
+            shell,
+            HostShell.detached(script, key: ActionKey("f0-1"))
+                + HostShell.detached(script, key: ActionKey("f0-1"))
+                + HostShell.rest(ActionKey("f0-1"), from: 3),
+            home: home
+        )
+        #expect(
+            lines == [
+                "@ BEGIN f0-1", "no line end", "@ END f0-1 137 11", "@ DUPLICATE f0-1",
+                "@ BEGIN f0-1", "line end", "@ END f0-1 137 11",
+            ]
+        )
+        #expect(home.read("marks") == "once\n")
+    }
+
+    @Test(arguments: shells)
+    func tellsWhatBecameOfAStep(_ shell: [String]) throws {
+        let home = try TemporaryDirectory()
+        let ended = ActionKey("f0-1")
+        let never = ActionKey("f1-1")
+        let lines = try run(
+            shell,
+            HostShell.detached(Script("echo done; exit 4"), key: ended)
+                + HostShell.recover(ended) + HostShell.recover(never)
+                + HostShell.detached(Script("echo too late"), key: never) + HostShell.stop(ended)
+                + HostShell.stop(ActionKey("f2-1")),
+            home: home
+        )
+        #expect(
+            lines == [
+                "@ BEGIN f0-1", "done", "@ END f0-1 4 5", "@ BEGIN f0-1", "done",
+                "@ END f0-1 4 5", "@ NEVER f1-1", "@ DUPLICATE f1-1", "@ END f0-1 4 0",
+                "@ NEVER f2-1",
+            ]
+        )
+    }
+
+    @Test func stopsAStepThatIgnoresTerm() async throws {
+        let home = try TemporaryDirectory()
+        let key = ActionKey("f0-1")
+        let script = Script(
+            "trap '' TERM; echo up >\"$HOME/up\"; sleep 1000 & while :; do sleep 1000; done"
+        )
+        let prologue = HostShell.prologue(nonce: Self.nonce, rollout: "r1")
+        async let first = Task.detached {
+            try Command.run(
+                ["sh", "-s"],
+                environment: ["HOME": home.path],
+                input: prologue + HostShell.detached(script, key: key)
+            )
+        }.value
+        try await eventually("the step is up") { home.has("up") }
+        let lines = try run(["sh"], HostShell.stop(key), home: home)
+        #expect(lines == ["@ END f0-1 gone 0"])
+        _ = try await first
+        let pid = (home.read(".fleet/runs/r1/f0-1/pid") ?? "").split(separator: " ").first ?? ""
+        #expect(try Command.run(["sh", "-c", "kill -0 -\(pid) 2>/dev/null"]).status != 0)
+    }
+
+    @Test func saysWhenNothingCanBeWritten() throws {
+        let home = try TemporaryDirectory()
+        try home.write("in the way", to: ".fleet")
+        let lines = try run(
+            ["sh"],
+            HostShell.detached(Script("echo x"), key: ActionKey("f0-1")),
+            home: home
+        )
+        #expect(lines == ["@ NOSPOOL f0-1"])
+    }
+}
+
+struct PrivateKeyTests {
+    @Test(arguments: ["ed25519", "ecdsa -b 256", "ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048"])
+    func readsEveryFormatAlike(_ type: String) throws {
+        let directory = try TemporaryDirectory()
+        try Command.shell("ssh-keygen -q -t \(type) -N '' -f key", in: directory.path)
+        let published = try #require(
+            Data(base64Encoded: String((directory.read("key.pub") ?? "").split(separator: " ")[1]))
+        )
+        var texts = [try #require(directory.read("key"))]
+        // OpenSSH writes other formats for all but Ed25519; OpenSSL can write that one.
+        if type != "ed25519" {
+            for format in ["PEM", "PKCS8"] {
+                try Command.shell(
+                    "cp key \(format); ssh-keygen -q -p -N '' -m \(format) -f \(format)",
+                    in: directory.path
+                )
+                texts.append(try #require(directory.read(format)))
+            }
+        }
+        for text in texts {
+            let key = try PrivateKey.read(text)
+            #expect(key.publicBlob == Array(published))
+            let signature = [UInt8]("data".utf8).withUnsafeBytes {
+                key.sign($0, digest: type == "ed25519" ? nil : "SHA256")
+            }
+            #expect(signature != nil)
+        }
+    }
+
+    @Test func saysWhatToDoAboutAPassphrase() throws {
+        let directory = try TemporaryDirectory()
+        try Command.shell("ssh-keygen -q -t ed25519 -N secret -f key", in: directory.path)
+        let text = try #require(directory.read("key"))
+        let error = #expect(throws: PrivateKey.Unusable.self) { try PrivateKey.read(text) }
+        #expect(error?.reason.contains("ssh-add") ?? false)
+    }
+
+    @Test(arguments: [
+        "", "nonsense",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+    ])
+    func refusesWhatIsNoKey(_ text: String) {
+        #expect(throws: PrivateKey.Unusable.self) { try PrivateKey.read(text) }
+    }
+}

@@ -1,0 +1,532 @@
+import FleetSSH
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import Testing
+
+/// The transport against a real sshd.
+@Suite(.serialized) struct SSHSessionTests {
+    private let server: SSHDServer
+    private let output = OutputRecorder()
+
+    init() throws { server = try SSHDServer() }
+
+    private func transport(agent: String? = nil) -> SSHTransport {
+        SSHTransport(.init(home: server.directory.path, user: NSUserName(), agentSocket: agent))
+    }
+
+    private func open(port: Int? = nil) async throws -> any HostSession {
+        try await transport().open(server.endpoint(port: port), rollout: "r1")
+    }
+
+    private func failure(_ endpoint: HostEndpoint, agent: String? = nil) async -> TransportError? {
+        do throws(TransportError) {
+            let session = try await transport(agent: agent).open(endpoint, rollout: "r1")
+            await session.close(removingRunDirectory: false)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: Commands
+
+    @Test func runsCommandsOneAfterAnother() async throws {
+        let session = try await open()
+        for status in [0, 3, 0] {
+            let result = try await session.run(
+                Script(
+                    "echo \"$A\"; pwd; exit \(status)",
+                    environment: [EnvironmentVariable("A", "it's \"x\"")]
+                ),
+                timeoutMilliseconds: 20_000,
+                output: output
+            )
+            #expect(result.status == .exited(status))
+        }
+        #expect(output.text == String(repeating: "it's \"x\"\n\(server.home)\n", count: 3))
+        await session.close(removingRunDirectory: false)
+    }
+
+    @Test func aDetachedStepLeavesNothingBehind() async throws {
+        let session = try await open()
+        let result = try await session.runDetached(
+            Script("echo hello; exit 5"),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(result == CommandResult(status: .exited(5), outputBytes: 6))
+        #expect(FileManager.default.fileExists(atPath: server.home + "/.fleet/runs/r1/f0-1/rc"))
+        await session.close(removingRunDirectory: true)
+        #expect(!FileManager.default.fileExists(atPath: server.home + "/.fleet/runs/r1"))
+    }
+
+    @Test func nothingOfAScriptIsInTheProcessList() async throws {
+        let session = try await open()
+        let seen = try await session.runDetached(
+            Script(
+                "cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[s]3cret-value'",
+                environment: [EnvironmentVariable("S", "s3cret-value")]
+            ),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(seen.status == .exited(1))
+        #expect(output.text == "0\n")
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func deathBySignalIsNeverSuccess() async throws {
+        let session = try await open()
+        for isDetached in [true, false] {
+            let script = Script("kill -KILL $$; sleep 1")
+            if isDetached {
+                let result = try await session.runDetached(
+                    script,
+                    key: ActionKey("f0-1"),
+                    timeoutMilliseconds: 20_000,
+                    output: output
+                )
+                #expect(result.status == .exited(137))
+            } else {
+                // Attached, $$ is the host's shell itself: the session ends, and says so.
+                await #expect(throws: TransportError.self) {
+                    try await session.run(script, timeoutMilliseconds: 20_000, output: output)
+                }
+            }
+        }
+        await session.close(removingRunDirectory: false)
+    }
+
+    @Test(.timeLimit(.minutes(3))) func hundredMegabytesArriveComplete() async throws {
+        let session = try await open()
+        for isDetached in [false, true] {
+            let counter = ByteCounter()
+            let script = Script("head -c 104857600 /dev/zero | tr '\\0' 'x'")
+            let result =
+                isDetached
+                ? try await session.runDetached(
+                    script,
+                    key: ActionKey("f0-1"),
+                    timeoutMilliseconds: 120_000,
+                    output: counter
+                )
+                : try await session.run(script, timeoutMilliseconds: 120_000, output: counter)
+            #expect(result == CommandResult(status: .exited(0), outputBytes: 104_857_600))
+            #expect(counter.count == 104_857_600)
+            #expect(counter.isUniform)
+        }
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func binaryOutputIsByteExact() async throws {
+        let session = try await open()
+        try Command.shell(
+            "head -c 300000 /dev/urandom >bytes; printf '\\n' >>bytes",
+            in: server.home
+        )
+        let wanted = try #require(FileManager.default.contents(atPath: server.home + "/bytes"))
+        _ = try await session.runDetached(
+            Script("cat bytes"),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(output.bytes == Array(wanted))
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func aHangIsEndedWithEverythingItStarted() async throws {
+        let session = try await open()
+        let hang = Script("echo $$ >\"$HOME/pid\"; echo before; sleep 1000 & sleep 1000")
+        let detached = try await session.runDetached(
+            hang,
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 1500,
+            output: output
+        )
+        #expect(detached.status == .timedOut(confirmedDead: true))
+        #expect(output.text == "before\n", "what was printed before the end is not lost")
+        let attached = try await session.run(hang, timeoutMilliseconds: 500, output: output)
+        #expect(attached.status == .timedOut(confirmedDead: true))
+        // The session is still good.
+        let after = try await session.run(
+            Script(
+                "pgrep -f 'sleep 1000' | while read p; do tr '\\0' '\\n' </proc/$p/environ | grep -qx \"HOME=$HOME\" && echo $p; done; :"
+            ),
+            timeoutMilliseconds: 20_000,
+            output: DiscardedOutput()
+        )
+        #expect(after.status == .exited(0))
+        #expect(after.outputBytes == 0)
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func aBackgroundChildDoesNotHoldTheStep() async throws {
+        let session = try await open()
+        let result = try await session.runDetached(
+            Script("sleep 30 & echo started"),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(result.status == .exited(0))
+        #expect(output.text == "started\n")
+        _ = try await session.run(
+            Script("pkill -f 'sleep 30' || :"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func manyTimeoutsLeaveTheSessionUsable() async throws {
+        let session = try await open()
+        for attempt in 1...12 {
+            let result = try await session.runDetached(
+                Script("sleep 100"),
+                key: ActionKey("f0-\(attempt)"),
+                timeoutMilliseconds: 50,
+                output: output
+            )
+            #expect(result.status == .timedOut(confirmedDead: true))
+        }
+        await session.close(removingRunDirectory: true)
+    }
+
+    // MARK: Lost connections
+
+    @Test func aStepOutlivesItsConnection() async throws {
+        let relay = try Relay(to: server.port)
+        let session = try await open(port: relay.port)
+        let go = server.home + "/go"
+        let step = Script(
+            "echo first; echo once >>\"$HOME/marks\"; while [ ! -e \"$HOME/go\" ]; do sleep 0.05; done; echo last; exit 7"
+        )
+        let lost = Task { () -> TransportError? in
+            do throws(TransportError) {
+                _ = try await session.runDetached(
+                    step,
+                    key: ActionKey("f0-1"),
+                    timeoutMilliseconds: 60_000,
+                    output: DiscardedOutput()
+                )
+                return nil
+            } catch { return error }
+        }
+        try await eventually("the step runs") {
+            FileManager.default.fileExists(atPath: server.home + "/marks")
+        }
+        relay.cut(.reset)
+        let error = await lost.value
+        #expect(error?.mayHaveRun ?? false)
+        await session.close(removingRunDirectory: false)
+
+        let second = try await open(port: relay.port)
+        let recovery = Task {
+            try await second.recover(
+                ActionKey("f0-1"),
+                timeoutMilliseconds: 60_000,
+                output: output
+            )
+        }
+        _ = FileManager.default.createFile(atPath: go, contents: nil)
+        #expect(
+            try await recovery.value == .ended(CommandResult(status: .exited(7), outputBytes: 11))
+        )
+        #expect(output.text == "first\nlast\n", "no byte is lost")
+        #expect(try Command.run(["cat", server.home + "/marks"]).output == "once\n")
+        await second.close(removingRunDirectory: true)
+    }
+
+    @Test func aStepThatNeverStartedNeverWill() async throws {
+        let session = try await open()
+        let key = ActionKey("f3-1")
+        #expect(
+            try await session.recover(key, timeoutMilliseconds: 20_000, output: output)
+                == .neverStarted
+        )
+        await #expect(throws: TransportError.self) {
+            try await session.runDetached(
+                Script("echo late >\"$HOME/late\""),
+                key: key,
+                timeoutMilliseconds: 20_000,
+                output: output
+            )
+        }
+        #expect(!FileManager.default.fileExists(atPath: server.home + "/late"))
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test(arguments: [0, 1, 20, 500, 1200, 1500])
+    func aCutHandshakeIsAnErrorAndNotAHang(_ bytes: Int) async throws {
+        let relay = try Relay(to: server.port)
+        relay.cutAfter(bytes: bytes)
+        let error = await failure(server.endpoint(port: relay.port))
+        #expect(error != nil)
+        #expect(error?.isRetryable ?? false, "\(String(describing: error))")
+    }
+
+    @Test func aServerThatDropsConnectionsBeforeItsBannerIsTriedAgain() async throws {
+        let relay = try Relay(to: server.port)
+        relay.refuse(true)
+        let opening = Task { try await open(port: relay.port) }
+        try await eventually("a first attempt") { relay.acceptedCount > 0 }
+        relay.refuse(false)
+        let session = try await opening.value
+        await session.close(removingRunDirectory: false)
+    }
+
+    // MARK: Refusals
+
+    @Test func anUnknownHostKeyIsRefusedUnlessNewOnesAreAccepted() async throws {
+        try server.directory.write("", to: "empty")
+        let file = server.directory.path + "/empty"
+        let endpoint = server.endpoint(knownHosts: file)
+        guard case .hostKeyUnknown(_, let offered, [file]) = await failure(endpoint) else {
+            return #expect(Bool(false))
+        }
+        #expect(offered.hasPrefix("ssh-ed25519 SHA256:"))
+        #expect(server.directory.read("empty") == "")
+        var ssh = endpoint.ssh
+        ssh.hostKeys = .acceptNew
+        #expect(await failure(HostEndpoint(name: "web1", ssh: ssh)) == nil)
+        #expect(
+            server.directory.read("empty")?.hasPrefix("[127.0.0.1]:\(server.port) ssh-ed25519 ")
+                ?? false
+        )
+        #expect(await failure(endpoint) == nil)
+    }
+
+    @Test func aChangedHostKeyIsRefusedEvenWhenNewOnesAreAccepted() async throws {
+        try Command.shell("ssh-keygen -q -t ed25519 -N '' -f other", in: server.directory.path)
+        let key = (server.directory.read("other.pub") ?? "").split(separator: " ").prefix(2).joined(
+            separator: " "
+        )
+        try server.directory.write("# one\n[127.0.0.1]:\(server.port) \(key)\n", to: "wrong")
+        var ssh = server.endpoint(knownHosts: server.directory.path + "/wrong").ssh
+        ssh.hostKeys = .acceptNew
+        guard
+            case .hostKeyChanged(_, let offered, let known, let place) =
+                await failure(HostEndpoint(name: "web1", ssh: ssh))
+        else { return #expect(Bool(false)) }
+        #expect(offered != known)
+        #expect(place.hasSuffix("/wrong:2"))
+    }
+
+    @Test func aRefusedLoginSaysWhatWasTried() async throws {
+        try Command.shell("ssh-keygen -q -t ed25519 -N '' -f stranger", in: server.directory.path)
+        var ssh = server.endpoint().ssh
+        ssh.identityFiles = [server.directory.path + "/stranger"]
+        guard
+            case .authenticationDenied(_, let tried, let accepts) =
+                await failure(HostEndpoint(name: "web1", ssh: ssh))
+        else { return #expect(Bool(false)) }
+        #expect(tried == ["ssh-ed25519 \(server.directory.path)/stranger"])
+        #expect(accepts == ["publickey"])
+        ssh.identityFiles = ["/nowhere"]
+        guard case .credentialUnusable = await failure(HostEndpoint(name: "web1", ssh: ssh)) else {
+            return #expect(Bool(false))
+        }
+    }
+
+    @Test func aClosedPortIsUnreachable() async throws {
+        let endpoint = server.endpoint(port: try SSHDServer.freePort())
+        guard case .unreachable(_, let reason) = await failure(endpoint) else {
+            return #expect(Bool(false))
+        }
+        #expect(reason == "Connection refused")
+    }
+
+    @Test func aNameWithoutAnAddressIsNotTriedAgain() async throws {
+        var ssh = SSHSettings()
+        ssh.identityFiles = [server.keyFile]
+        let error = await failure(HostEndpoint(name: "no-such-host.invalid", ssh: ssh))
+        guard case .nameNotFound = error else { return #expect(Bool(false)) }
+        #expect(error?.isRetryable == false)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aSilentServerEndsAtTheDeadline() async throws {
+        let listener = try Listener()
+        var ssh = server.endpoint(port: listener.port).ssh
+        ssh.connectTimeoutMilliseconds = 300
+        let started = ContinuousClock.now
+        let error = await failure(HostEndpoint(name: "web1", ssh: ssh))
+        guard case .timedOut(.handshake, _) = error else { return #expect(Bool(false)) }
+        #expect(ContinuousClock.now - started < .seconds(50))
+    }
+
+    @Test func aLoginShellThatDoesNotRunUsIsNamed() async throws {
+        let other = try SSHDServer(configuration: ["ForceCommand echo this account is disabled"])
+        let session = try await SSHTransport(
+            .init(home: other.directory.path, user: NSUserName(), agentSocket: nil)
+        ).open(other.endpoint(), rollout: "r1")
+        do throws(TransportError) {
+            _ = try await session.run(Script(":"), timeoutMilliseconds: 20_000, output: output)
+            #expect(Bool(false), "it must not succeed")
+        } catch {
+            guard case .shellUnusable(let seen) = error else { return #expect(Bool(false)) }
+            #expect(seen.contains("this account is disabled"))
+        }
+        await session.close(removingRunDirectory: false)
+    }
+
+    // MARK: Credentials
+
+    @Test(arguments: ["ed25519", "ecdsa", "rsa"])
+    func logsInWithEveryTypeOfKey(_ type: String) async throws {
+        let other = try SSHDServer(keyType: type, hostKeyType: type == "rsa" ? "ecdsa" : "ed25519")
+        let session = try await SSHTransport(
+            .init(home: other.directory.path, user: NSUserName(), agentSocket: nil)
+        ).open(other.endpoint(), rollout: "r1")
+        let result = try await session.run(
+            Script("echo in"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(result.status == .exited(0))
+        await session.close(removingRunDirectory: false)
+    }
+
+    @Test(arguments: ["ed25519", "rsa"])
+    func logsInWithTheAgent(_ type: String) async throws {
+        let other = try SSHDServer(keyType: type)
+        let socket = other.directory.path + "/agent"
+        let agent = try Command.shell(
+            "ssh-agent -s -a '\(socket)' | sed -n 's/.*AGENT_PID=\\([0-9]*\\).*/\\1/p'"
+        )
+        defer { kill(pid_t(agent.split(separator: "\n").first ?? "0") ?? 0, SIGTERM) }
+        try Command.shell("SSH_AUTH_SOCK='\(socket)' ssh-add -q key", in: other.directory.path)
+        var ssh = other.endpoint().ssh
+        ssh.identityFiles = nil
+        let session = try await SSHTransport(
+            .init(home: other.directory.path + "/none", user: NSUserName(), agentSocket: socket)
+        ).open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1")
+        let result = try await session.run(
+            Script("echo in"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(result.status == .exited(0))
+        await session.close(removingRunDirectory: false)
+    }
+
+    // MARK: Files and tunnels
+
+    @Test func anUploadArrivesWholeOrNotAtAll() async throws {
+        let session = try await open()
+        try Command.shell("head -c 3000000 /dev/urandom >source", in: server.directory.path)
+        let source = server.directory.path + "/source"
+        let sum = try Command.shell("sha256sum source | cut -c1-64", in: server.directory.path)
+        let finish = Script(
+            "[ \"$(sha256sum \"$FLEET_UPLOAD\" | cut -c1-64)\" = \"$SUM\" ] && mv \"$FLEET_UPLOAD\" \"$HOME/target\"",
+            environment: [EnvironmentVariable("SUM", String(sum.prefix(64)))]
+        )
+        let upload = Upload(
+            source: source,
+            sizeBytes: 3_000_000,
+            sha256: String(sum.prefix(64)),
+            prepare: Script("[ ! -e \"$HOME/target\" ] || echo \(Upload.presentMark)"),
+            finish: finish
+        )
+        for attempt in 1...2 {
+            let result = try await session.upload(
+                upload,
+                key: ActionKey("f0-\(attempt)"),
+                timeoutMilliseconds: 60_000,
+                output: output
+            )
+            #expect(result.status == .exited(0), "\(output.text)")
+        }
+        #expect(try Command.run(["cmp", source, server.home + "/target"]).status == 0)
+        try Data("short".utf8).write(to: URL(fileURLWithPath: source))
+        try FileManager.default.removeItem(atPath: server.home + "/target")
+        await #expect(throws: TransportError.self) {
+            try await session.upload(
+                upload,
+                key: ActionKey("f0-3"),
+                timeoutMilliseconds: 60_000,
+                output: output
+            )
+        }
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test func exchangesBytesWithAPortOfTheHost() async throws {
+        let listener = try Listener()
+        let answering = Thread {
+            let client = accept(listener.descriptor, nil, nil)
+            var buffer = [UInt8](repeating: 0, count: 100)
+            let count = recv(client, &buffer, buffer.count, 0)
+            send(client, buffer, count, 0)
+            close(client)
+        }
+        answering.start()
+        let session = try await open()
+        let seen = OutputRecorder()
+        try await session.exchange(
+            host: "127.0.0.1",
+            port: listener.port,
+            request: Array("ping".utf8),
+            withinMilliseconds: 10_000
+        ) { bytes in
+            bytes.withUnsafeBytes { seen.write($0) }
+            return false
+        }
+        #expect(seen.text == "ping")
+        let closed = try SSHDServer.freePort()
+        await #expect(throws: TransportError.self) {
+            try await session.exchange(
+                host: "127.0.0.1",
+                port: closed,
+                request: [1],
+                withinMilliseconds: 10_000,
+                receive: { _ in true }
+            )
+        }
+        // A refused port costs nothing but its own question.
+        let after = try await session.run(Script(":"), timeoutMilliseconds: 10_000, output: output)
+        #expect(after.status == .exited(0))
+        await session.close(removingRunDirectory: false)
+    }
+
+    @Test func manySessionsAtOnce() async throws {
+        let transport = transport()
+        let endpoint = server.endpoint()
+        let succeeded = try await withThrowingTaskGroup(of: Bool.self) { group in
+            for number in 0..<60 {
+                group.addTask {
+                    let session = try await transport.open(endpoint, rollout: "r\(number)")
+                    let result = try await session.run(
+                        Script("exit 0"),
+                        timeoutMilliseconds: 60_000,
+                        output: DiscardedOutput()
+                    )
+                    await session.close(removingRunDirectory: false)
+                    return result.status == .exited(0)
+                }
+            }
+            return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(succeeded == 60)
+    }
+}
+
+/// Takes output that a test does not look at.
+private struct DiscardedOutput: OutputSink {
+    func write(_ bytes: UnsafeRawBufferPointer) {}
+}
+
+/// Counts bytes that are all the same.
+private final class ByteCounter: OutputSink, @unchecked Sendable {
+    // Written on one reactor, read after the command has ended.
+    private(set) var count = 0
+    private(set) var isUniform = true
+
+    func write(_ bytes: UnsafeRawBufferPointer) {
+        count += bytes.count
+        isUniform = isUniform && bytes.allSatisfy { $0 == UInt8(ascii: "x") }
+    }
+}

@@ -1,0 +1,152 @@
+public import FleetTransport
+import Foundation
+
+/// A real sshd on loopback, of the user that runs the tests, with a port, host key and HOME of its
+/// own. Needs no root.
+public final class SSHDServer: Sendable {
+    /// The server's directory: keys, configuration, and the host's HOME as `home`.
+    public let directory: TemporaryDirectory
+    /// The port it listens on, at 127.0.0.1.
+    public let port: Int
+    private let process: ChildProcess
+
+    /// The host's home directory.
+    public var home: String { directory.path + "/home" }
+    /// The private key that may log in.
+    public var keyFile: String { directory.path + "/key" }
+    /// A known_hosts file that knows the server.
+    public var knownHostsFile: String { directory.path + "/known_hosts" }
+
+    /// Starts a server and waits until it listens.
+    ///
+    /// - Parameters:
+    ///   - configuration: More lines for its configuration.
+    ///   - keyType: The type of the user's key.
+    ///   - hostKeyType: The type of the host's key.
+    public init(
+        configuration: [String] = [],
+        keyType: String = "ed25519",
+        hostKeyType: String = "ed25519"
+    ) throws {
+        directory = try TemporaryDirectory()
+        let path = directory.path
+        try Command.shell(
+            """
+            mkdir home
+            ssh-keygen -q -t \(keyType) -N '' -f key
+            ssh-keygen -q -t \(hostKeyType) -N '' -f host_key
+            if [ "$(id -u)" -eq 0 ]; then mkdir -p /run/sshd; fi
+            """,
+            in: path
+        )
+        var found: (ChildProcess, Int)?
+        // Somebody else may take the port between the look and the start.
+        for _ in 0..<5 where found == nil {
+            let port = try Self.freePort()
+            let lines =
+                configuration + [
+                    "ListenAddress 127.0.0.1:\(port)", "HostKey \(path)/host_key", "PidFile none",
+                    "AuthorizedKeysFile \(path)/key.pub", "StrictModes no", "UsePAM no",
+                    "PasswordAuthentication no", "KbdInteractiveAuthentication no",
+                    "PermitRootLogin prohibit-password", "MaxStartups 200", "PrintMotd no",
+                    "SetEnv HOME=\(path)/home",
+                ]
+            try directory.write(lines.joined(separator: "\n") + "\n", to: "sshd_config")
+            found = try Self.start(path).map { ($0, port) }
+        }
+        guard let found else {
+            throw Command.Failed(
+                description: "sshd did not start: \(directory.read("sshd.log") ?? "")"
+            )
+        }
+        (process, port) = found
+        let key = (directory.read("host_key.pub") ?? "").split(separator: " ").prefix(2)
+        try directory.write("[127.0.0.1]:* \(key.joined(separator: " "))\n", to: "known_hosts")
+    }
+
+    deinit { stop() }
+
+    /// Ends the server and every connection to it.
+    public func stop() {
+        guard process.isRunning else { return }
+        dropConnections()
+        kill(process.pid, SIGTERM)
+        process.wait()
+    }
+
+    /// Ends every session's process, as a host does that loses power: nobody says goodbye.
+    public func dropConnections() {
+        let children = try? Command.run(["pgrep", "-P", String(process.pid)])
+        for child in (children?.output ?? "").split(separator: "\n") {
+            if let pid = pid_t(child) { kill(pid, SIGKILL) }
+        }
+    }
+
+    /// How to reach the server.
+    ///
+    /// - Parameters:
+    ///   - name: The host's name in the inventory.
+    ///   - port: Another port, as that of a relay.
+    ///   - knownHosts: Another known_hosts file.
+    /// - Returns: An endpoint with everything explicit.
+    public func endpoint(
+        name: HostName = "web1",
+        port: Int? = nil,
+        knownHosts: String? = nil
+    ) -> HostEndpoint {
+        var ssh = SSHSettings()
+        ssh.hostname = "127.0.0.1"
+        ssh.port = port ?? self.port
+        ssh.identityFiles = [keyFile]
+        ssh.knownHostsFile = knownHosts ?? knownHostsFile
+        return HostEndpoint(name: name, ssh: ssh)
+    }
+
+    private static func start(_ path: String) throws -> ChildProcess? {
+        let process = try ChildProcess([
+            "/usr/sbin/sshd", "-D", "-f", "\(path)/sshd_config", "-E", "\(path)/sshd.log",
+        ])
+        while process.isRunning {
+            let log = FileManager.default.contents(atPath: "\(path)/sshd.log") ?? Data()
+            if String(decoding: log, as: UTF8.self).contains("Server listening on") {
+                return process
+            }
+            usleep(2000)
+        }
+        return nil
+    }
+
+    /// A port that nobody listens on now.
+    public static func freePort() throws -> Int {
+        let server = try Listener()
+        return server.port
+    }
+}
+
+/// A listening socket on 127.0.0.1.
+public final class Listener: Sendable {
+    /// The descriptor.
+    public let descriptor: Int32
+    /// The port it got.
+    public let port: Int
+
+    /// Listens on a port that is free.
+    public init() throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let descriptor = descriptor
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(descriptor, address, size) | listen(descriptor, 128)
+                    | getsockname(descriptor, address, &size)
+            }
+        }
+        guard status == 0 else { throw POSIXError(.EADDRINUSE) }
+        port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    deinit { close(descriptor) }
+}
