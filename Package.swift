@@ -145,10 +145,9 @@ let package = Package(
             "FleetRunnerTests",
             [
                 "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
-                "FleetSSH", "FleetTestSupport",
+                "FleetTestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
-        tests("FleetCLITests", ["fleet", "FleetTestSupport", "FleetTransport", "FleetDigest"]),
         tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )

@@ -226,7 +226,10 @@ private struct HostBuilder {
         var revertChecks: [PlannedCheck] = []
         walk(steps, from: forward, problems: &problems) { step, scope, problems in
             if let script = problems.catching({ () throws(UndefinedReference) in
-                try step.kind.preflight(in: scope)
+                // What an earlier step makes is not there yet.
+                var asking = scope
+                asking.directory = nil
+                return try step.kind.preflight(in: asking)
             }) {
                 preflight.append(PlannedPreflight(step: step.name, script: script))
             }

@@ -172,14 +172,15 @@ private struct ShellQuoting {
     /// Text of a here-document expands like double quotes, but quotes in it are literal.
     private var sawHereDocument = false
     private var isEscaped = false
-    private var previous: Character = "\n"
+    private var previous: Unicode.Scalar = "\n"
 
     mutating func read(_ text: String) {
-        for character in text { read(character) }
+        // By scalars: a quote with a combining mark is one Character, but a quote to the shell.
+        for scalar in text.unicodeScalars { read(scalar) }
         if sawHereDocument { state = .double }
     }
 
-    private mutating func read(_ character: Character) {
+    private mutating func read(_ character: Unicode.Scalar) {
         defer { previous = character }
         if isEscaped {
             isEscaped = false
@@ -191,7 +192,7 @@ private struct ShellQuoting {
         case (.single, "'"): state = .none
         case (.none, "\""): state = .double
         case (.double, "\""): state = .none
-        case (.none, "#") where previous.isWhitespace: state = .comment
+        case (.none, "#") where previous.properties.isWhitespace: state = .comment
         case (.comment, "\n"): state = .none
         case (.none, "<") where previous == "<": sawHereDocument = true
         default: break

@@ -140,8 +140,8 @@ actor HostWorker {
             return (Self.outcome(of: result, step: step, output), output)
         } catch {
             await drop()
-            if case .localFile = error { return (.failed(Failure(error)), output) }
-            return (.lost(Failure(error)), output)
+            // What will not change by asking again is this step's failure; nothing of it ran.
+            return (error.isRetryable ? .lost(Failure(error)) : .failed(Failure(error)), output)
         }
     }
 
@@ -283,6 +283,10 @@ actor HostWorker {
                 return .fail(Failure("nobody answers on \(Self.place(of: action))"))
             case .refusedByHost:
                 return .inconclusive(Failure(error))
+            case .timedOut(.channel, let milliseconds) where !action.isScript:
+                // The port is there, but takes no more connections.
+                await drop()
+                return .fail(Failure("no connection within \(milliseconds) ms"))
             case .timedOut(.command, let milliseconds):
                 return .fail(Failure("no complete answer within \(milliseconds) ms"))
             default:
@@ -324,6 +328,10 @@ extension Failure {
     init(_ error: TransportError) {
         self.init("\(error.token): \(error.message)", hint: error.hint)
     }
+}
+
+extension Action {
+    fileprivate var isScript: Bool { if case .script = self { true } else { false } }
 }
 
 extension CommandStatus {

@@ -101,7 +101,9 @@ public final class RolloutRunner: Sendable {
                     perform(effect, of: rollout, workers: workers, in: &group)
                 }
             }
-            for worker in workers.values {
+            // Concluded hosts are released by their own effects.
+            for host in rollout.hosts where host.outcome == nil {
+                guard let worker = workers[host.name] else { continue }
                 group.addTask { await worker.release(removingRunDirectory: false) }
             }
             // Timers of a rollout that is over would keep the group waiting.

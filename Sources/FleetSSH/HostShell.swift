@@ -44,7 +44,9 @@ enum HostShell {
     static func stop(_ key: ActionKey) -> String { request("fleet_stop", key.description) }
 
     /// Ends a process group.
-    static func stopGroup(_ group: Int) -> String { request("fleet_stop_group", String(group)) }
+    static func stopGroup(_ group: Int, becomeUser: String?) -> String {
+        request("fleet_stop_group", String(group), becomeUser ?? "")
+    }
 
     /// Removes what detached scripts left.
     static let clean = "rm -rf \"$fleet_dir\"; exit\n"
@@ -55,6 +57,7 @@ enum HostShell {
     }
 
     private static let text = #"""
+        fleet_umask=$(umask)
         umask 077
         cd
         fleet_nonce='@NONCE@'
@@ -67,11 +70,16 @@ enum HostShell {
         fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
         fleet_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0; }
         fleet_size() { echo $(($(wc -c <"$1/out" 2>/dev/null || echo 0))); }
-        fleet_result() { cat "$1/rc" 2>/dev/null || echo gone; }
+        fleet_result() {
+            fleet_r=
+            read -r fleet_r 2>/dev/null <"$1/rc"
+            echo "${fleet_r:-gone}"
+        }
         fleet_run() {
             fleet_say BEGIN "$1"
-            if [ -n "$2" ]; then printf '%s\n' "$3" | sudo -n -u "$2" -- sh -s 2>&1
-            else (eval "$3") </dev/null 2>&1
+            if [ -n "$2" ]; then
+                (umask "$fleet_umask"; printf '%s\n' "$3" | sudo -n -u "$2" -- sh -s) 2>&1
+            else (umask "$fleet_umask"; eval "$3") </dev/null 2>&1
             fi
             fleet_say END "$1" $? 0
         }
@@ -91,15 +99,14 @@ enum HostShell {
             $fleet_setsid sh -c 'cd "$1" || exit 97
                 start=0
                 { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
-                echo "$$ $start $3" >pid.new && mv pid.new pid && mkdir go || exit 97
-                if [ -n "$2" ]; then (cd && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
-                else (cd && exec sh -s) <script >out 2>&1
+                echo "$$ $start $3 $2" >pid.new && mv pid.new pid && mkdir go || exit 97
+                if [ -n "$2" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
+                else (cd && umask "$4" && exec sh -s) <script >out 2>&1
                 fi
-                echo $? >rc.new
-                mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" </dev/null >/dev/null 2>&1 &
+                echo $? >rc.new && mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" "$fleet_umask" </dev/null >/dev/null 2>&1 &
             fleet_p=$!
             (
-                sleep 1
+                sleep 1 >/dev/null
                 : >"$fleet_s/streaming"
                 exec tail -c +1 -f "$fleet_s/out"
             ) 2>/dev/null &
@@ -116,17 +123,26 @@ enum HostShell {
             fleet_say END "$1" "$(fleet_result "$fleet_dir/$1")" "$(fleet_size "$fleet_dir/$1")"
         }
         fleet_never() {
-            mkdir -p "$fleet_dir" 2>/dev/null
-            mkdir "$fleet_dir/$1" 2>/dev/null && return
-            [ ! -e "$fleet_dir/$1/rc" ] && mkdir "$fleet_dir/$1/go" 2>/dev/null
+            fleet_s=$fleet_dir/$1
+            [ ! -e "$fleet_s/never" ] || return 0
+            mkdir -p "$fleet_s" 2>/dev/null
+            [ ! -e "$fleet_s/rc" ] && mkdir "$fleet_s/go" 2>/dev/null && mkdir "$fleet_s/never"
+        }
+        fleet_group_alive() {
+            case $(LC_ALL=C kill -0 "-$1" 2>&1) in '' | *ermitted*) return 0 ;; esac
+            LC_ALL=C kill -0 "$1" 2>/dev/null
+        }
+        fleet_signal() {
+            kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null
+            [ -z "$3" ] || printf 'kill -%s -%s\n' "$1" "$2" | sudo -n -u "$3" -- sh -s >/dev/null 2>&1
         }
         fleet_alive() {
-            read -r fleet_p fleet_t fleet_b 2>/dev/null <"$1/pid" || return 1
+            read -r fleet_p fleet_t fleet_b fleet_u 2>/dev/null <"$1/pid" || return 1
             [ "$fleet_b" = "$(fleet_boot)" ] || return 1
             fleet_now=
             { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ fleet_now _ </proc/$fleet_p/stat; } 2>/dev/null
             [ -z "$fleet_now" ] || [ "$fleet_now" = "$fleet_t" ] || return 1
-            kill -0 "-$fleet_p" 2>/dev/null || [ -n "$fleet_now" ]
+            fleet_group_alive "$fleet_p"
         }
         fleet_recover() {
             fleet_s=$fleet_dir/$1
@@ -145,11 +161,11 @@ enum HostShell {
             fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
         }
         fleet_end_group() {
-            kill -TERM "-$1" 2>/dev/null
+            fleet_signal TERM "$1" "$2"
             fleet_i=0
-            while kill -0 "-$1" 2>/dev/null; do
+            while fleet_group_alive "$1"; do
                 fleet_i=$((fleet_i + 1))
-                [ $fleet_i -ne 50 ] || kill -KILL "-$1" 2>/dev/null
+                [ $fleet_i -ne 50 ] || fleet_signal KILL "$1" "$2"
                 [ $fleet_i -lt 100 ] || return 1
                 fleet_nap
             done
@@ -158,13 +174,13 @@ enum HostShell {
             fleet_s=$fleet_dir/$1
             if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
             if [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
-                fleet_end_group "$fleet_p"
+                fleet_end_group "$fleet_p" "$fleet_u"
                 if fleet_alive "$fleet_s"; then fleet_say STUCK "$1"; return; fi
             fi
             fleet_say END "$1" "$(fleet_result "$fleet_s")" 0
         }
         fleet_stop_group() {
-            if fleet_end_group "$1"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
+            if fleet_end_group "$1" "$2"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
         }
         fleet_say READY $fleet_group "$fleet_dir"
 

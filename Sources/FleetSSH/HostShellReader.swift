@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Tells our trailers from a host's output in one stream of bytes, however it is cut up.
 ///
 /// A trailer is a line break, the session's nonce, a space, words, a line break. The nonce has 128
@@ -38,7 +40,7 @@ struct HostShellReader {
     private func scan(_ bytes: UnsafeRawBufferPointer, _ take: (Piece) -> Void) -> Int {
         var start = 0
         var position = 0
-        while let at = bytes[position...].firstIndex(of: marker[0]) {
+        while let at = Self.lineBreak(in: bytes, from: position) {
             let tail = bytes[at...]
             guard tail.starts(with: marker.prefix(tail.count)) else {
                 position = at + 1
@@ -46,7 +48,7 @@ struct HostShellReader {
             }
             // The marker, or all that has arrived of it.
             let body = at + marker.count
-            let end = body <= bytes.count ? bytes[body...].firstIndex(of: marker[0]) : nil
+            let end = body <= bytes.count ? Self.lineBreak(in: bytes, from: body) : nil
             guard let end else {
                 if bytes.count - at > Self.lineLimitBytes {
                     position = at + 1
@@ -63,6 +65,14 @@ struct HostShellReader {
         }
         emit(bytes, start..<bytes.count, take)
         return bytes.count
+    }
+
+    /// The next line break; by memchr, because a step may print gigabytes.
+    private static func lineBreak(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        guard start < bytes.count, let base = bytes.baseAddress,
+            let found = memchr(base + start, 0x0A, bytes.count - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - base
     }
 
     private func emit(

@@ -95,7 +95,10 @@ extension SSHSession: HostSession {
         guard let group else {
             return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
         }
-        let isDead = try await askAside(HostShell.stopGroup(group), id: String(group))
+        let isDead = try await askAside(
+            HostShell.stopGroup(group, becomeUser: script.becomeUser),
+            id: String(group)
+        )
         if let waiting { await free(waiting.channel) }
         return CommandResult(
             status: .timedOut(confirmedDead: isDead.words.first == "END"),
@@ -164,7 +167,9 @@ extension SSHSession: HostSession {
             output: output
         )
         guard case .exited(0) = made.status else { return made }
-        try await send(upload, to: path, within: timeoutMilliseconds)
+        if let refusal = try await send(upload, to: path, within: timeoutMilliseconds, output) {
+            return refusal
+        }
         let finish = upload.finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
         return try await runDetached(
             finish,
@@ -235,8 +240,15 @@ extension SSHSession: HostSession {
         var hasTimedOut = false
         if answer == nil {
             hasTimedOut = true
-            let stopped = try await askAside(HostShell.stop(key), id: id)
-            guard stopped.words.first != "STUCK" else {
+            let stopped: ShellAnswer?
+            do throws(TransportError) {
+                stopped = try await askAside(HostShell.stop(key), id: id)
+            } catch {
+                // A host that refuses a second channel cannot be told to stop: the step may go on.
+                guard !error.isRetryable else { throw error }
+                stopped = nil
+            }
+            guard let stopped, stopped.words.first != "STUCK" else {
                 await dropShell()
                 return .ended(
                     CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
@@ -282,7 +294,7 @@ extension SSHSession: HostSession {
     }
 
     private func result(_ answer: ShellAnswer, bytes: Int) throws(TransportError) -> CommandResult {
-        guard answer.words.first == "END", answer.words.count > 2,
+        guard answer.words.first == "END", answer.words.count == 4,
             let status = Int(answer.words[2])
         else {
             throw .connectionLost(
@@ -305,27 +317,53 @@ extension SSHSession: HostSession {
     ) async throws(TransportError) -> ShellAnswer? {
         if shell == nil { try await openShell() }
         shell?.unsent += Array(request.utf8)
+        if !(shell?.isReady ?? true) {
+            let early = try await performOrExpire(.command, within: Self.shellMilliseconds) {
+                () throws(TransportError) -> ShellStart? in
+                if let answer = try self.advance(id: id, output) { return .answered(answer) }
+                return self.shell?.isReady ?? false ? .ready : nil
+            }
+            switch early {
+            case .answered(let answer): return answer
+            case .ready: break
+            // The login runs something else than our shell, and says nothing about it.
+            case nil: throw shellEnded()
+            }
+        }
         return try await performOrExpire(.command, within: milliseconds) {
             () throws(TransportError) -> ShellAnswer? in
-            guard let channel = self.shell?.channel else {
-                throw .connectionLost(.command, reason: "the shell is closed")
-            }
-            try self.sendRequests()
-            var answer: ShellAnswer?
-            while answer == nil {
-                let count = try self.read(channel, stream: 0)
-                guard count > 0 else { break }
-                let bytes = UnsafeRawBufferPointer(
-                    rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count]
-                )
-                answer = self.shell?.take(bytes, of: id, output)
-            }
-            // Standard error of the shell itself carries nothing of ours; it must not fill up.
-            while try self.read(channel, stream: 1) > 0 {}
-            if let answer { return answer }
-            guard libssh2_channel_eof(channel.pointer) == 0 else { throw self.shellEnded() }
-            return nil
+            try self.advance(id: id, output)
         }
+    }
+
+    /// What came first from a shell that was just started.
+    private enum ShellStart: Sendable {
+        case ready
+        case answered(ShellAnswer)
+    }
+
+    /// Writes what is unsent and reads what has arrived; nil until the line that ends `id`.
+    private func advance(id: String, _ output: any OutputSink) throws(TransportError)
+        -> ShellAnswer?
+    {
+        guard let channel = shell?.channel else {
+            throw .connectionLost(.command, reason: "the shell is closed")
+        }
+        try sendRequests()
+        var answer: ShellAnswer?
+        while answer == nil {
+            let count = try read(channel, stream: 0)
+            guard count > 0 else { break }
+            let bytes = UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count]
+            )
+            answer = shell?.take(bytes, of: id, output)
+        }
+        // Standard error of the shell itself carries nothing of ours; it must not fill up.
+        while try read(channel, stream: 1) > 0 {}
+        if let answer { return answer }
+        guard libssh2_channel_eof(channel.pointer) == 0 else { throw shellEnded() }
+        return nil
     }
 
     /// Asks a second shell, while the first one waits for a step.
@@ -434,7 +472,7 @@ extension SSHSession: HostSession {
         path.hasPrefix("/")
             && path.utf8.allSatisfy { byte in
                 (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
-                    || (0x61...0x7A).contains(byte) || "/._-".utf8.contains(byte)
+                    || (0x61...0x7A).contains(byte) || "/._-@+,:=".utf8.contains(byte)
             }
     }
 
@@ -442,9 +480,14 @@ extension SSHSession: HostSession {
     ///
     /// The path stands on a command line here, so it must mean the same to every login shell.
     /// `dd` and not a redirection: it works in every login shell, restricted ones included.
-    private func send(_ upload: Upload, to path: String, within milliseconds: Int)
-        async throws(TransportError)
-    {
+    ///
+    /// Returns nil when everything was sent, and otherwise how the host failed to take it.
+    private func send(
+        _ upload: Upload,
+        to path: String,
+        within milliseconds: Int,
+        _ output: any OutputSink
+    ) async throws(TransportError) -> CommandResult? {
         guard let file = LocalFileReader(path: upload.source) else {
             throw .localFile(path: upload.source, reason: "cannot be read")
         }
@@ -478,7 +521,22 @@ extension SSHSession: HostSession {
                     return 0
                 }
                 let count = try self.write(bytes, from: start, to: channel)
-                return count > 0 ? count : nil
+                if count > 0 { return count }
+                // A full disk ends dd, and nobody empties the window any more.
+                return libssh2_channel_eof(channel.pointer) == 1 ? -1 : nil
+            }
+            guard progress >= 0 else {
+                var said = 0
+                while case let count = try read(channel, stream: 1), count > 0 {
+                    said += count
+                    output.write(
+                        UnsafeRawBufferPointer(
+                            rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count]
+                        )
+                    )
+                }
+                await free(channel)
+                return CommandResult(status: .exited(1), outputBytes: said)
             }
             offset += progress
             hasSentEnd = ended
@@ -492,6 +550,7 @@ extension SSHSession: HostSession {
             return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
         }
         await free(channel)
+        return nil
     }
 }
 

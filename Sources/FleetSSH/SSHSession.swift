@@ -119,8 +119,13 @@ actor SSHSession {
                             ? nil : { continuation.resume(returning: .success(nil)) }
                     )
                 )
-                arm(deadline)
-                pump()
+                // A cancellation that came before the operation found nothing to cancel.
+                if Task.isCancelled {
+                    cancel(id)
+                } else {
+                    arm(deadline)
+                    pump()
+                }
             }
         } onCancel: {
             reactor.post { self.assumeIsolated { $0.cancel(id) } }
@@ -423,6 +428,10 @@ actor SSHSession {
             case Int32(LIBSSH2_ERROR_AUTHENTICATION_FAILED),
                 Int32(LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED),
                 Int32(LIBSSH2_ERROR_PUBLICKEY_UNRECOGNIZED):
+                // libssh2 calls it a refusal, too, when the other side has gone.
+                if self.wire.isAtEnd, self.wire.incoming.count == 0 {
+                    throw self.error(status, .authentication)
+                }
                 return false
             default: throw self.error(status, .authentication)
             }

@@ -5,10 +5,17 @@ public enum ShellWord {
     /// Single quotes were byte-exact under bash, dash, zsh, fish, tcsh and rbash when the word
     /// arrived on a shell's standard input (measured).
     public static func quote(_ text: String) -> String {
-        guard text.isEmpty || text.contains(where: { !isPlain($0) }) else { return text }
-        return "'"
-            + text.split(separator: "'", omittingEmptySubsequences: false)
-            .joined(separator: "'\\''") + "'"
+        guard text.isEmpty || !text.utf8.allSatisfy(isPlain) else { return text }
+        // By bytes, as the shell reads: a quote with a combining mark is one Swift character.
+        var quoted = Array("'".utf8)
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: "'") {
+                quoted += Array("'\\''".utf8)
+            } else {
+                quoted.append(byte)
+            }
+        }
+        return String(decoding: quoted + Array("'".utf8), as: UTF8.self)
     }
 
     /// A path as one shell word; a leading `~/` means the login directory.
@@ -28,8 +35,7 @@ public enum ShellWord {
         (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
     }
 
-    private static func isPlain(_ character: Character) -> Bool {
-        guard let byte = character.asciiValue else { return false }
-        return isLetter(byte) || (0x30...0x39).contains(byte) || "_-./:=@%+,".utf8.contains(byte)
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        isLetter(byte) || (0x30...0x39).contains(byte) || "_-./:=@%+,".utf8.contains(byte)
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetInventory
 import FleetJournal
+import FleetPlan
 import FleetProject
 import FleetReport
 import FleetSSH
@@ -117,14 +118,16 @@ struct RolloutOptions: ParsableArguments {
         }
     }
 
-    var variableValues: [String: String] {
+    var choice: RolloutChoice {
         var values: [String: String] = [:]
         for variable in variables {
             guard let equals = variable.firstIndex(of: "=") else { continue }
             values[String(variable[..<equals])] =
                 String(variable[variable.index(after: equals)...])
         }
-        return values
+        let release: ReleaseSelection? =
+            tag.map { .tag($0) } ?? commit.map { .commit($0) } ?? branch.map { .branch($0) }
+        return RolloutChoice(release: release, variables: values, fanout: fanout)
     }
 }
 

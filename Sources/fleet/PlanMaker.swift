@@ -8,6 +8,16 @@ import FleetRunner
 import FleetTransport
 import FleetYAML
 
+/// What a command line says about a rollout, as plain values.
+struct RolloutChoice {
+    /// The release; nil if none is named.
+    var release: ReleaseSelection?
+    /// Variables that win over all others.
+    var variables: [String: String] = [:]
+    /// The most hosts in flight; nil means the playbook's.
+    var fanout: Int?
+}
+
 /// Makes a plan from what the command line names: files, hosts, and the release that a host finds
 /// in its repository.
 struct PlanMaker {
@@ -20,7 +30,7 @@ struct PlanMaker {
         kind: Plan.Kind,
         playbook name: String,
         hosts: HostOptions,
-        options: RolloutOptions
+        choice: RolloutChoice
     ) async throws(CommandFailure) -> (Plan, EnvironmentPolicy) {
         let (inventory, selected) = try hosts.select(in: project)
         let playbook: Playbook
@@ -37,10 +47,10 @@ struct PlanMaker {
             hosts: selected,
             playbook: playbook
         )
-        request.variables = options.variableValues
-        request.fanout = options.fanout
+        request.variables = choice.variables
+        request.fanout = choice.fanout
         request.files = files
-        let selection = try selection(options, playbook)
+        let selection = try selection(choice.release, playbook)
         if let selection {
             request.release = try await release(selection, for: request)
         } else if kind == .deploy {
@@ -58,11 +68,11 @@ struct PlanMaker {
     }
 
     /// What was asked for; the newest release if nothing was; nil if the playbook deploys none.
-    private func selection(_ options: RolloutOptions, _ playbook: Playbook)
+    private func selection(_ wanted: ReleaseSelection?, _ playbook: Playbook)
         throws(CommandFailure) -> ReleaseSelection?
     {
         guard playbook.releaseStep != nil else {
-            guard options.tag == nil, options.commit == nil, options.branch == nil else {
+            guard wanted == nil else {
                 throw CommandFailure(
                     .usage,
                     "the playbook `\(playbook.name)` deploys no release"
@@ -70,17 +80,14 @@ struct PlanMaker {
             }
             return nil
         }
-        do {
-            if let tag = options.tag {
+        if case .tag(let tag) = wanted {
+            do {
                 try GitName.check(tag: tag)
-                return .tag(tag)
+            } catch {
+                throw CommandFailure(error)
             }
-        } catch {
-            throw CommandFailure(error)
         }
-        if let commit = options.commit { return .commit(commit) }
-        if let branch = options.branch { return .branch(branch) }
-        return .newest
+        return wanted ?? .newest
     }
 
     /// Resolves a selection once, to one commit for all hosts, on the first host that answers.

@@ -38,12 +38,20 @@ struct CheckoutStep: ReleaseStepKind {
     private static let prologue = """
         fail() { printf '%s\\n' "$*"; exit 1; }
         case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
-        export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND='ssh -o BatchMode=yes' LC_ALL=C
+        FLEET_PATH=${FLEET_PATH%/}
+        ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
+            git config core.sshCommand 2>/dev/null || echo ssh)
+        export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes" LC_ALL=C
+        GIT_CEILING_DIRECTORIES=$(dirname "$FLEET_PATH") && export GIT_CEILING_DIRECTORIES
         quiet_git() {
             git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never \\
                 -c advice.detachedHead=false -c gc.auto=0 "$@"
         }
         g() { quiet_git -C "$FLEET_PATH" "$@"; }
+        tag_object() {
+            if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
+            then g rev-parse refs/fleet/release; else echo "$FLEET_COMMIT"; fi
+        }
         label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
 
         """
@@ -117,6 +125,9 @@ struct CheckoutStep: ReleaseStepKind {
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
                     fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
             fi
+            ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
+                fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
+            clash=$(g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || fail "E_UNTRACKED $clash"
             if [ -n "$FLEET_TAG" ]; then
                 here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
                 [ -z "$here" ] || [ "$here" = "$FLEET_COMMIT" ] ||
@@ -140,6 +151,7 @@ struct CheckoutStep: ReleaseStepKind {
                     quiet_git clone --quiet --no-checkout -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
                         fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
                     rmdir "$FLEET_PATH" 2>/dev/null || :
+                    [ ! -e "$FLEET_PATH" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
                     mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
                     now=nothing
                 else
@@ -153,7 +165,7 @@ struct CheckoutStep: ReleaseStepKind {
                 g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
                 [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
                 if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
-                    g update-ref "refs/tags/$FLEET_TAG" "$FLEET_COMMIT"; fi
+                    g update-ref "refs/tags/$FLEET_TAG" "$(tag_object)"; fi
                 echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
                 """,
                 in: scope

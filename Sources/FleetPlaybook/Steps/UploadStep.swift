@@ -38,7 +38,7 @@ struct UploadStep: StepKind {
     var localFile: String? { source }
 
     private static let prologue = """
-        sum() { sha256sum "$1" 2>/dev/null | cut -c1-64; }
+        sum() { sha256sum 2>/dev/null <"$1" | cut -c1-64; }
         case "$FLEET_DESTINATION" in '~/'*) FLEET_DESTINATION=$HOME/${FLEET_DESTINATION#??} ;; esac
         kept=$HOME/.fleet/kept
 

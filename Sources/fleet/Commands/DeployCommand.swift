@@ -105,14 +105,14 @@ struct RolloutVerb {
             kind: kind,
             playbook: playbook,
             hosts: hosts,
-            options: options
+            choice: options.choice
         )
         if confirmation.isDryRun {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))
             return
         }
         let session = RolloutSession(common: common, transport: transport)
-        let wasChosen = options.tag != nil || options.commit != nil || options.branch != nil
+        let wasChosen = options.choice.release != nil
         try session.confirm(
             plan,
             protected: policy.isProtected,
@@ -130,7 +130,7 @@ struct RolloutVerb {
             kind: kind,
             playbook: playbook,
             hosts: hosts,
-            options: options
+            choice: options.choice
         )
         if common.output == .json {
             common.print(plan.json)

@@ -41,15 +41,12 @@ struct RevertCommand: AsyncParsableCommand {
         let (inventory, selected) = try hosts.select(in: project)
         let plan: Plan
         if let to {
-            var options = RolloutOptions()
-            options.tag = to
-            options.variables = []
             let maker = PlanMaker(project: project, transport: transport) { _ in }
             (plan, _) = try await maker.plan(
                 kind: .revert,
                 playbook: playbook,
                 hosts: hosts,
-                options: options
+                choice: RolloutChoice(release: .tag(to))
             )
         } else {
             plan = try undo(in: inventory, on: Set(selected.map(\.name)))

@@ -81,14 +81,19 @@ public struct Simulation {
     private mutating func post(_ event: RolloutEvent) throws(Violation) {
         eventCount += 1
         let effects = rollout.handle(event, at: now)
-        if keepsTrace { trace.append("\(now) ms  \(event)") }
+        if keepsTrace { trace.append("\(now) ms  \(Self.text(event))") }
         try replay(event, effects)
         for effect in effects {
-            if keepsTrace { trace.append("        -> \(effect)") }
+            if keepsTrace { trace.append("        -> \(Self.text(effect))") }
             try check(effect)
             try perform(effect)
         }
         try checkAlways()
+    }
+
+    /// The same text for the same value in every process.
+    private static func text(_ value: some Encodable) -> String {
+        String(decoding: CanonicalJSON.encode(value), as: UTF8.self)
     }
 
     // MARK: The journal

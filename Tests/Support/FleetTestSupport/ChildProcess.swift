@@ -15,6 +15,7 @@ public struct ChildProcess: Sendable {
     ///   - directory: Where it runs; nil is here.
     ///   - environment: Variables added to ours.
     ///   - files: Paths for standard input, output and error.
+    /// - Throws: ``Command/Failed`` if there is no such program.
     public init(
         _ arguments: [String],
         in directory: String? = nil,

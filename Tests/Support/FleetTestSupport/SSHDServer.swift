@@ -2,7 +2,9 @@ public import FleetTransport
 import Foundation
 
 /// A real sshd on loopback, of the user that runs the tests, with a port, host key and HOME of its
-/// own. Needs no root.
+/// own.
+///
+/// Needs no root.
 public final class SSHDServer: Sendable {
     /// The server's directory: keys, configuration, and the host's HOME as `home`.
     public let directory: TemporaryDirectory
@@ -23,6 +25,7 @@ public final class SSHDServer: Sendable {
     ///   - configuration: More lines for its configuration.
     ///   - keyType: The type of the user's key.
     ///   - hostKeyType: The type of the host's key.
+    /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
     public init(
         configuration: [String] = [],
         keyType: String = "ed25519",

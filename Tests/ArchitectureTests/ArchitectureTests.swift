@@ -1,0 +1,128 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// Reads the sources and holds them to the rules of `docs/architecture.md`.
+struct ArchitectureTests {
+    private struct Source {
+        let module: String
+        let name: String
+        let text: String
+
+        var imports: [String] {
+            text.split(separator: "\n").compactMap { line in
+                let words = line.split(separator: " ")
+                guard words.contains("import"), !line.hasPrefix("//"), !line.hasPrefix(" ") else {
+                    return nil
+                }
+                return words.last.map(String.init)
+            }
+        }
+    }
+
+    private static let sources: [Source] = {
+        let root = Package.root + "/Sources"
+        let files = FileManager.default.enumerator(atPath: root)?.compactMap { $0 as? String } ?? []
+        return files.filter { $0.hasSuffix(".swift") }.sorted().compactMap { file in
+            guard let text = try? String(contentsOfFile: root + "/" + file, encoding: .utf8) else {
+                return nil
+            }
+            return Source(module: String(file.prefix { $0 != "/" }), name: file, text: text)
+        }
+    }()
+
+    private static let pure = [
+        "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
+        "FleetRollout", "FleetReport",
+    ]
+
+    /// Who may import which outside library: one library, one module.
+    private static let owners: [String: Set<String>] = [
+        "Yams": ["FleetYAML"], "GRDB": ["FleetJournal"], "ArgumentParser": ["fleet"],
+        "NIOCore": ["FleetHTTP"], "NIOEmbedded": ["FleetHTTP"], "NIOHTTP1": ["FleetHTTP"],
+        // libssh2 and the libcrypto under it; hashing alone is FleetDigest's.
+        "CLibSSH2": ["FleetSSH", "FleetDigest"],
+    ]
+
+    @Test func thereAreSourcesToRead() {
+        #expect(Self.sources.count > 60)
+        #expect(Set(Self.pure).isSubset(of: Set(Self.sources.map(\.module))))
+    }
+
+    @Test func thePureCoreHasNoSurroundings() {
+        let banned = ["Foundation", "FoundationEssentials", "Dispatch", "Glibc", "Synchronization"]
+        for source in Self.sources where Self.pure.contains(source.module) {
+            for name in source.imports {
+                #expect(!banned.contains(name), "\(source.name) imports \(name)")
+            }
+        }
+    }
+
+    @Test func thePureCoreHasNoClockNoChanceAndNoTasks() throws {
+        let banned = try Regex(
+            #"\b(Task|Date|Clock|ContinuousClock|random|await|DispatchQueue)\b[^`]"#
+        )
+        for source in Self.sources where Self.pure.contains(source.module) {
+            // The protocols of the transport are the one exception: their signatures are async.
+            guard source.name != "FleetTransport/Transport.swift" else { continue }
+            for line in source.text.split(separator: "\n")
+            where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+                #expect(line.firstMatch(of: banned) == nil, "\(source.name): \(line)")
+            }
+        }
+    }
+
+    @Test func oneOutsideLibraryOneModule() {
+        for source in Self.sources {
+            for name in source.imports {
+                guard let owners = Self.owners[name] else { continue }
+                #expect(owners.contains(source.module), "\(source.name) imports \(name)")
+            }
+        }
+    }
+
+    @Test func socketsAreWatchedByTheReactorOnly() {
+        for source in Self.sources where source.module != "fleet" {
+            #expect(!source.text.contains("DispatchSource."), "\(source.name)")
+            #expect(!source.text.contains("Task.detached"), "\(source.name)")
+        }
+    }
+
+    @Test func everyUncheckedPromiseGivesItsReason() {
+        for source in Self.sources {
+            let lines = source.text.split(separator: "\n", omittingEmptySubsequences: false)
+            for (number, line) in lines.enumerated()
+            where line.contains("@unchecked Sendable {") || line.hasSuffix("@unchecked Sendable") {
+                let comment = lines[..<number].reversed().prefix { $0.hasPrefix("///") }
+                let isExplained = comment.contains { $0.contains("`@unchecked Sendable`:") }
+                #expect(isExplained, "\(source.name):\(number + 1)")
+            }
+        }
+    }
+
+    @Test func everyStepAndSmokeKindIsDocumented() throws {
+        let text = try String(contentsOfFile: Package.root + "/docs/playbooks.md", encoding: .utf8)
+        for folder in ["Steps", "Smoke"] {
+            for source in Self.sources where source.name.contains("/\(folder)/") {
+                let key = try #require(source.text.firstMatch(of: /static let key = "([a-z]+)"/)?.1)
+                #expect(text.contains("`\(key)`"), "\(key) has no place in docs/playbooks.md")
+            }
+        }
+    }
+
+    @Test func everyTranscriptTellsSomething() throws {
+        let folder = Package.root + "/Tests/FleetRolloutTests/Transcripts"
+        for story in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            let text = try String(contentsOfFile: folder + "/" + story, encoding: .utf8)
+            #expect(text.contains("FINISH"), "\(story) has no end")
+        }
+    }
+
+    @Test func noUnfinishedMarks() {
+        for source in Self.sources {
+            for mark in ["TO" + "DO", "FIX" + "ME", "XX" + "X"] {
+                #expect(!source.text.contains(mark), "\(source.name)")
+            }
+        }
+    }
+}

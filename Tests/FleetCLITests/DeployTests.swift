@@ -1,0 +1,122 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// The built program against real hosts: the main job, from the first deploy to the way back.
+@Suite(.serialized) struct DeployTests {
+    @Test(.timeLimit(.minutes(5))) func deploysFailsRevertsAndRevertsByHand() throws {
+        let fixture = try FleetFixture()
+
+        // A first deploy: nothing is there, so everything is cloned.
+        let first = try fixture.fleet("deploy", "production", "--tag", "v1.0.0")
+        #expect(first.status == 0, "\(first.output)\(first.errors)")
+        #expect(first.output.contains("succeeded  production runs v1.0.0, verified on all 3 hosts"))
+        #expect(first.errors.contains("ready: web[1-3], nothing deployed yet"))
+        #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
+
+        let second = try fixture.fleet("deploy", "production", "--tag", "v1.1.0")
+        #expect(second.status == 0, "\(second.output)\(second.errors)")
+        #expect(second.errors.contains("batch 2 of 2: web[2-3]"))
+
+        // A bad release: the canary fails its smoke test, goes back, and nobody else is touched.
+        let before = (0..<3).map(fixture.process)
+        let bad = try fixture.fleet("deploy", "production", "--tag", "v1.2.0")
+        #expect(bad.status == 10, "\(bad.output)\(bad.errors)")
+        #expect(bad.errors.contains("the body reports an error: services.queue = \"error\""))
+        #expect(bad.errors.contains("HALT after web1"))
+        #expect(
+            bad.output.contains(
+                "reverted  v1.2.0 failed, and every touched host of production is verified back"
+            )
+        )
+        #expect(try (0..<3).map(fixture.tag) == ["v1.1.0", "v1.1.0", "v1.1.0"])
+        #expect(fixture.process(0) != before[0])
+        #expect(fixture.process(1) == before[1])
+        #expect(fixture.process(2) == before[2])
+        let home = fixture.servers[0].home
+        #expect(
+            try Command.run(
+                ["wc", "-l"],
+                input: String(contentsOfFile: home + "/tests", encoding: .utf8)
+            ).output.contains("3"),
+            "the tests are not run again on the way back"
+        )
+        #expect(
+            try Command.run(
+                ["wc", "-l"],
+                input: String(contentsOfFile: home + "/installs", encoding: .utf8)
+            ).output.contains("4"),
+            "the install is"
+        )
+
+        let status = try fixture.fleet("status", "production")
+        #expect(status.status == 0, "\(status.output)")
+        #expect(status.output.contains("as deployed"))
+
+        // By hand: back to what ran before v1.1.0.
+        let back = try fixture.fleet("revert", "production", "--yes")
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
+
+        // And to a tag.
+        let to = try fixture.fleet("revert", "production", "--to", "v1.1.0", "--yes")
+        #expect(to.status == 0, "\(to.output)\(to.errors)")
+        #expect(try fixture.tag(2) == "v1.1.0")
+
+        // Somebody changes a host behind our back: status says so.
+        try Command.shell("git checkout -q v1.0.0", in: fixture.servers[1].home + "/app")
+        let drifted = try fixture.fleet("status", "production")
+        #expect(drifted.status == 1)
+        #expect(drifted.output.contains("drifted: the last rollout left v1.1.0 here"))
+
+        // Everything is in the journal, and nothing is left on the hosts.
+        let history = try fixture.fleet("history", "production").output
+        #expect(history.split(separator: "\n").count == 6)
+        let id = try #require(
+            history.split(separator: "\n").dropFirst(3).first?.split(separator: " ").first
+        )
+        let shown = try fixture.fleet("show", String(id), "--outputs")
+        #expect(shown.output.contains("decision: revert"))
+        #expect(shown.output.contains("v1.1.0 -> v1.2.0"))
+        let json = try fixture.fleet("show", String(id), "-o", "json").output
+        for line in json.split(separator: "\n") {
+            #expect((try? JSONSerialization.jsonObject(with: Data(line.utf8))) != nil)
+        }
+        #expect(!FileManager.default.fileExists(atPath: home + "/.fleet/runs/\(id)"))
+    }
+
+    @Test func aFirstDeployThatFailsIsHeld() throws {
+        let fixture = try FleetFixture(hosts: 2)
+        let result = try fixture.fleet("deploy", "production", "--tag", "v1.2.0")
+        #expect(result.status == 12, "\(result.output)\(result.errors)")
+        #expect(result.output.contains("held"))
+        #expect(!FileManager.default.fileExists(atPath: fixture.servers[1].home + "/app"))
+    }
+
+    @Test func execFoldsWhatHostsSay() throws {
+        let fixture = try FleetFixture()
+        let good = try fixture.fleet("exec", "production", "--", "echo same; echo lines")
+        #expect(good.status == 0)
+        #expect(good.output == "web[1-3] (3)  ok\nsame\nlines\n")
+        let bad = try fixture.fleet("exec", "production", "-l", "web2", "--", "sh", "-c", "exit 3")
+        #expect(bad.status == 1)
+        #expect(bad.output == "web2  exited 3\n")
+        fixture.servers[2].stop()
+        let partly = try fixture.fleet("exec", "production", "--", "true")
+        #expect(partly.status == 1)
+        #expect(partly.output.hasPrefix("web[1-2] (2)  ok\nweb3  E_UNREACHABLE: "))
+        let json = try fixture.fleet("exec", "production", "-l", "web1", "-o", "json", "--", "true")
+        #expect(json.output.contains("{\"finish\":{\"_0\":\"succeeded\"}}"))
+    }
+
+    @Test func thePlanIsWhatWouldRun() throws {
+        let fixture = try FleetFixture()
+        let plan = try fixture.fleet("plan", "production", "--tag", "v1.0.0")
+        #expect(plan.status == 0, "\(plan.errors)")
+        #expect(plan.output.contains("batch 1 of 2, the canary  web1"))
+        #expect(plan.output.contains("way back"))
+        let dry = try fixture.fleet("deploy", "production", "--tag", "v1.0.0", "--dry-run")
+        #expect(dry.status == 0)
+        #expect(!FileManager.default.fileExists(atPath: fixture.servers[0].home + "/app"))
+    }
+}

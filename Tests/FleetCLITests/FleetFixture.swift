@@ -1,0 +1,148 @@
+import FleetTestSupport
+import Foundation
+
+/// A small fleet of real hosts, a repository with three releases, and a project for them.
+///
+/// The service is a Python web server from the standard library; `appctl` takes systemctl's verbs.
+final class FleetFixture {
+    let directory: TemporaryDirectory
+    let servers: [SSHDServer]
+    private let ports: [Int]
+
+    /// Raises hosts named web1, web2 and so on.
+    init(hosts count: Int = 3) throws {
+        directory = try TemporaryDirectory()
+        servers = try (0..<count).map { _ in try SSHDServer() }
+        ports = try (0..<count).map { _ in try SSHDServer.freePort() }
+        try makeRepository()
+        for (server, port) in zip(servers, ports) {
+            try Data(Self.control.utf8).write(to: URL(fileURLWithPath: server.home + "/appctl"))
+            try FileManager.default.setAttributes(
+                [.posixPermissions: 0o755],
+                ofItemAtPath: server.home + "/appctl"
+            )
+            try Data("\(port)\n".utf8).write(to: URL(fileURLWithPath: server.home + "/port"))
+        }
+        try directory.write(inventory(), to: "project/inventory/production.yml")
+        try directory.write(Self.playbook, to: "project/playbooks/deploy.yml")
+    }
+
+    deinit {
+        for server in servers {
+            _ = try? Command.run(
+                ["sh", "-c", "kill $(cat \"$HOME/app.pid\") 2>/dev/null"],
+                environment: ["HOME": server.home]
+            )
+        }
+    }
+
+    func inventory(_ ssh: String = "") -> String {
+        var text =
+            "vars: { repository: \(directory.path)/origin.git }\ngroups:\n  web:\n    hosts:\n"
+        for (index, server) in servers.enumerated() {
+            text += """
+                      web\(index + 1):
+                        ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), known_hosts: \(server.knownHostsFile) \(ssh) }
+                        vars: { port: \(ports[index]) }
+
+                """
+        }
+        return text
+    }
+
+    private func makeRepository() throws {
+        try directory.write(Self.application, to: "work/app.py")
+        try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t
+            export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
+            git init -q --bare -b main origin.git
+            cd work
+            git init -q -b main .
+            release() { echo "$1" >VERSION; echo "$2" >HEALTH; git add -A; git commit -qm "$1"; git tag -a "$1" -m "$1"; }
+            release v1.0.0 ok
+            release v1.1.0 ok
+            release v1.2.0 error
+            git push -q ../origin.git main --tags
+            """,
+            in: directory.path
+        )
+    }
+
+    /// Runs the built program in the project.
+    func fleet(_ arguments: String..., environment: [String: String] = [:]) throws -> Command {
+        try Command.run(
+            [Package.binary] + arguments,
+            in: directory.path + "/project",
+            environment: [
+                "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path,
+                "SSH_AUTH_SOCK": "", "CI": "",
+            ].merging(environment) { $1 }
+        )
+    }
+
+    /// What a host has checked out.
+    func tag(_ index: Int) throws -> String {
+        try Command.run(
+            ["git", "describe", "--tags", "--exact-match"],
+            in: servers[index].home + "/app"
+        )
+        .output.trimmingCharacters(in: .newlines)
+    }
+
+    /// The process that serves on a host; it changes with every restart.
+    func process(_ index: Int) -> String {
+        (try? String(contentsOfFile: servers[index].home + "/app.pid", encoding: .utf8)) ?? ""
+    }
+
+    private static let application = """
+        import http.server, json, os, subprocess
+        read = lambda name: open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name)).read().strip()
+        VERSION, HEALTH = read("VERSION"), read("HEALTH")
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = json.dumps({"version": VERSION, "services": {"queue": HEALTH}}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            def log_message(self, *args): pass
+        http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+        """
+
+    private static let control = """
+        #!/bin/sh
+        running() { read -r pid 2>/dev/null <"$HOME/app.pid" && kill -0 "$pid" 2>/dev/null; }
+        stop() { running || return 0; kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
+        start() {
+            PORT=$(cat "$HOME/port") setsid python3 "$HOME/app/app.py" </dev/null >/dev/null 2>&1 &
+            echo $! >"$HOME/app.pid"
+        }
+        case $1 in
+        restart) stop; start ;;
+        is-active) running ;;
+        status) echo "asked for the status of $2" ;;
+        esac
+        """
+
+    private static let playbook = """
+        name: Deploy app
+        serial: [1, "100%"]
+        steps:
+          - name: pull
+            checkout: { path: ~/app, repository: "${{ vars.repository }}" }
+          - name: install
+            run: cp VERSION installed; echo x >>"$HOME/installs"
+            idempotent: true
+          - name: test
+            run: test -s app.py; echo x >>"$HOME/tests"
+          - name: restart
+            service: { name: app, control: ~/appctl }
+        smoke:
+          - name: health
+            http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+            passes: 2
+            interval: 100ms
+            deadline: 5s
+        """
+}

@@ -1,0 +1,96 @@
+import FleetTransport
+import Testing
+
+@testable import FleetHTTP
+
+struct HTTPExchangeTests {
+    private func verdict(
+        _ answer: String,
+        probe: HTTPProbe = HTTPProbe(host: "127.0.0.1", port: 5000, target: "/health"),
+        pieces: Int = 7
+    ) -> (isDone: Bool, verdict: HTTPExchange.Verdict) {
+        let exchange = HTTPExchange(probe)
+        var rest = Array(answer.utf8)[...]
+        var isDone = false
+        while !rest.isEmpty, !isDone {
+            isDone = exchange.receive(Array(rest.prefix(pieces)))
+            rest = rest.dropFirst(pieces)
+        }
+        return (isDone, exchange.verdict())
+    }
+
+    private func ok(_ body: String) -> String {
+        "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
+    @Test func asksForThePathAndClosesAfterwards() {
+        let probe = HTTPProbe(host: "::1", port: 80, target: "/a?b=c")
+        let request = String(decoding: HTTPExchange(probe).request, as: UTF8.self)
+        #expect(request.hasPrefix("GET /a?b=c HTTP/1.1\r\n"))
+        #expect(request.contains("Host: [::1]:80\r\n"))
+        #expect(request.contains("Connection: close\r\n"))
+        #expect(request.hasSuffix("\r\n\r\n"))
+    }
+
+    @Test func aGoodAnswerPassesHoweverItIsCut() {
+        for pieces in [1, 3, 1000] {
+            let result = verdict(ok("{\"status\":\"healthy\"}"), pieces: pieces)
+            #expect(result.isDone)
+            #expect(result.verdict == .pass)
+        }
+    }
+
+    @Test func chunkedAndUnboundedBodiesPassToo() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        #expect(verdict(chunked).verdict == .pass)
+        let unbounded = verdict("HTTP/1.0 200 OK\r\n\r\nuntil the end")
+        #expect(!unbounded.isDone)
+        #expect(unbounded.verdict == .pass)
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "status 500, not 200"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", "the answer is cut short"),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "the answer is not HTTP"),
+        ("", "there was no answer"),
+    ])
+    func otherAnswersFail(_ answer: String, _ reason: String) {
+        guard case .fail(let found, _) = verdict(answer).verdict else {
+            return #expect(Bool(false))
+        }
+        #expect(found == reason || reason == "there was no answer")
+    }
+
+    @Test func aHealthPageThatSaysErrorFails() {
+        let body =
+            "{\"services\": {\"a\": \"ok\", \"b\": [{\"state\": \"Error\"}]}, \"error\": null}"
+        #expect(
+            verdict(ok(body)).verdict
+                == .fail("the body reports an error: services.b.0.state = \"Error\"", body: body)
+        )
+        let probe = HTTPProbe(host: "h", port: 1, target: "/", rejectsErrorReports: false)
+        #expect(verdict(ok(body), probe: probe).verdict == .pass)
+    }
+
+    @Test(arguments: [
+        "{\"error\": null}", "{\"error\": \"none\"}", "no error here", "[]", "\"fine\"",
+    ])
+    func theWordAloneIsNoReport(_ body: String) { #expect(verdict(ok(body)).verdict == .pass) }
+
+    @Test func theBodyMustContainWhatIsAskedFor() {
+        var probe = HTTPProbe(host: "h", port: 1, target: "/")
+        probe.contains = "v1.2.0"
+        #expect(verdict(ok("v1.2.0"), probe: probe).verdict == .pass)
+        #expect(
+            verdict(ok("v1.1.0"), probe: probe).verdict
+                == .fail("the body does not contain `v1.2.0`", body: "v1.1.0")
+        )
+    }
+
+    @Test func anEndlessAnswerIsEnded() {
+        let exchange = HTTPExchange(HTTPProbe(host: "h", port: 1, target: "/"))
+        _ = exchange.receive(Array("HTTP/1.1 200 OK\r\n\r\n".utf8))
+        #expect(exchange.receive([UInt8](repeating: 65, count: HTTPExchange.bodyLimitBytes + 1)))
+        guard case .fail = exchange.verdict() else { return #expect(Bool(false)) }
+    }
+}

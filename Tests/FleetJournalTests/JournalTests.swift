@@ -1,0 +1,188 @@
+import FleetJournal
+import FleetPlan
+import FleetRollout
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import GRDB
+import Testing
+
+struct JournalTests {
+    private let directory: TemporaryDirectory
+    private let state: StateDirectory
+    private var path: String { state.path + "/journal.sqlite" }
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        state = try StateDirectory(path: directory.path + "/state/fleet")
+    }
+
+    static let plan = Plan(
+        kind: .deploy,
+        environment: "production",
+        title: "deploy",
+        release: Release(tag: "v1", commit: String(repeating: "a", count: 40)),
+        releaseStep: "pull",
+        fanout: 1,
+        maxFailures: 0,
+        onFailure: .revert,
+        batches: [["web1"]],
+        hosts: [
+            PlannedHost(
+                endpoint: HostEndpoint(name: "web1"),
+                steps: [PlannedStep(name: "pull", kind: "checkout", action: .script(Script("x")))]
+            )
+        ]
+    )
+
+    static func id(_ text: String) throws -> RolloutID { try #require(RolloutID(text)) }
+
+    /// The records of a rollout from its plan to its end.
+    static func entries(_ id: RolloutID, outcome: RolloutOutcome = .succeeded) -> [JournalEntry] {
+        let origin = RolloutOrigin(user: "u", machine: "m", command: "deploy", version: "0")
+        let bodies: [JournalEntry.Body] = [
+            .planned(plan: plan, origin: origin), .event(.started),
+            .effect(.check(host: "web1")), .effect(.finish(outcome)),
+        ]
+        return bodies.enumerated().map { index, body in
+            JournalEntry(
+                rollout: id,
+                sequence: index + 1,
+                elapsedMilliseconds: index,
+                unixMilliseconds: 1_700_000_000_000 + index,
+                body: body
+            )
+        }
+    }
+
+    @Test func givesBackWhatWasWritten() async throws {
+        let journal = try Journal(in: state)
+        let id = try Self.id("r1")
+        let output = StoredOutput(
+            host: "web1",
+            key: ActionKey("f0-1"),
+            bytes: [0, 255, 10],
+            totalBytes: 9,
+            droppedBytes: 6
+        )
+        try await journal.append(Self.entries(id), outputs: [output])
+        #expect(try journal.entries(of: id) == Self.entries(id))
+        #expect(try journal.outputs(of: id) == [output])
+        #expect(try journal.entries(of: Self.id("other")).isEmpty)
+        let record = try #require(try journal.history().first)
+        #expect(record.outcome == .succeeded)
+        #expect(record.release == "v1")
+        #expect(try journal.history(environment: "staging").isEmpty)
+        #expect(try journal.verify() == 4)
+    }
+
+    @Test func everyOpenIsDurable() throws {
+        _ = try Journal(in: state)
+        _ = try Journal(in: state)
+        var configuration = Configuration()
+        configuration.readonly = true
+        let mode = try DatabaseQueue(path: path, configuration: configuration).read {
+            try String.fetchOne($0, sql: "PRAGMA journal_mode")
+        }
+        #expect(mode == "wal")
+    }
+
+    @Test(arguments: [
+        "UPDATE entry SET body = x'00'", "DELETE FROM entry", "DELETE FROM outcome",
+        "UPDATE rollout SET user = 'x'",
+    ])
+    func nothingIsChangedOrRemoved(_ sql: String) async throws {
+        let journal = try Journal(in: state)
+        try await journal.append(Self.entries(Self.id("r1")))
+        let other = try DatabaseQueue(path: path)
+        #expect(throws: DatabaseError.self) { try other.write { try $0.execute(sql: sql) } }
+        #expect(try journal.verify() == 4)
+    }
+
+    @Test func findsARecordThatWasChangedBehindItsBack() async throws {
+        let journal = try Journal(in: state)
+        try await journal.append(Self.entries(Self.id("r1")))
+        try await journal.append(Self.entries(Self.id("r2")))
+        let other = try DatabaseQueue(path: path)
+        try await other.write { database in
+            try database.execute(sql: "DROP TRIGGER entry_keeps_update")
+            try database.execute(sql: "UPDATE entry SET body = x'7b7d' WHERE id = 3")
+        }
+        #expect(
+            throws: JournalError.corrupt(
+                sequence: 3,
+                reason: "its hash does not follow from the one before"
+            )
+        ) {
+            try journal.verify()
+        }
+    }
+
+    @Test func findsARecordThatWasRemoved() async throws {
+        let journal = try Journal(in: state)
+        try await journal.append(Self.entries(Self.id("r1")))
+        let other = try DatabaseQueue(path: path)
+        try await other.write { database in
+            try database.execute(sql: "DROP TRIGGER entry_keeps_delete")
+            try database.execute(sql: "DELETE FROM entry WHERE id = 2")
+        }
+        #expect(throws: JournalError.self) { try journal.verify() }
+    }
+
+    @Test func aTransactionIsWrittenWholeOrNotAtAll() async throws {
+        let journal = try Journal(in: state)
+        let id = try Self.id("r1")
+        try await journal.append(Self.entries(id))
+        // The same sequence again cannot be: the whole append is refused.
+        await #expect(throws: JournalError.self) { try await journal.append(Self.entries(id)) }
+        #expect(try journal.verify() == 4)
+    }
+
+    @Test func anUnfinishedRolloutIsSeen() async throws {
+        let journal = try Journal(in: state)
+        try await journal.append(Array(Self.entries(Self.id("r1")).dropLast()))
+        #expect(try journal.history().first?.outcome == nil)
+    }
+
+    @Test func aNewerJournalIsLeftAlone() throws {
+        _ = try Journal(in: state)
+        let other = try DatabaseQueue(path: path)
+        try other.write { try $0.execute(sql: "PRAGMA user_version = 99") }
+        #expect(throws: JournalError.newerSchema(found: 99, known: Journal.schema)) {
+            try Journal(in: state)
+        }
+    }
+
+    // MARK: The state directory
+
+    @Test func theDirectoryIsPrivate() throws {
+        let attributes = try FileManager.default.attributesOfItem(atPath: state.path)
+        #expect(attributes[.posixPermissions] as? Int == 0o700)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: state.path)
+        let error = #expect(throws: JournalError.self) { try StateDirectory(path: state.path) }
+        #expect(error?.hint == "chmod 700 \(state.path)")
+    }
+
+    @Test func aDirectoryThatCannotBeMadeIsNamed() throws {
+        try directory.write("a file", to: "blocked")
+        let error = #expect(throws: JournalError.self) {
+            try StateDirectory(path: directory.path + "/blocked/fleet")
+        }
+        #expect(error?.message.contains("/blocked/fleet") ?? false)
+    }
+
+    @Test func onlyOneFleetChangesAnEnvironment() throws {
+        var lock: EnvironmentLock? = try EnvironmentLock(
+            environment: "production",
+            owner: "first",
+            in: state
+        )
+        #expect(lock != nil)
+        #expect(throws: JournalError.locked(environment: "production", owner: "first")) {
+            try EnvironmentLock(environment: "production", owner: "second", in: state)
+        }
+        _ = try EnvironmentLock(environment: "staging", owner: "second", in: state)
+        lock = nil
+        _ = try EnvironmentLock(environment: "production", owner: "third", in: state)
+    }
+}

@@ -1,0 +1,264 @@
+import FleetPlan
+import FleetReport
+import FleetRollout
+import FleetTransport
+import Testing
+
+struct ReportTests {
+    private let plan: Plan
+
+    init() {
+        let names: [HostName] = ["web1", "web2", "web3"]
+        let commit = String(repeating: "b", count: 40)
+        plan = Plan(
+            kind: .deploy,
+            environment: "production",
+            title: "Deploy app",
+            release: Release(tag: "v2.0.0", commit: commit),
+            releaseStep: "pull",
+            fanout: 2,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: [["web1"], ["web2", "web3"]],
+            hosts: names.map { name in
+                PlannedHost(
+                    endpoint: HostEndpoint(name: name),
+                    release: Release(tag: "v2.0.0", commit: commit),
+                    steps: [
+                        PlannedStep(
+                            name: "pull",
+                            kind: "checkout",
+                            action: .script(
+                                Script(
+                                    "git checkout \"$X\"",
+                                    environment: [EnvironmentVariable("X", "it's")]
+                                )
+                            )
+                        )
+                    ],
+                    checks: [
+                        PlannedCheck(
+                            name: "health",
+                            action: .http(HTTPProbe(host: "127.0.0.1", port: 80, target: "/health"))
+                        )
+                    ],
+                    revertSteps: [
+                        PlannedStep(
+                            name: "pull",
+                            kind: "checkout",
+                            action: .script(Script("git checkout back"))
+                        )
+                    ]
+                )
+            }
+        )
+    }
+
+    /// Plays events and gives back every line.
+    private func lines(_ events: [RolloutEvent]) throws -> [String] {
+        var text = ProgressText(plan: plan, style: .plain)
+        var rollout = Rollout(plan: plan)
+        let id = try #require(RolloutID("r1"))
+        var sequence = 0
+        var lines: [String] = []
+        func take(_ body: JournalEntry.Body) {
+            sequence += 1
+            let entry = JournalEntry(
+                rollout: id,
+                sequence: sequence,
+                elapsedMilliseconds: sequence * 100,
+                unixMilliseconds: 0,
+                body: body
+            )
+            lines += text.lines(for: entry).map(\.text)
+        }
+        for event in events {
+            take(.event(event))
+            for effect in rollout.handle(event, at: sequence * 100) { take(.effect(effect)) }
+        }
+        return lines
+    }
+
+    private var failedCanary: [RolloutEvent] {
+        let old = Snapshot(facts: [
+            "pull": ["commit": String(repeating: "a", count: 40), "tag": "v1.0.0"]
+        ])
+        return [.started]
+            + ["web1", "web2", "web3"].map { .hostChecked(host: $0, outcome: .ready(old)) }
+            + [
+                .stepEnded(
+                    host: "web1",
+                    step: StepReference(.forward, 0),
+                    attempt: 1,
+                    outcome: .failed(Failure("exited 1", excerpt: "line one\nfatal: \u{1B}[2Jno")),
+                    outputBytes: 5
+                ),
+                .stepEnded(
+                    host: "web1",
+                    step: StepReference(.revert, 0),
+                    attempt: 1,
+                    outcome: .succeeded,
+                    outputBytes: 0
+                ),
+            ]
+    }
+
+    @Test func tellsARolloutLineByLine() throws {
+        let lines = try lines(failedCanary).joined(separator: "\n")
+        for part in [
+            "preflight of 3 hosts, read-only", "ready: web[1-3], running v1.0.0",
+            "batch 1 of 2: web1",
+            "web1  pull failed: exited 1\n           │ line one",
+            "HALT after web1: exited 1. Nothing new starts.",
+            "decision: revert (exited 1)", "web1  revert pull ok", "web1  reverted",
+        ] {
+            #expect(lines.contains(part), "\(part) is missing in\n\(lines)")
+        }
+        #expect(!lines.contains("\u{1B}"), "what a host prints never reaches the terminal as it is")
+    }
+
+    @Test func theSummaryNamesEveryStateAndTheNextCommand() throws {
+        var rollout = Rollout(plan: plan)
+        for (index, event) in failedCanary.enumerated() {
+            _ = rollout.handle(event, at: index * 100)
+        }
+        let text = RolloutText.summary(
+            rollout,
+            id: try #require(RolloutID("r1")),
+            at: 2500,
+            style: .plain
+        )
+        #expect(
+            text == """
+                reverted  v2.0.0 failed, and every touched host of production is verified back  2.5s
+
+                  hosts     state      runs    what was seen
+                  web1      reverted   v1.0.0  exited 1
+                  web[2-3]  untouched  v1.0.0
+
+                next: fleet show r1    what happened, with the hosts' output
+                """
+        )
+    }
+
+    @Test func thePlanShowsWhatWouldRunAndTheWayBack() {
+        let text = PlanText.full(plan, style: .plain)
+        for part in [
+            "deploy v2.0.0 (bbbbbbbbbbbb) to production: 3 hosts in batches of 1, 2",
+            "batch 1 of 2, the canary  web1", "batch 2 of 2  web[2-3]",
+            "digest     sha256:\(plan.digest)",
+            "1. pull  checkout; timeout 10m00s", "│ X='it'\\''s'", "│ git checkout \"$X\"",
+            "GET http://127.0.0.1:80/health: status 200, within 5.0s", "way back",
+            "│ git checkout back",
+        ] {
+            #expect(text.contains(part), "\(part) is missing in\n\(text)")
+        }
+    }
+
+    @Test func theLiveViewFitsTheTerminal() {
+        var rollout = Rollout(plan: plan)
+        for (index, event) in failedCanary.dropLast().enumerated() {
+            _ = rollout.handle(event, at: index)
+        }
+        for width in [20, 40, 100] {
+            for isColored in [true, false] {
+                let lines = LiveFrame.lines(
+                    rollout,
+                    at: 5000,
+                    width: width,
+                    height: 10,
+                    style: Style(isColored: isColored)
+                )
+                #expect(lines.count <= 10)
+                for line in lines {
+                    let visible = line.replacing(/\u{1B}\[[0-9]*m/, with: "")
+                    #expect(visible.count <= width, "\(visible)")
+                }
+            }
+        }
+    }
+
+    @Test func theLiveViewFoldsManyHosts() {
+        let names = (1...500).map { HostName("web\($0)") }
+        let big = Plan(
+            kind: .exec,
+            environment: "e",
+            title: "t",
+            release: nil,
+            releaseStep: nil,
+            fanout: 200,
+            maxFailures: 500,
+            onFailure: .report,
+            batches: [names],
+            hosts: names.map {
+                PlannedHost(
+                    endpoint: HostEndpoint(name: $0),
+                    steps: [PlannedStep(name: "exec", kind: "run", action: .script(Script("x")))]
+                )
+            }
+        )
+        var rollout = Rollout(plan: big)
+        _ = rollout.handle(.started, at: 0)
+        let lines = LiveFrame.lines(rollout, at: 10, width: 80, height: 12, style: .plain)
+        #expect(lines.count <= 13)
+        #expect(lines.contains { $0.contains("and 191 more") })
+        #expect(lines.last?.contains("waiting: web[201-500]") ?? false)
+    }
+
+    @Test func identicalOutputIsShownOnce() {
+        func answer(_ host: HostName, _ output: String, _ isGood: Bool = true)
+            -> FoldedOutput.Answer
+        {
+            .init(host: host, status: isGood ? "ok" : "exited 1", isGood: isGood, output: output)
+        }
+        let lines = FoldedOutput.lines(
+            [
+                answer("web1", "up\n"), answer("web2", "up\n"), answer("web3", "up\n"),
+                answer("web4", "down \u{7}\n", false), answer("db1", ""),
+            ],
+            style: .plain
+        )
+        #expect(
+            lines == [
+                "web[1-3] (3)  ok", "up", "db1  ok", "web4  exited 1", "down \u{2407}",
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        ("plain ünïcode ✓\ttab\n", "plain ünïcode ✓\ttab\n"), ("\u{1B}[31mred", "␛[31mred"),
+        ("a\rb\u{8}", "a␍b␈"), ("\u{9B}2J\u{7F}", "\u{FFFD}2J\u{FFFD}"),
+        ("x\u{202E}y", "x\u{FFFD}y"),
+    ])
+    func hostTextIsMadeSafe(_ text: String, _ safe: String) {
+        #expect(Sanitizer.safe(text) == safe)
+        #expect(Sanitizer.safe(safe) == safe)
+    }
+
+    @Test(arguments: [
+        (0, "0.0s"), (350, "0.3s"), (59_999, "59.9s"), (125_000, "2m05s"), (3_720_000, "1h02m"),
+    ])
+    func durationsReadWell(_ milliseconds: Int, _ text: String) {
+        #expect(DurationText.short(milliseconds: milliseconds) == text)
+    }
+
+    @Test(arguments: [
+        (0, "1970-01-01 00:00:00"), (951_782_400_000, "2000-02-29 00:00:00"),
+        (1_795_374_312_000, "2026-11-22 19:05:12"),
+    ])
+    func timesAreCivil(_ milliseconds: Int, _ text: String) {
+        #expect(DurationText.utc(unixMilliseconds: milliseconds) == text)
+    }
+
+    @Test func tablesAlignWithAndWithoutColour() {
+        let style = Style(isColored: true)
+        let lines = Table.lines(
+            header: ["a", "b"],
+            rows: [[style.green("long one"), "x"], ["y", "z"]],
+            style: style,
+            indent: ""
+        )
+        #expect(lines[1] == "\u{1B}[32mlong one\u{1B}[0m  x")
+        #expect(lines[2] == "y         z")
+    }
+}

@@ -1,0 +1,233 @@
+import FleetJournal
+import FleetPlan
+import FleetRollout
+import FleetRunner
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import GRDB
+import Synchronization
+import Testing
+
+struct RolloutRunnerTests {
+    private let directory: TemporaryDirectory
+    private let journal: Journal
+    private let id: RolloutID
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        journal = try Journal(in: StateDirectory(path: directory.path + "/state"))
+        id = try #require(RolloutID("r1"))
+    }
+
+    private static let ok = CommandResult(status: .exited(0), outputBytes: 0)
+    private static let no = CommandResult(status: .exited(1), outputBytes: 0)
+
+    private static func plan(_ names: [HostName] = ["web1", "web2"]) -> Plan {
+        let check = PlannedCheck(
+            name: "health",
+            action: .http(HTTPProbe(host: "h", port: 1, target: "/")),
+            intervalMilliseconds: 1,
+            deadlineMilliseconds: 0
+        )
+        return Plan(
+            kind: .deploy,
+            environment: "e",
+            title: "t",
+            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+            releaseStep: "pull",
+            fanout: 4,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: names.map { [$0] },
+            hosts: names.map { name in
+                PlannedHost(
+                    endpoint: HostEndpoint(name: name),
+                    release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+                    preflight: [PlannedPreflight(step: "pull", script: Script("facts"))],
+                    steps: [
+                        PlannedStep(name: "pull", kind: "checkout", action: .script(Script("go")))
+                    ],
+                    checks: [check],
+                    revertSteps: [
+                        PlannedStep(name: "pull", kind: "checkout", action: .script(Script("back")))
+                    ],
+                    revertChecks: [check]
+                )
+            }
+        )
+    }
+
+    private func run(_ transport: ScriptedTransport, plan: Plan = plan()) async throws -> Rollout {
+        try await RolloutRunner(
+            id: id,
+            plan: plan,
+            origin: RolloutOrigin(user: "u", machine: "m", command: "c", version: "0"),
+            transport: transport,
+            journal: journal,
+            watch: { _ in }
+        ).run()
+    }
+
+    @Test func carriesARolloutOut() async throws {
+        let transport = ScriptedTransport { _, _ in Self.ok }
+        let rollout = try await run(transport)
+        #expect(rollout.outcome == .succeeded)
+        let steps = transport.calls.filter { $0.contains("f0-1") || $0.contains("http") }
+        #expect(
+            steps.prefix(4) == [
+                "web1 f0-1 go v1", "web1 http", "web2 f0-1 go v1", "web2 http",
+            ]
+        )
+        #expect(Set(steps.dropFirst(4)) == ["web1 http", "web2 http"], "the last gate asks both")
+        #expect(transport.calls.contains("web1 close and clean"))
+        #expect(transport.calls.count { $0.hasSuffix("open") } == 2, "one session a host")
+        #expect(
+            try journal.outputs(of: id).map { String(decoding: $0.bytes, as: UTF8.self) } == [
+                "said by web1\n", "said by web2\n",
+            ]
+        )
+    }
+
+    @Test func recordsBeforeItActs() async throws {
+        let missing = Mutex<[String]>([])
+        let journal = journal
+        let id = id
+        let transport = ScriptedTransport { host, call in
+            guard call.hasPrefix("f") || call.hasPrefix("r0") else { return Self.ok }
+            let direction: StepReference.Direction = call.hasPrefix("f") ? .forward : .revert
+            let intent = RolloutEffect.perform(
+                host: host,
+                step: StepReference(direction, 0),
+                attempt: 1
+            )
+            let entries = (try? journal.entries(of: id)) ?? []
+            let snapshot = entries.contains { entry in
+                if case .event(.hostChecked(host, .ready)) = entry.body { true } else { false }
+            }
+            if !entries.contains(where: { $0.body == .effect(intent) }) || !snapshot {
+                missing.withLock { $0.append("\(host) \(call)") }
+            }
+            return host == "web2" && call.hasPrefix("f") ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport)
+        #expect(rollout.outcome == .reverted)
+        #expect(missing.withLock { $0 } == [])
+    }
+
+    @Test func aFailedHostGoesBackAndSoDoThoseBeforeIt() async throws {
+        let transport = ScriptedTransport { host, call in
+            host == "web2" && call.hasPrefix("f") ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport, plan: Self.plan(["web1", "web2", "web3"]))
+        #expect(rollout.hosts.map(\.outcome) == [.reverted, .reverted, .untouched])
+        #expect(!transport.calls.contains { $0.hasPrefix("web3 f") || $0.hasPrefix("web3 r0") })
+        #expect(transport.calls.contains("web1 r0-1 back v1"))
+    }
+
+    @Test func aLostAnswerIsAskedForAndNotRepeated() async throws {
+        let transport = ScriptedTransport { host, call throws(TransportError) in
+            if call.hasPrefix("f0") { throw .connectionLost(.command, reason: "cut") }
+            return Self.ok
+        }
+        let rollout = try await run(transport, plan: Self.plan(["web1"]))
+        #expect(rollout.outcome == .succeeded)
+        #expect(transport.calls.count { $0.hasPrefix("web1 f0") } == 1)
+        #expect(transport.calls.contains("web1 recover f0-1"))
+        #expect(
+            transport.calls.count { $0 == "web1 open" } == 2,
+            "a lost session is not used again"
+        )
+    }
+
+    @Test func aPreflightThatSaysNoTouchesNothing() async throws {
+        let transport = ScriptedTransport { host, call in
+            host == "web2" && call == "run facts" ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport)
+        #expect(rollout.outcome == .refused)
+        #expect(!transport.calls.contains { $0.contains("f0") })
+    }
+
+    @Test func withoutAJournalNothingIsDone() async throws {
+        let path = directory.path + "/state/journal.sqlite"
+        let transport = ScriptedTransport { host, call in
+            // The journal breaks while the last host is asked.
+            if host == "web2", call == "run facts" {
+                do {
+                    try DatabaseQueue(path: path).write { try $0.execute(sql: "DROP TABLE entry") }
+                } catch {
+                    Issue.record("the journal does not break: \(error)")
+                }
+            }
+            return Self.ok
+        }
+        await #expect(throws: JournalError.self) { try await run(transport) }
+        #expect(transport.calls.contains("web2 run facts"))
+        #expect(!transport.calls.contains { $0.contains("f0") })
+    }
+
+    @Test func theJournalReplaysToTheSameEnd() async throws {
+        let transport = ScriptedTransport { host, call in
+            host == "web2" && call == "http" ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport)
+        var replayed = Rollout(plan: rollout.plan)
+        for entry in try journal.entries(of: id) {
+            if case .event(let event) = entry.body {
+                _ = replayed.handle(event, at: entry.elapsedMilliseconds)
+            }
+        }
+        #expect(replayed == rollout)
+        #expect(try journal.history().first?.outcome == rollout.outcome)
+    }
+
+    @Test func anInterruptFinishesWhatIsInFlight() async throws {
+        let runner = Mutex<RolloutRunner?>(nil)
+        let transport = ScriptedTransport { _, call in
+            if call.hasPrefix("f0") { runner.withLock { $0?.interrupt(signal: 2) } }
+            return Self.ok
+        }
+        let made = RolloutRunner(
+            id: id,
+            plan: Self.plan(),
+            origin: RolloutOrigin(user: "u", machine: "m", command: "c", version: "0"),
+            transport: transport,
+            journal: journal,
+            watch: { _ in }
+        )
+        runner.withLock { $0 = made }
+        let rollout = try await made.run()
+        #expect(rollout.outcome == .interrupted)
+        #expect(!transport.calls.contains { $0.hasPrefix("web2 f0") })
+        runner.withLock { $0 = nil }
+    }
+}
+
+struct OutputCaptureTests {
+    private func write(_ text: String, to capture: OutputCapture) {
+        Array(text.utf8).withUnsafeBytes { capture.write($0) }
+    }
+
+    @Test func keepsASmallOutputWhole() {
+        let capture = OutputCapture()
+        write("one\ntwo\n", to: capture)
+        #expect(capture.contents.bytes == Array("one\ntwo\n".utf8))
+        #expect(capture.contents.droppedBytes == 0)
+        #expect(capture.tail(lines: 1) == "two")
+    }
+
+    @Test func keepsTheEndsOfALargeOneAndCountsTheRest() {
+        let capture = OutputCapture()
+        let piece = [UInt8](repeating: 65, count: 100_000)
+        write("first", to: capture)
+        for _ in 0..<50 { piece.withUnsafeBytes { capture.write($0) } }
+        write("last", to: capture)
+        let (bytes, total, dropped) = capture.contents
+        #expect(total == 5_000_009)
+        #expect(bytes.count == OutputCapture.headLimitBytes + OutputCapture.tailLimitBytes)
+        #expect(dropped == total - bytes.count)
+        #expect(bytes.starts(with: Array("firstA".utf8)))
+        #expect(bytes.suffix(5) == Array("Alast".utf8))
+    }
+}
