@@ -25,13 +25,13 @@ func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
     )
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [])
     -> Target
 {
     .testTarget(
         name: name,
         dependencies: dependencies,
-        resources: resources,
+        exclude: exclude,
         swiftSettings: settings
     )
 }
@@ -126,7 +126,8 @@ let package = Package(
         ),
         tests(
             "FleetRolloutTests",
-            ["FleetRollout", "FleetPlan", "FleetTransport", "FleetSimulator", "FleetTestSupport"]
+            ["FleetRollout", "FleetPlan", "FleetTransport", "FleetSimulator", "FleetTestSupport"],
+            exclude: ["Transcripts"]
         ),
         tests(
             "FleetReportTests",
