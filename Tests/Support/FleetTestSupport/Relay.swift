@@ -14,13 +14,54 @@ public final class Relay: Sendable {
     }
 
     private struct State {
-        var connections: [(client: Int32, server: Int32)] = []
+        var connections: [Connection] = []
         var isSilent = false
         var isRefusing = false
         /// Bytes from the server after which the next connection is cut.
         var budget: Int?
         var cut = Cut.end
         var accepted = 0
+    }
+
+    /// The two ends of a connection; closed when both of its pumps have ended.
+    private final class Connection: Sendable {
+        let client: Int32
+        let server: Int32
+        private let pumps = Mutex(2)
+        private let isReset = Mutex(false)
+
+        init(client: Int32, server: Int32) {
+            self.client = client
+            self.server = server
+        }
+
+        /// Wakes both pumps; a reset connection sends RST when its client's end is closed.
+        func end(_ how: Cut) {
+            if how == .reset {
+                isReset.withLock { $0 = true }
+                var linger = linger(l_onoff: 1, l_linger: 0)
+                setsockopt(
+                    client,
+                    SOL_SOCKET,
+                    SO_LINGER,
+                    &linger,
+                    socklen_t(MemoryLayout.size(ofValue: linger))
+                )
+            }
+            shutdown(server, Int32(SHUT_RDWR))
+            shutdown(client, Int32(how == .reset ? SHUT_RD : SHUT_RDWR))
+        }
+
+        func pumpEnded() {
+            if !isReset.withLock({ $0 }) { end(.end) } else { end(.reset) }
+            let isLast = pumps.withLock { count in
+                count -= 1
+                return count == 0
+            }
+            guard isLast else { return }
+            close(client)
+            close(server)
+        }
     }
 
     /// The port to connect to.
@@ -45,12 +86,12 @@ public final class Relay: Sendable {
         let connections = state.withLock { state in
             if how == .silence {
                 state.isSilent = true
-                return [(client: Int32, server: Int32)]()
+                return [Connection]()
             }
             defer { state.connections = [] }
             return state.connections
         }
-        for connection in connections { Self.end(connection, how) }
+        for connection in connections { connection.end(how) }
     }
 
     /// Cuts each connection after so many bytes from the server.
@@ -66,26 +107,6 @@ public final class Relay: Sendable {
 
     /// How many connections were made.
     public var acceptedCount: Int { state.withLock { $0.accepted } }
-
-    private static func end(_ connection: (client: Int32, server: Int32), _ how: Cut) {
-        if how == .reset {
-            var linger = linger(l_onoff: 1, l_linger: 0)
-            setsockopt(
-                connection.client,
-                SOL_SOCKET,
-                SO_LINGER,
-                &linger,
-                socklen_t(MemoryLayout.size(ofValue: linger))
-            )
-        }
-        // Shutting down wakes the pumps; they close.
-        shutdown(connection.server, Int32(SHUT_RDWR))
-        if how == .reset {
-            close(connection.client)
-        } else {
-            shutdown(connection.client, Int32(SHUT_RDWR))
-        }
-    }
 
     private func accept() -> Bool {
         let client = Foundation.accept(listener.descriptor, nil, nil)
@@ -112,13 +133,16 @@ public final class Relay: Sendable {
             close(server)
             return true
         }
-        state.withLock { $0.connections.append((client, server)) }
-        Thread { self.pump(from: client, to: server, counts: false) }.start()
-        Thread { self.pump(from: server, to: client, counts: true) }.start()
+        let connection = Connection(client: client, server: server)
+        state.withLock { $0.connections.append(connection) }
+        Thread { self.pump(connection, isFromServer: false) }.start()
+        Thread { self.pump(connection, isFromServer: true) }.start()
         return true
     }
 
-    private func pump(from source: Int32, to target: Int32, counts: Bool) {
+    private func pump(_ connection: Connection, isFromServer: Bool) {
+        let source = isFromServer ? connection.server : connection.client
+        let target = isFromServer ? connection.client : connection.server
         var buffer = [UInt8](repeating: 0, count: 16_384)
         var passed = 0
         while true {
@@ -127,21 +151,20 @@ public final class Relay: Sendable {
             let (isSilent, budget, how) = state.withLock { ($0.isSilent, $0.budget, $0.cut) }
             if isSilent { continue }
             var isCut = false
-            if counts, let budget, passed + count >= budget {
+            if isFromServer, let budget, passed + count >= budget {
                 count = max(0, budget - passed)
                 isCut = true
             }
             passed += count
             if count > 0 { send(target, buffer, count, Int32(MSG_NOSIGNAL)) }
-            if isCut {
-                if how == .silence {
-                    state.withLock { $0.isSilent = true }
-                    continue
-                }
-                break
+            guard isCut else { continue }
+            if how == .silence {
+                state.withLock { $0.isSilent = true }
+                continue
             }
+            connection.end(how)
+            break
         }
-        shutdown(target, Int32(SHUT_RDWR))
-        shutdown(source, Int32(SHUT_RDWR))
+        connection.pumpEnded()
     }
 }
