@@ -144,9 +144,9 @@ public final class Journal: Sendable {
                     key TEXT NOT NULL,
                     bytes BLOB NOT NULL,
                     total INTEGER NOT NULL,
-                    dropped INTEGER NOT NULL,
-                    PRIMARY KEY (rollout, host, key)
+                    dropped INTEGER NOT NULL
                 ) STRICT;
+                CREATE INDEX output_of ON output (rollout, host, key);
                 """
         )
         for table in ["entry", "rollout", "outcome", "output"] {
@@ -177,7 +177,7 @@ public final class Journal: Sendable {
                 try Self.write(entries, to: database)
                 for output in outputs {
                     try database.execute(
-                        sql: "INSERT OR IGNORE INTO output VALUES (?, ?, ?, ?, ?, ?)",
+                        sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)",
                         arguments: [
                             rollout.description, output.host.text, output.key.description,
                             Data(output.bytes), output.totalBytes, output.droppedBytes,
@@ -285,14 +285,19 @@ public final class Journal: Sendable {
         }
     }
 
-    /// What hosts printed in a rollout, in the order of the hosts' names and their steps.
+    /// What hosts printed in a rollout, in order; of an attempt whose answer was lost and then
+    /// found, what was found.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func outputs(of rollout: RolloutID) throws(JournalError) -> [StoredOutput] {
         try reading { database in
             try Row.fetchAll(
                 database,
-                sql: "SELECT * FROM output WHERE rollout = ? ORDER BY rowid",
+                sql: """
+                    SELECT * FROM output WHERE rowid IN
+                        (SELECT max(rowid) FROM output WHERE rollout = ? GROUP BY host, key)
+                    ORDER BY rowid
+                    """,
                 arguments: [rollout.description]
             ).map { row in
                 let bytes: Data = row["bytes"]

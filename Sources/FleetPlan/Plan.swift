@@ -155,6 +155,10 @@ public struct PlannedStep: Sendable, Hashable, Codable {
     public let isIdempotent: Bool
     /// Whether going back is impossible once it has started.
     public let isIrreversible: Bool
+    /// Whether this host does it for all of them.
+    public let runsOnce: Bool
+    /// The step whose facts of the snapshot its scripts see.
+    public let factsOf: String
 
     /// Gathers a step.
     public init(
@@ -164,7 +168,9 @@ public struct PlannedStep: Sendable, Hashable, Codable {
         timeoutMilliseconds: Int = 600_000,
         retries: Int = 0,
         isIdempotent: Bool = false,
-        isIrreversible: Bool = false
+        isIrreversible: Bool = false,
+        runsOnce: Bool = false,
+        factsOf: String? = nil
     ) {
         self.name = name
         self.kind = kind
@@ -173,6 +179,8 @@ public struct PlannedStep: Sendable, Hashable, Codable {
         self.retries = retries
         self.isIdempotent = isIdempotent
         self.isIrreversible = isIrreversible
+        self.runsOnce = runsOnce
+        self.factsOf = factsOf ?? name
     }
 }
 

@@ -218,8 +218,10 @@ private struct HostBuilder {
             guard applies(step.whenGroups) else { return false }
             return !step.runsOnce || taken.insert(step.name).inserted
         }
-        let wayBack = playbook.revert?.filter { applies($0.whenGroups) && !$0.runsOnce }
-        var preflight: [PlannedPreflight] = []
+        let wayBack = playbook.revert?.filter { applies($0.whenGroups) }
+        var preflight = [
+            PlannedPreflight(step: "earlier rollouts", script: RunDirectory.stillRunning)
+        ]
         var forwardSteps: [PlannedStep] = []
         var revertSteps: [PlannedStep] = []
         var checks: [PlannedCheck] = []
@@ -252,8 +254,14 @@ private struct HostBuilder {
                     ? try step.kind.action(in: scope)
                     : try step.kind.revertAction(in: scope, isIdempotent: step.isIdempotent)
             }) {
-                revertSteps.append(planned(step, action))
+                let isRelease = step.kind is any ReleaseStepKind
+                revertSteps.append(
+                    planned(step, action, factsOf: isRelease ? playbook.releaseStep?.name : nil)
+                )
             }
+        }
+        // What the forward steps changed is verified on the way back, whoever wrote that way.
+        walk(steps, from: back, problems: &problems) { step, scope, problems in
             if let script = problems.catching({ () throws(UndefinedReference) in
                 try step.kind.verification(in: scope)
             }) {
@@ -329,7 +337,9 @@ private struct HostBuilder {
         )
     }
 
-    private func planned(_ step: Step, _ action: Action) -> PlannedStep {
+    private func planned(_ step: Step, _ action: Action, factsOf: String? = nil)
+        -> PlannedStep
+    {
         PlannedStep(
             name: step.name,
             kind: type(of: step.kind).key,
@@ -337,7 +347,9 @@ private struct HostBuilder {
             timeoutMilliseconds: step.timeoutMilliseconds,
             retries: step.retries,
             isIdempotent: step.isIdempotent,
-            isIrreversible: step.isIrreversible
+            isIrreversible: step.isIrreversible,
+            runsOnce: step.runsOnce,
+            factsOf: factsOf
         )
     }
 }

@@ -8,7 +8,8 @@ public enum RevertPlanner {
     ///   - plan: The earlier plan.
     ///   - snapshots: What each touched host ran before it; hosts that are not here stay as they
     ///     are.
-    /// - Returns: A plan whose steps are the earlier plan's steps back.
+    /// - Returns: A plan whose steps are the earlier plan's steps back; a touched host that ran
+    ///   nothing before is not in it.
     /// - Throws: ``ReleaseRefused`` if no host has anything to go back to.
     public static func plan(undoing plan: Plan, snapshots: [HostName: Snapshot])
         throws(ReleaseRefused) -> Plan
@@ -19,8 +20,13 @@ public enum RevertPlanner {
                 hints: ["run a playbook that undoes it: `fleet run PLAYBOOK \(plan.environment)`"]
             )
         }
-        let hosts = plan.hosts.compactMap { host in
-            snapshots[host.name].flatMap { undo(host, snapshot: $0, releaseStep: releaseStep) }
+        var hosts: [PlannedHost] = []
+        for host in plan.hosts {
+            guard let snapshot = snapshots[host.name], !host.revertSteps.isEmpty else { continue }
+            let deploys = host.steps.contains { $0.name == releaseStep }
+            // A first deploy has nothing to go back to; other hosts go back without a release.
+            guard !deploys || snapshot.release(of: releaseStep) != nil else { continue }
+            hosts.append(undo(host, snapshot: snapshot, releaseStep: releaseStep))
         }
         guard !hosts.isEmpty else {
             throw ReleaseRefused(
@@ -28,7 +34,6 @@ public enum RevertPlanner {
                 hints: ["deploy a release instead: `fleet deploy \(plan.environment) --tag TAG`"]
             )
         }
-        let names = Set(hosts.map(\.name))
         let releases = Set(hosts.compactMap(\.release))
         return Plan(
             kind: .revert,
@@ -37,17 +42,18 @@ public enum RevertPlanner {
             release: releases.count == 1 ? releases.first : nil,
             releaseStep: releaseStep,
             fanout: plan.fanout,
-            maxFailures: 0,
+            // On past a host that fails to go back: the others are on the bad release, too.
+            maxFailures: hosts.count,
             onFailure: .hold,
-            batches: plan.batches.map { $0.filter(names.contains) }.filter { !$0.isEmpty },
+            batches: [hosts.map(\.name)],
             hosts: hosts
         )
     }
 
     private static func undo(_ host: PlannedHost, snapshot: Snapshot, releaseStep: String)
-        -> PlannedHost?
+        -> PlannedHost
     {
-        guard let release = snapshot.release(of: releaseStep) else { return nil }
+        let release = snapshot.release(of: releaseStep)
         func bind(_ action: Action, _ step: String) -> Action {
             action.bound(to: snapshot, step: step, releaseStep: releaseStep)
         }
@@ -64,12 +70,13 @@ public enum RevertPlanner {
                 PlannedStep(
                     name: step.name,
                     kind: step.kind,
-                    action: bind(step.action, step.name),
+                    action: bind(step.action, step.factsOf),
                     timeoutMilliseconds: step.timeoutMilliseconds,
                     retries: step.retries,
                     // A step back may always be repeated.
                     isIdempotent: true,
-                    isIrreversible: false
+                    isIrreversible: false,
+                    factsOf: step.factsOf
                 )
             },
             checks: host.revertChecks.map { check in
@@ -87,15 +94,18 @@ public enum RevertPlanner {
     }
 
     /// The same questions, about the release that is gone back to.
-    private static func asking(_ script: Script, for release: Release) -> Script {
+    private static func asking(_ script: Script, for release: Release?) -> Script {
         var script = script
         script.environment = script.environment.map { variable in
             switch variable.name {
-            case "FLEET_COMMIT": EnvironmentVariable(variable.name, release.commit)
-            case "FLEET_TAG": EnvironmentVariable(variable.name, release.tag ?? "")
+            case "FLEET_COMMIT": EnvironmentVariable(variable.name, release?.commit ?? "")
+            case "FLEET_TAG": EnvironmentVariable(variable.name, release?.tag ?? "")
             default: variable
             }
         }
+        // What would refuse a deploy must not refuse the way back: local changes are stashed, and
+        // the commit is pinned whatever became of its tag.
+        script.environment.append(EnvironmentVariable("FLEET_GOING_BACK", "1"))
         return script
     }
 }

@@ -24,13 +24,14 @@ extension Action {
                 .replacing(SnapshotToken.tag, with: release?.tag ?? "")
         }
         func bind(_ script: Script) -> Script {
-            // A value that is there already was bound to an earlier rollout's snapshot: it stays.
-            let present = Set(script.environment.map(\.name))
+            // A script that was bound to an earlier rollout's snapshot keeps that: facts of two
+            // snapshots must not mix.
+            let isBound = script.environment.contains { $0.name.hasPrefix("FLEET_SNAPSHOT_") }
             return Script(
                 script.text,
                 environment: script.environment.map {
                     EnvironmentVariable($0.name, fill($0.value))
-                } + variables.filter { !present.contains($0.name) },
+                } + (isBound ? [] : variables),
                 directory: script.directory.map(fill),
                 becomeUser: script.becomeUser
             )

@@ -90,6 +90,9 @@ public enum PlaybookReader {
         var names: Set<String> = []
         return items.compactMap { item in
             guard let step = step(item, reader: reader) else { return nil }
+            if what == "`revert`", step.runsOnce {
+                reader.report("`run_once` has no place in `revert`", at: step.location)
+            }
             if !names.insert(step.name).inserted {
                 reader.report(
                     "another step is named `\(step.name)`",

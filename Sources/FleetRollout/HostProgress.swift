@@ -78,6 +78,12 @@ public struct HostProgress: Sendable, Hashable {
     var failedAttempts = 0
     /// When the connection was lost, on the rollout's clock.
     var lostAtMilliseconds: Int?
+    /// How often the connection was lost during the current step.
+    var losses = 0
+    /// Questions of the current check that could not be asked.
+    var inconclusive = 0
+    /// Timers started so far; only the newest one counts.
+    var timerCount = 0
     /// How often it was tried again since.
     var reconnects = 0
     /// Passes in a row of the current check.
@@ -107,6 +113,7 @@ public struct HostProgress: Sendable, Hashable {
         failedAttempts = 0
         passes = 0
         lostAtMilliseconds = nil
+        losses = 0
         reconnects = 0
     }
 }

@@ -109,10 +109,12 @@ public struct Rollout: Sendable, Hashable {
             ended(index, step, outcome)
         case .probed(let host, let check, let verdict):
             probed(place(host, expecting: .busy), check, verdict)
-        case .timerFired(let host):
+        case .timerFired(let host, let number):
             guard let index = places[host] else { preconditionFailure("unknown host \(host)") }
-            // A timer that was overtaken by a halt says nothing any more.
-            guard case .waiting(let effect) = hosts[index].activity else { return }
+            // A timer that was overtaken, by a halt for example, says nothing any more.
+            guard case .waiting(let effect) = hosts[index].activity,
+                number == hosts[index].timerCount
+            else { return }
             emit(effect, for: index)
         case .interrupted:
             guard !isDraining else { return }
@@ -148,7 +150,12 @@ public struct Rollout: Sendable, Hashable {
             hosts[index].unresolved = nil
             hosts[index].lostAtMilliseconds = nil
             hosts[index].reconnects = 0
-        case .stuck, .lost, .unreachable:
+        case .lost:
+            // The host was there: the time to look for it begins anew.
+            hosts[index].losses += 1
+            hosts[index].lostAtMilliseconds = nil
+            hosts[index].reconnects = 0
+        case .stuck, .unreachable:
             break
         }
         switch hosts[index].stage {
@@ -174,12 +181,14 @@ public struct Rollout: Sendable, Hashable {
             if mayStart, hosts[index].failedAttempts <= planned.retries {
                 wait(index, RolloutLimits.retryMilliseconds, then: next(index, step))
             } else {
-                fail(index, failure)
+                fail(index, failure, halts: planned.runsOnce)
             }
         case .stuck(let failure):
             hosts[index].unresolved = (step, hosts[index].attempt)
-            fail(index, failure)
+            fail(index, failure, halts: planned.runsOnce)
         case .neverStarted:
+            hosts[index].isPastReturn =
+                plan.hosts[index].steps[..<step.index].contains(where: \.isIrreversible)
             startAgainOrStop(index, step)
         case .vanished:
             if planned.isIdempotent, hosts[index].failedAttempts < RolloutLimits.reruns {
@@ -225,7 +234,7 @@ public struct Rollout: Sendable, Hashable {
     /// The connection is gone: look for the host until the budget is spent.
     private mutating func lookAgain(_ index: Int, _ step: StepReference, _ failure: Failure) {
         hosts[index].unresolved = (step, hosts[index].attempt)
-        guard !isDraining, halted == nil || isReverting(index) else {
+        guard !isDraining, halted == nil || mustAskBeforeHold else {
             hosts[index].failure = hosts[index].failure ?? failure
             hosts[index].enter(.stopped, at: now)
             return
@@ -239,11 +248,20 @@ public struct Rollout: Sendable, Hashable {
         self.wait(index, wait, then: effect)
     }
 
+    /// Whether a lost host is looked for although the rollout has halted: where hosts are left as
+    /// they are, only asking tells what that is.
+    private var mustAskBeforeHold: Bool {
+        plan.onFailure == .hold || hosts.contains(where: \.isPastReturn)
+    }
+
     /// The time before the next look at a lost host; nil when the budget is spent.
     private mutating func reconnectWait(_ index: Int) -> Int? {
         let since = hosts[index].lostAtMilliseconds ?? now
         hosts[index].lostAtMilliseconds = since
-        guard now - since < RolloutLimits.reconnectBudgetMilliseconds else { return nil }
+        let isSpent =
+            now - since >= RolloutLimits.reconnectBudgetMilliseconds
+            && hosts[index].reconnects >= RolloutLimits.leastReconnects
+        guard !isSpent, hosts[index].losses <= RolloutLimits.losses else { return nil }
         let doubled = RolloutLimits.firstReconnectMilliseconds << min(hosts[index].reconnects, 6)
         hosts[index].reconnects += 1
         // Hosts behind one jump host are lost together; this spreads their return.
@@ -287,10 +305,16 @@ public struct Rollout: Sendable, Hashable {
             )
         case .inconclusive(let failure):
             hosts[index].passes = 0
-            let bound = max(
-                planned.deadlineMilliseconds,
-                RolloutLimits.reconnectBudgetMilliseconds
-            )
+            hosts[index].inconclusive += 1
+            // After a long silence one answer that could not be had is not the last word.
+            let isEarly = hosts[index].inconclusive < RolloutLimits.leastReconnects
+            let bound =
+                isEarly
+                ? .max
+                : max(
+                    planned.deadlineMilliseconds,
+                    RolloutLimits.reconnectBudgetMilliseconds
+                )
             askAgain(
                 index,
                 again,
@@ -316,7 +340,7 @@ public struct Rollout: Sendable, Hashable {
         if !mayGoOn(index) {
             hosts[index].failure = hosts[index].failure ?? failure
             hosts[index].enter(.stopped, at: now)
-        } else if elapsed + interval <= bound {
+        } else if elapsed <= bound - interval {
             wait(index, interval, then: effect)
         } else if case .revertProbing = hosts[index].stage {
             hosts[index].failure = failure
@@ -338,7 +362,8 @@ public struct Rollout: Sendable, Hashable {
         let checks = checks(of: index)
         guard check < checks.count else {
             switch hosts[index].stage {
-            case .revertProbing: conclude(index, .reverted)
+            // Going back counts only where something on the host confirms it.
+            case .revertProbing: conclude(index, checks.isEmpty ? .held : .reverted)
             default: becomeVerified(index)
             }
             return
@@ -353,7 +378,8 @@ public struct Rollout: Sendable, Hashable {
         case .gating: hosts[index].enter(.gating(check), at: now)
         default: hosts[index].enter(.probing(check), at: now)
         }
-        hosts[index].probingSinceMilliseconds = now
+        hosts[index].inconclusive = 0
+        hosts[index].probingSinceMilliseconds = now + checks[check].settleMilliseconds
         let effect = RolloutEffect.probe(
             host: hosts[index].name,
             direction: isBack ? .revert : .forward,
@@ -394,15 +420,19 @@ public struct Rollout: Sendable, Hashable {
     }
 
     private mutating func beginRevert(_ index: Int) {
-        guard hasWayBack(index) else { return conclude(index, .held) }
         if let (step, attempt) = hosts[index].unresolved {
             hosts[index].enter(.settling, at: now)
             hosts[index].attempt = attempt
             emit(.stop(host: hosts[index].name, step: step, attempt: attempt), for: index)
         } else {
-            hosts[index].enter(.reverting(0), at: now)
-            proceed(index)
+            goBack(index)
         }
+    }
+
+    private mutating func goBack(_ index: Int) {
+        guard hasWayBack(index) else { return conclude(index, .held) }
+        hosts[index].enter(.reverting(0), at: now)
+        proceed(index)
     }
 
     /// Whether the host ran something before: a first deploy cannot be put back.
@@ -416,8 +446,7 @@ public struct Rollout: Sendable, Hashable {
     private mutating func settled(_ index: Int, _ outcome: StepOutcome) {
         switch outcome {
         case .succeeded, .failed, .neverStarted, .vanished:
-            hosts[index].enter(.reverting(0), at: now)
-            proceed(index)
+            goBack(index)
         case .stuck(let failure):
             hosts[index].failure = failure
             conclude(index, .unknown)
@@ -450,7 +479,12 @@ public struct Rollout: Sendable, Hashable {
         case .vanished:
             againOrGiveUp(index, step, Failure("the step ended without a result"))
         case .neverStarted:
-            againOrGiveUp(index, step, Failure("the step did not start"))
+            guard !isDraining else { return }
+            // A link that drops before the start is no failure of the step.
+            guard hosts[index].attempt < RolloutLimits.attempts else {
+                return conclude(index, .unknown)
+            }
+            emit(next(index, step), for: index)
         case .stuck(let failure):
             hosts[index].failure = failure
             conclude(index, .unknown)
@@ -532,10 +566,18 @@ public struct Rollout: Sendable, Hashable {
 
     private mutating func wait(_ index: Int, _ milliseconds: Int, then effect: RolloutEffect) {
         set(.waiting(then: effect), for: index)
-        effects.append(.startTimer(host: hosts[index].name, milliseconds: milliseconds))
+        hosts[index].timerCount += 1
+        effects.append(
+            .startTimer(
+                host: hosts[index].name,
+                number: hosts[index].timerCount,
+                milliseconds: milliseconds
+            )
+        )
     }
 
-    private mutating func fail(_ index: Int, _ failure: Failure) {
+    /// Marks a host as failed; `halts` when the others must not go on without what it failed at.
+    private mutating func fail(_ index: Int, _ failure: Failure, halts: Bool = false) {
         hosts[index].failure = failure
         if plan.onFailure == .report {
             let isUnknown = hosts[index].unresolved != nil
@@ -546,7 +588,7 @@ public struct Rollout: Sendable, Hashable {
         }
         hosts[index].enter(.failed, at: now)
         let failures = hosts.count { $0.stage == .failed }
-        guard halted == nil, failures > plan.maxFailures else { return }
+        guard halted == nil, halts || failures > plan.maxFailures else { return }
         halted = failure
         effects.append(.halt(host: hosts[index].name, failure: failure))
         quiet()
@@ -557,6 +599,7 @@ public struct Rollout: Sendable, Hashable {
         for index in hosts.indices {
             guard case .waiting(let effect) = hosts[index].activity else { continue }
             if isReverting(index), !isDraining { continue }
+            if case .recover = effect, !isDraining, mustAskBeforeHold { continue }
             set(.idle, for: index)
             // An attempt that was only planned never was: its key is free.
             if case .perform = effect { hosts[index].attempt -= 1 }
@@ -607,12 +650,20 @@ public struct Rollout: Sendable, Hashable {
             }
         }
         guard activeCount == 0 else { return false }
-        if isDraining { return finishInterrupted() }
-        let isRefused = hosts.contains { if case .refused = $0.stage { true } else { false } }
-        guard !isRefused else {
+        if isDraining {
             for index in hosts.indices { conclude(index, .untouched) }
             return finish(.refused)
         }
+        let refused = hosts.indices.filter {
+            if case .refused = hosts[$0].stage { true } else { false }
+        }
+        // Going back by hand goes on past a host that cannot: the others are on a bad release, too.
+        let isExcluded = plan.kind == .revert && refused.count < hosts.count
+        guard refused.isEmpty || isExcluded else {
+            for index in hosts.indices { conclude(index, .untouched) }
+            return finish(.refused)
+        }
+        for index in refused { conclude(index, .untouched) }
         phase = .rolling(batch: 0)
         return true
     }
@@ -625,7 +676,8 @@ public struct Rollout: Sendable, Hashable {
             }
         }
         guard activeCount == 0 else { return false }
-        if isDraining { return finishInterrupted() }
+        let isReported = plan.onFailure == .report && hosts.allSatisfy { $0.outcome != nil }
+        if isDraining, !isReported { return finishInterrupted() }
         if halted != nil { return decideAfterHalt() }
         let isOver = batches[batch].allSatisfy { index in
             switch hosts[index].stage {
@@ -660,14 +712,21 @@ public struct Rollout: Sendable, Hashable {
         guard activeCount == 0 else { return false }
         if isDraining { return finishInterrupted() }
         if halted != nil { return decideAfterHalt() }
-        let isOver = hosts.allSatisfy { $0.stage == .verified || $0.stage == .failed }
+        let isOver = hosts.allSatisfy {
+            $0.stage == .verified || $0.stage == .failed || $0.outcome != nil
+        }
         return isOver ? decideCommit() : true
     }
 
     private mutating func decideCommit() -> Bool {
         let failed = hosts.indices.filter { hosts[$0].stage == .failed }
+        let missing = hosts.count { $0.outcome == .untouched }
+        guard missing == 0 else {
+            decide(.hold, "\(missing) of \(hosts.count) hosts could not be asked")
+            return hold()
+        }
         let count = "\(failed.count) of \(hosts.count) hosts failed, which the playbook allows"
-        guard failed.isEmpty || plan.onFailure == .revert, !isPastReturn(failed) else {
+        guard failed.isEmpty || (plan.onFailure == .revert && !isPastReturn) else {
             decide(.hold, count)
             return hold()
         }
@@ -679,13 +738,12 @@ public struct Rollout: Sendable, Hashable {
             conclude(index, .succeeded)
         }
         guard !failed.isEmpty else { return finish(.succeeded) }
+        for index in failed where !hosts[index].isTouched { conclude(index, .untouched) }
         phase = .reverting
         return true
     }
 
-    private func isPastReturn(_ indices: [Int]) -> Bool {
-        indices.contains { hosts[$0].isPastReturn }
-    }
+    private var isPastReturn: Bool { hosts.contains(where: \.isPastReturn) }
 
     private mutating func decideAfterHalt() -> Bool {
         if plan.onFailure == .hold {
@@ -714,14 +772,27 @@ public struct Rollout: Sendable, Hashable {
     private mutating func hold() -> Bool {
         for index in hosts.indices where hosts[index].outcome == nil {
             let host = hosts[index]
-            let isUnknown = host.unresolved != nil
-            let outcome: HostOutcome =
-                !host.isTouched
-                ? .untouched
-                : isUnknown ? .unknown : host.stage == .verified ? .succeeded : .held
+            let outcome: HostOutcome
+            if !host.isTouched {
+                outcome = .untouched
+            } else if host.unresolved != nil {
+                outcome = .unknown
+            } else if host.stage == .verified {
+                outcome = .succeeded
+            } else {
+                outcome = plan.kind == .revert && host.stage == .failed ? .revertFailed : .held
+            }
             conclude(index, outcome)
         }
-        return finish(hosts.contains { $0.outcome == .unknown } ? .unknown : .held)
+        return finish(worst ?? .held)
+    }
+
+    /// The worst that is known of any host, if it is bad: it counts before everything else.
+    private var worst: RolloutOutcome? {
+        let outcomes = hosts.compactMap(\.outcome)
+        if outcomes.contains(.unknown) { return .unknown }
+        if outcomes.contains(.revertFailed) { return .revertFailed }
+        return outcomes.contains(.held) ? .held : nil
     }
 
     private mutating func advanceRevert() -> Bool {
@@ -736,13 +807,9 @@ public struct Rollout: Sendable, Hashable {
             for index in order where room > 0 { beginRevert(index) }
         }
         guard activeCount == 0 else { return false }
-        if isDraining { return finishInterrupted() }
+        if isDraining, hosts.contains(where: { $0.outcome == nil }) { return finishInterrupted() }
         guard hosts.allSatisfy({ $0.outcome != nil }) else { return true }
-        let outcomes = hosts.compactMap(\.outcome)
-        if outcomes.contains(.unknown) { return finish(.unknown) }
-        if outcomes.contains(.revertFailed) { return finish(.revertFailed) }
-        if outcomes.contains(.held) || decision == .keep { return finish(.held) }
-        return finish(.reverted)
+        return finish(worst ?? (decision == .keep ? .held : .reverted))
     }
 
     private mutating func finishReport() -> Bool {
@@ -751,8 +818,14 @@ public struct Rollout: Sendable, Hashable {
         return finish(outcomes.allSatisfy { $0 == .succeeded } ? .succeeded : .held)
     }
 
-    /// Nothing is concluded: whoever takes the rollout up again does that.
-    private mutating func finishInterrupted() -> Bool { finish(.interrupted) }
+    /// What is not concluded stays so: whoever takes the rollout up again does that.
+    private mutating func finishInterrupted() -> Bool {
+        switch worst {
+        case .unknown?: finish(.unknown)
+        case .revertFailed?: finish(.revertFailed)
+        default: finish(.interrupted)
+        }
+    }
 
     private mutating func finish(_ outcome: RolloutOutcome) -> Bool {
         phase = .finished(outcome)

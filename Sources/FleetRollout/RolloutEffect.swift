@@ -12,8 +12,8 @@ public enum RolloutEffect: Sendable, Hashable, Codable {
     case stop(host: HostName, step: StepReference, attempt: Int)
     /// Ask one check once.
     case probe(host: HostName, direction: StepReference.Direction, check: Int)
-    /// Report back after a while.
-    case startTimer(host: HostName, milliseconds: Int)
+    /// Report back after a while; the number tells the host's timers apart.
+    case startTimer(host: HostName, number: Int, milliseconds: Int)
     /// The host's session is not needed any more.
     case release(host: HostName)
     /// Decision: nothing new starts anywhere.

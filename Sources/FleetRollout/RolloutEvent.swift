@@ -131,8 +131,8 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
     )
     /// A check was asked once.
     case probed(host: HostName, check: Int, verdict: Verdict)
-    /// The time asked for by a host's ``RolloutEffect/startTimer(host:milliseconds:)`` is over.
-    case timerFired(host: HostName)
+    /// The time asked for by a host's ``RolloutEffect/startTimer(host:number:milliseconds:)`` is over.
+    case timerFired(host: HostName, number: Int)
     /// The operator or the system asks to stop.
     case interrupted(signal: Int)
 }

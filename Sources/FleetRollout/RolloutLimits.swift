@@ -2,6 +2,10 @@
 enum RolloutLimits {
     /// How long a lost host is looked for before its step counts as unknown, in milliseconds.
     static let reconnectBudgetMilliseconds = 120_000
+    /// The least looks before a host counts as lost: a controller that slept must look again.
+    static let leastReconnects = 3
+    /// How often the connection may be lost during one step.
+    static let losses = 50
     /// The first wait before looking for a lost host; it doubles up to the next one.
     static let firstReconnectMilliseconds = 500
     /// The longest wait between two looks.

@@ -66,11 +66,14 @@ actor HostWorker {
             }
             if planned.preflight.isEmpty {
                 // Nothing to ask, but a host that cannot be reached must refuse all the same.
-                _ = try await session.run(
+                let result = try await session.run(
                     Script(":"),
                     timeoutMilliseconds: Self.questionMilliseconds,
                     output: OutputCapture()
                 )
+                guard result.status == .exited(0) else {
+                    return .refused(Failure("an empty script \(result.status.phrase)"))
+                }
             }
         } catch {
             await drop()
@@ -102,6 +105,8 @@ actor HostWorker {
         case "E_DIRTY": return "commit, stash or discard the changes on the host, then deploy again"
         case "E_GIT_MISSING": return "install git on the host"
         case "E_GIT_BUSY": return "finish or abort the git operation on the host"
+        case "E_BUSY": return "wait for it, or end it on the host, then try again"
+        case "E_UNTRACKED": return "move the untracked files away on the host"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil
         }
@@ -116,7 +121,7 @@ actor HostWorker {
         let step = step(reference)
         let action = step.action.bound(
             to: snapshot,
-            step: step.name,
+            step: step.factsOf,
             releaseStep: plan.releaseStep
         )
         let opened: any HostSession

@@ -164,10 +164,10 @@ public final class RolloutRunner: Sendable {
                 let verdict = await worker.probe(direction, check, snapshot: snapshot)
                 inbox.post(.probed(host: host, check: check, verdict: verdict))
             }
-        case .startTimer(let host, let milliseconds):
+        case .startTimer(let host, let number, let milliseconds):
             group.addTask {
                 await inbox.sleep(milliseconds: milliseconds)
-                inbox.post(.timerFired(host: host))
+                inbox.post(.timerFired(host: host, number: number))
             }
         case .release(let host):
             guard let worker = workers[host] else { return }

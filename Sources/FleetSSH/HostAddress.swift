@@ -13,17 +13,19 @@ struct HostAddress: Sendable, Hashable {
         if let literal = lookup(name, port: port, flags: AI_NUMERICHOST).addresses.first {
             return [literal]
         }
-        let (addresses, reason) = await BlockingQueue.shared.run {
+        let (addresses, reason, mayPass) = await BlockingQueue.shared.run {
             lookup(name, port: port, flags: AI_ADDRCONFIG)
         }
         guard !addresses.isEmpty else {
+            // A name server that cannot be asked is like a host that cannot be reached.
+            if mayPass { throw .unreachable(address: name, reason: reason ?? "no name server") }
             throw .nameNotFound(name: name, reason: reason ?? "no address")
         }
         return addresses
     }
 
     private static func lookup(_ name: String, port: Int, flags: Int32)
-        -> (addresses: [HostAddress], reason: String?)
+        -> (addresses: [HostAddress], reason: String?, mayPass: Bool)
     {
         var hints = addrinfo()
         hints.ai_flags = flags | AI_NUMERICSERV
@@ -31,7 +33,9 @@ struct HostAddress: Sendable, Hashable {
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(name, String(port), &hints, &list)
         defer { if list != nil { freeaddrinfo(list) } }
-        guard status == 0 else { return ([], gai_strerror(status).map { String(cString: $0) }) }
+        guard status == 0 else {
+            return ([], gai_strerror(status).map { String(cString: $0) }, status == EAI_AGAIN)
+        }
         var found: [HostAddress] = []
         var node = list
         while let entry = node?.pointee {
@@ -62,6 +66,6 @@ struct HostAddress: Sendable, Hashable {
             }
             node = entry.ai_next
         }
-        return (found, nil)
+        return (found, nil, false)
     }
 }

@@ -95,13 +95,20 @@ extension SSHSession: HostSession {
         guard let group else {
             return CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
         }
-        let isDead = try await askAside(
-            HostShell.stopGroup(group, becomeUser: script.becomeUser),
-            id: String(group)
-        )
+        let end: ShellAnswer?
+        do throws(TransportError) {
+            end = try await askAside(
+                HostShell.stopGroup(group, becomeUser: script.becomeUser),
+                id: String(group)
+            )
+        } catch {
+            // A host that refuses a second channel cannot be told to stop: it may go on.
+            guard !error.isRetryable else { throw error }
+            end = nil
+        }
         if let waiting { await free(waiting.channel) }
         return CommandResult(
-            status: .timedOut(confirmedDead: isDead.words.first == "END"),
+            status: .timedOut(confirmedDead: end?.words.first == "END"),
             outputBytes: 0
         )
     }
@@ -327,7 +334,7 @@ extension SSHSession: HostSession {
             case .answered(let answer): return answer
             case .ready: break
             // The login runs something else than our shell, and says nothing about it.
-            case nil: throw shellEnded()
+            case nil: throw slowShell()
             }
         }
         return try await performOrExpire(.command, within: milliseconds) {
@@ -416,6 +423,20 @@ extension SSHSession: HostSession {
             .unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
         let text = String(String.UnicodeScalarView(seen))
         return fail(.shellUnusable(seen: text.isEmpty ? "it ended at once" : "it said `\(text)`"))
+    }
+
+    /// A login that is only slow may still come to the request: that may run.
+    private func slowShell() -> TransportError {
+        let seen = String(decoding: shell?.noise ?? [], as: UTF8.self)
+        let said = seen.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
+        return fail(
+            .connectionLost(
+                .command,
+                reason: "the login shell did not run `sh -s` within "
+                    + "\(Self.shellMilliseconds / 1000) s; it said "
+                    + "`\(String(String.UnicodeScalarView(said)))`"
+            )
+        )
     }
 
     private func fail(_ error: TransportError) -> TransportError {

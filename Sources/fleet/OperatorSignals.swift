@@ -7,13 +7,11 @@ final class OperatorSignals {
     private var sources: [any DispatchSourceSignal] = []
 
     init(runner: RolloutRunner) {
+        let queue = DispatchQueue(label: "fleet.signals")
+        var count = 0
         for number in [SIGINT, SIGTERM] {
             signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(
-                signal: number,
-                queue: DispatchQueue(label: "fleet.signals")
-            )
-            var count = 0
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler {
                 count += 1
                 guard count > 1 else {

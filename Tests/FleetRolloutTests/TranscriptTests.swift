@@ -48,7 +48,7 @@ private struct Storyteller {
                 told.append(line)
                 let words = line.dropFirst(2).split(separator: " ").map(String.init)
                 now += words.first.flatMap { Int($0.dropFirst()) } ?? 0
-                let event = try event(Array(words.dropFirst()))
+                let event = try event(Array(words.dropFirst()), in: rollout)
                 told += rollout.handle(event, at: now).map { "    " + Self.text($0) }
             }
         }
@@ -98,7 +98,14 @@ private struct Storyteller {
                 steps: steps,
                 checks: checks,
                 revertSteps: [steps[0]],
-                revertChecks: checks
+                revertChecks: [
+                    PlannedCheck(
+                        name: "health",
+                        action: .script(Script("check")),
+                        passes: max(1, passes),
+                        deadlineMilliseconds: 5000
+                    )
+                ]
             )
         }
         var batches: [[HostName]] = []
@@ -120,13 +127,18 @@ private struct Storyteller {
         )
     }
 
-    private func event(_ words: [String]) throws -> RolloutEvent {
+    private func event(_ words: [String], in rollout: Rollout) throws -> RolloutEvent {
         let failure = Failure(words.dropFirst(2).joined(separator: " "))
         let host = HostName(words.count > 1 ? words[1] : "")
         switch words[0] {
         case "started": return .started
         case "interrupted": return .interrupted(signal: 2)
-        case "timer": return .timerFired(host: host)
+        case "stale": return .timerFired(host: host, number: Int(words[2]) ?? 0)
+        case "timer":
+            return .timerFired(
+                host: host,
+                number: rollout.progress(of: host)?.timerCount ?? 0
+            )
         case "ready":
             let commit = String(repeating: "a", count: 40)
             return .hostChecked(
@@ -170,7 +182,8 @@ private struct Storyteller {
         case .stop(let host, let step, let attempt): "stop \(host) \(step.key(attempt: attempt))"
         case .probe(let host, let direction, let check):
             "probe \(host) \(direction.rawValue) \(check)"
-        case .startTimer(let host, let milliseconds): "timer \(host) \(milliseconds) ms"
+        case .startTimer(let host, let number, let milliseconds):
+            "timer \(host) \(number) \(milliseconds) ms"
         case .release(let host): "release \(host)"
         case .halt(let host, let failure): "HALT \(host): \(failure.summary)"
         case .decide(let decision, let reason): "DECIDE \(decision.rawValue): \(reason)"

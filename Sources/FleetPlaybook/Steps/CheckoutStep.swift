@@ -116,7 +116,7 @@ struct CheckoutStep: ReleaseStepKind {
                 fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
             changed=$(g status --porcelain --untracked-files=no 2>&1) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH: $changed"
-            [ -z "$changed" ] || fail "E_DIRTY $FLEET_PATH has local changes:
+            [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || fail "E_DIRTY $FLEET_PATH has local changes:
             $(printf '%s\\n' "$changed" | head -n 20)"
             if ! g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
@@ -127,8 +127,8 @@ struct CheckoutStep: ReleaseStepKind {
             fi
             ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
                 fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-            clash=$(g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || fail "E_UNTRACKED $clash"
-            if [ -n "$FLEET_TAG" ]; then
+            [ -n "${FLEET_GOING_BACK:-}" ] || clash=$(g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || fail "E_UNTRACKED $clash"
+            if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
                 here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
                 [ -z "$here" ] || [ "$here" = "$FLEET_COMMIT" ] ||
                     fail "E_TAG_MOVED tag $FLEET_TAG is $here on this host, not $FLEET_COMMIT"

@@ -115,6 +115,19 @@ struct UploadStep: StepKind {
         )
     }
 
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        let isBack = scope.direction == .revert
+        return try script(
+            isBack
+                ? #"""
+                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "$FLEET_DESTINATION" ]
+                else [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
+                """#
+                : #"[ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]"#,
+            in: scope
+        )
+    }
+
     /// The copy kept before the upload is put back; a file that was not there is removed.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?

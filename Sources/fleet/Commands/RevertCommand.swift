@@ -69,8 +69,15 @@ struct RevertCommand: AsyncParsableCommand {
     private func undo(in inventory: Inventory, on selected: Set<HostName>) throws(CommandFailure)
         -> Plan
     {
-        let (_, journal) = try common.openJournal()
+        let (directory, journal) = try common.openJournal()
         do {
+            // A rollout that is under way touches more hosts while we look.
+            let lock = try EnvironmentLock(
+                environment: hosts.environment,
+                owner: "fleet revert",
+                in: directory
+            )
+            defer { withExtendedLifetime(lock) {} }
             let id = try rollout.map(RolloutLookup.id) ?? newest(in: journal)
             let earlier = try RolloutLookup.replay(id, in: journal)
             guard earlier.plan.environment == inventory.environment else {
@@ -82,9 +89,17 @@ struct RevertCommand: AsyncParsableCommand {
             }
             var snapshots: [HostName: Snapshot] = [:]
             for host in earlier.hosts where host.isTouched && selected.contains(host.name) {
-                snapshots[host.name] = host.snapshot
+                snapshots[host.name] = host.snapshot ?? Snapshot()
             }
-            return try RevertPlanner.plan(undoing: earlier.plan, snapshots: snapshots)
+            let plan = try RevertPlanner.plan(undoing: earlier.plan, snapshots: snapshots)
+            let leftOut = Set(snapshots.keys).subtracting(plan.hosts.map(\.name))
+            if !leftOut.isEmpty {
+                Terminal.standardError.write(
+                    "fleet: warning: \(HostRange.fold(leftOut)) ran nothing before rollout \(id) "
+                        + "and cannot be put back\n"
+                )
+            }
+            return plan
         } catch let failure as CommandFailure {
             throw failure
         } catch let error as ReleaseRefused {
@@ -99,9 +114,13 @@ struct RevertCommand: AsyncParsableCommand {
     /// The newest deploy that left something changed.
     private func newest(in journal: Journal) throws -> RolloutID {
         let records = try journal.history(environment: hosts.environment, limit: 50)
-        let found = records.first { record in
-            record.kind != .exec && record.kind != .revert
-                && record.outcome != .refused && record.outcome != .reverted
+        let found = try records.first { record in
+            guard record.kind != .exec, record.kind != .revert, record.outcome != .refused,
+                record.outcome != .reverted
+            else { return false }
+            return try RolloutLookup.replay(record.id, in: journal).hosts.contains(
+                where: \.isTouched
+            )
         }
         guard let found else {
             throw CommandFailure(

@@ -152,8 +152,8 @@ public struct Simulation {
             answer(host, step, attempt, isStop: true)
         case .probe(let host, let direction, let check):
             probe(host, direction, check)
-        case .startTimer(let host, let milliseconds):
-            queue.add(.timerFired(host: host), at: now + milliseconds)
+        case .startTimer(let host, let number, let milliseconds):
+            queue.add(.timerFired(host: host, number: number), at: now + milliseconds)
         case .halt: halted = true
         case .decide: decided = true
         case .conclude(let host, let outcome): conclusions[host] = outcome
