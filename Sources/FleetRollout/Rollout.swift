@@ -727,7 +727,9 @@ public struct Rollout: Sendable, Hashable {
         }
         let count = "\(failed.count) of \(hosts.count) hosts failed, which the playbook allows"
         guard failed.isEmpty || (plan.onFailure == .revert && !isPastReturn) else {
-            decide(.hold, count)
+            let host = hosts.first(where: \.isPastReturn)
+            let reason = host.map { "; an irreversible step was started on \($0.name)" } ?? ""
+            decide(.hold, count + reason)
             return hold()
         }
         decide(

@@ -176,7 +176,8 @@ struct PlannerTests {
             ]
         )
         #expect(back.kind == .revert)
-        #expect(back.batches == [["web1"], ["db1"]], "an untouched host stays as it is")
+        #expect(back.batches == [["web1", "db1"]], "an untouched host stays as it is")
+        #expect(back.maxFailures == 2, "one host that cannot go back does not stop the others")
         #expect(back.hosts.map { $0.release?.commit } == [old, older])
         #expect(back.onFailure == .hold, "a revert is never itself reverted")
         // What the later rollout finds must not replace what the earlier one recorded.
@@ -195,7 +196,7 @@ struct PlannerTests {
         #expect(script.environment.first { $0.name == "FLEET_COMMIT" }?.value == old)
         #expect(health.contains == old)
         #expect(
-            back.hosts[0].preflight[0].script.environment.contains(
+            back.hosts[0].preflight[1].script.environment.contains(
                 EnvironmentVariable("FLEET_COMMIT", old)
             )
         )

@@ -48,6 +48,9 @@ struct ReportTests {
                             kind: "checkout",
                             action: .script(Script("git checkout back"))
                         )
+                    ],
+                    revertChecks: [
+                        PlannedCheck(name: "verify pull", action: .script(Script("check")))
                     ]
                 )
             }
@@ -100,6 +103,7 @@ struct ReportTests {
                     outcome: .succeeded,
                     outputBytes: 0
                 ),
+                .probed(host: "web1", check: 0, verdict: .pass),
             ]
     }
 
@@ -157,7 +161,7 @@ struct ReportTests {
 
     @Test func theLiveViewFitsTheTerminal() {
         var rollout = Rollout(plan: plan)
-        for (index, event) in failedCanary.dropLast().enumerated() {
+        for (index, event) in failedCanary.dropLast(2).enumerated() {
             _ = rollout.handle(event, at: index)
         }
         for width in [20, 40, 100] {

@@ -23,6 +23,20 @@ public struct Scenario: Sendable {
         var stuck = 0
         var flap = 0
         var badHost = 0
+        /// A step says that it succeeded and has done nothing.
+        var lies = 0
+        var inconclusive = 0
+        var lateTimers = 0
+        /// The host ran nothing before.
+        var firstDeploy = 0
+
+        /// Whether nothing can go wrong but the release itself.
+        var isClear: Bool {
+            [
+                refused, stepFails, lost, outage, stuck, flap, badHost, lies, inconclusive,
+                lateTimers, firstDeploy,
+            ].allSatisfy { $0 == 0 }
+        }
     }
 
     static let oldCommit = String(repeating: "a", count: 40)
@@ -36,7 +50,9 @@ public struct Scenario: Sendable {
         var weather = Weather()
         switch random.pick(0...4) {
         case 0: break
-        case 1: weather.stepFails = 5
+        case 1:
+            weather.stepFails = 5
+            weather.lies = 5
         case 2:
             weather.lost = 10
             weather.outage = 3
@@ -46,6 +62,10 @@ public struct Scenario: Sendable {
         default:
             weather.refused = random.chance(20) ? 5 : 0
             weather.stepFails = 4
+            weather.lies = 1
+            weather.inconclusive = 5
+            weather.lateTimers = 10
+            weather.firstDeploy = random.chance(20) ? 30 : 0
             weather.lost = 15
             weather.outage = 10
             weather.stuck = 1
@@ -71,7 +91,9 @@ public struct Scenario: Sendable {
         let back = steps.filter { $0.isIdempotent }
         var checks = [check("pull", passes: 1, deadline: 0)]
         if random.chance(80) {
-            checks.append(check("health", passes: random.pick(1...3), deadline: 10_000))
+            let settle = random.chance(30) ? random.pick(1000...20_000) : 0
+            let passes = random.pick(1...3)
+            checks.append(check("health", passes: passes, deadline: 10_000, settle: settle))
         }
         let hosts = names.map { name in
             kind == .exec
@@ -123,12 +145,18 @@ public struct Scenario: Sendable {
         )
     }
 
-    private static func check(_ name: String, passes: Int, deadline: Int) -> PlannedCheck {
+    private static func check(
+        _ name: String,
+        passes: Int,
+        deadline: Int,
+        settle: Int = 0
+    ) -> PlannedCheck {
         PlannedCheck(
             name: name,
             action: .script(Script(name)),
             passes: passes,
-            deadlineMilliseconds: deadline
+            deadlineMilliseconds: deadline,
+            settleMilliseconds: settle
         )
     }
 }

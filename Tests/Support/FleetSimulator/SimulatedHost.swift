@@ -8,18 +8,25 @@ struct SimulatedHost {
     struct Spool {
         let step: PlannedStep
         let isRevert: Bool
+        /// Where a step back goes.
+        let back: String
         var endsAt: Int
-        var isStarted: Bool
-        var outcome: StepOutcome?
+        var outcome: StepOutcome
+        /// Whether the step changes the host when it ends.
+        var hasEffect: Bool
+        /// Whether its processes are there.
+        var isLive: Bool
     }
 
     let name: HostName
+    /// The commit in the work tree before the rollout; empty if there was none.
+    let before: String
     /// The commit in the work tree.
-    var commit = Scenario.oldCommit
+    var commit: String
     /// The commit that the service process was started from.
-    var running = Scenario.oldCommit
+    var running: String
     /// Whether the new release does not work here.
-    var isBad: Bool
+    let isBad: Bool
     /// Until when no connection can be made.
     var downUntil = 0
     /// Attempts by key.
@@ -28,21 +35,54 @@ struct SimulatedHost {
     var starts: [String: Int] = [:]
     /// Everything that changed the host.
     var mutations = 0
-    /// Mutations when a check last passed.
-    var checkedAtMutation = -1
+    /// The checks that passed since the last of them.
+    var passed: Set<Check> = []
 
-    /// What the host ran before the rollout.
+    struct Check: Hashable {
+        let direction: StepReference.Direction
+        let index: Int
+    }
+
+    init(name: HostName, before: String, isBad: Bool) {
+        self.name = name
+        self.before = before
+        self.isBad = isBad
+        commit = before
+        running = before
+    }
+
+    /// What the host ran before the rollout, as its preflight says it.
     var snapshot: Snapshot {
-        Snapshot(facts: ["pull": ["state": "present", "commit": commit, "tag": "v1.0.0"]])
+        let facts = before.isEmpty ? ["state": "absent"] : ["state": "present", "commit": before]
+        return Snapshot(facts: ["pull": facts])
     }
 
     func isDown(at now: Int) -> Bool { now < downUntil }
 
-    /// Carries out what a step does when it ends by itself.
-    mutating func take(_ step: PlannedStep, isRevert: Bool) {
+    /// The keys whose processes are there.
+    var live: [String] { spools.filter(\.value.isLive).map(\.key).sorted() }
+
+    /// Lets time pass: steps end and take effect.
+    mutating func pass(to now: Int) {
+        for key in live {
+            guard let spool = spools[key], spool.endsAt <= now else { continue }
+            spools[key]?.isLive = false
+            if spool.hasEffect { take(spool) }
+        }
+    }
+
+    /// Ends a step from outside; half of its effect may have come.
+    mutating func end(_ key: String, hasEffect: Bool) {
+        guard let spool = spools[key], spool.isLive else { return }
+        spools[key]?.isLive = false
+        if hasEffect { take(spool) }
+    }
+
+    private mutating func take(_ spool: Spool) {
         mutations += 1
-        switch step.kind {
-        case "checkout": commit = isRevert ? Scenario.oldCommit : Scenario.newCommit
+        passed = []
+        switch spool.step.kind {
+        case "checkout": commit = spool.isRevert ? spool.back : Scenario.newCommit
         case "service": running = commit
         default: break
         }

@@ -42,6 +42,11 @@ public struct Simulation {
     private var finished: RolloutOutcome?
     private var conclusions: [HostName: HostOutcome] = [:]
     private var attempted: Set<HostName> = []
+    private var isInterrupted = false
+    private var hasFaults = false
+    private var isIrreversible = false
+    /// When each host's last question was asked, and which it was.
+    private var asked: [HostName: (at: Int, check: SimulatedHost.Check)] = [:]
 
     /// Prepares a scenario.
     public init(_ scenario: Scenario, keepsTrace: Bool = false) {
@@ -54,7 +59,12 @@ public struct Simulation {
         encodesJournal = scenario.seed % 8 == 0
         for host in scenario.plan.hosts {
             let isBad = scenario.isReleaseBad || random.chance(scenario.weather.badHost)
-            hosts[host.name] = SimulatedHost(name: host.name, isBad: isBad)
+            let others = [
+                Scenario.oldCommit, Scenario.oldCommit, String(repeating: "c", count: 40),
+            ]
+            let isFirst = random.chance(scenario.weather.firstDeploy)
+            let before = isFirst ? "" : others[random.pick(0...2)]
+            hosts[host.name] = SimulatedHost(name: host.name, before: before, isBad: isBad)
         }
     }
 
@@ -63,14 +73,23 @@ public struct Simulation {
     /// - Returns: How the rollout ended.
     /// - Throws: ``Violation``.
     public mutating func run() throws(Violation) -> RolloutOutcome {
-        try post(.started)
+        try post([.started])
         if let at = scenario.interruptedAt { queue.add(.interrupted(signal: 2), at: at) }
         while finished == nil {
             guard let (at, event) = queue.next() else {
                 throw violation("I9: the rollout waits for nothing")
             }
             now = max(now, at)
-            try post(event)
+            // What comes while the journal is being written is taken together.
+            var events = [event]
+            let writing = random.chance(20) ? random.pick(1...200) : 0
+            while events.count < 8, let next = queue.first, next.at <= now + writing {
+                events.append(next.event)
+                _ = queue.next()
+            }
+            now += writing
+            for name in hosts.keys { hosts[name]?.pass(to: now) }
+            try post(events)
             guard eventCount < 60_000 else { throw violation("I9: the rollout does not end") }
         }
         try checkEnd()
@@ -78,16 +97,27 @@ public struct Simulation {
         return finished
     }
 
-    private mutating func post(_ event: RolloutEvent) throws(Violation) {
-        eventCount += 1
-        let effects = rollout.handle(event, at: now)
-        if keepsTrace { trace.append("\(now) ms  \(Self.text(event))") }
-        try replay(event, effects)
-        for effect in effects {
-            if keepsTrace { trace.append("        -> \(Self.text(effect))") }
-            try check(effect)
-            try perform(effect)
+    /// Takes events as the runner does: all of them are decided, then all effects are done.
+    private mutating func post(_ events: [RolloutEvent]) throws(Violation) {
+        var effects: [RolloutEffect] = []
+        for event in events where rollout.outcome == nil {
+            eventCount += 1
+            if case .interrupted = event { isInterrupted = true }
+            let caused = rollout.handle(event, at: now)
+            if keepsTrace {
+                trace.append("\(now) ms  \(Self.text(event))")
+                trace += caused.map { "        -> \(Self.text($0))" }
+            }
+            try replay(event, caused)
+            for effect in caused {
+                if case .perform(let host, _, _) = effect, isInterrupted {
+                    throw violation("a step on \(host) starts after the interrupt")
+                }
+                try check(effect)
+            }
+            effects += caused
         }
+        for effect in effects { try perform(effect) }
         try checkAlways()
     }
 
@@ -151,11 +181,14 @@ public struct Simulation {
         case .stop(let host, let step, let attempt):
             answer(host, step, attempt, isStop: true)
         case .probe(let host, let direction, let check):
-            probe(host, direction, check)
+            try probe(host, direction, check)
         case .startTimer(let host, let number, let milliseconds):
-            queue.add(.timerFired(host: host, number: number), at: now + milliseconds)
-        case .halt: halted = true
-        case .decide: decided = true
+            let late = random.chance(scenario.weather.lateTimers) ? random.pick(1...30_000) : 0
+            queue.add(
+                .timerFired(host: host, number: number),
+                at: now + milliseconds + late
+            )
+        case .halt, .decide: break
         case .conclude(let host, let outcome): conclusions[host] = outcome
         case .finish(let outcome): finished = outcome
         case .release: break
@@ -185,38 +218,49 @@ public struct Simulation {
         guard host.spools[key] == nil else {
             throw violation("I13: \(name) was asked to start \(key) twice")
         }
+        guard host.live.isEmpty else {
+            throw violation("\(key) starts on \(name) beside \(host.live)")
+        }
         let duration = random.pick(10...5000)
         // The answer may be lost before the host got the order, or after.
         if random.chance(weather.lost), random.chance(40) {
+            hasFaults = true
             finishStep(name, step, attempt, .lost(Failure("lost before")), after: 20)
             return
         }
         var outcome = StepOutcome.succeeded
+        var lasts = duration
         if random.chance(weather.stepFails) { outcome = .failed(Failure("exit 1")) }
-        if random.chance(weather.stuck) { outcome = .stuck(Failure("stuck")) }
+        if random.chance(weather.stuck) {
+            outcome = .stuck(Failure("stuck"))
+            lasts = random.pick(1000...400_000)
+        }
+        // Without a health check nobody could notice a lie.
+        let hasHealth = (scenario.plan.hosts.first?.checks.count ?? 0) > 1
+        var hasEffect =
+            outcome == .succeeded ? !(hasHealth && random.chance(weather.lies)) : random.chance(50)
+        let isLost = random.chance(weather.lost)
+        if isLost, random.chance(20) {
+            // A reboot takes the process and its result with it.
+            outcome = .vanished
+            lasts = 1
+            hasEffect = random.chance(50)
+        }
+        if outcome != .succeeded || !hasEffect || isLost { hasFaults = true }
         host.spools[key] = .init(
             step: planned,
             isRevert: step.direction == .revert,
-            endsAt: now + duration,
-            isStarted: true,
-            outcome: outcome
+            back: rollout.progress(of: name)?.snapshot?.commit(of: "pull") ?? "",
+            endsAt: now + lasts,
+            outcome: outcome,
+            hasEffect: hasEffect,
+            isLive: true
         )
         if step.direction == .forward { host.starts[planned.name, default: 0] += 1 }
-        // The effect may come even when the step then fails.
-        if outcome == .succeeded || random.chance(50) {
-            host.take(planned, isRevert: step.direction == .revert)
-        }
-        if random.chance(weather.lost) {
+        if isLost {
             if random.chance(30) { host.downUntil = now + random.pick(100...200_000) }
-            // A reboot takes the process and its result with it.
-            if random.chance(20) { host.spools[key]?.outcome = .vanished }
-            finishStep(
-                name,
-                step,
-                attempt,
-                .lost(Failure("lost after")),
-                after: random.pick(1...duration)
-            )
+            let after = random.pick(1...duration)
+            finishStep(name, step, attempt, .lost(Failure("lost after")), after: after)
         } else {
             finishStep(name, step, attempt, outcome, after: duration)
         }
@@ -247,17 +291,27 @@ public struct Simulation {
             finishStep(name, step, attempt, .unreachable(Failure("down")), after: 100)
         } else if random.chance(scenario.weather.lost) {
             finishStep(name, step, attempt, .lost(Failure("lost again")), after: 30)
-        } else if let spool = host.spools[key], let outcome = spool.outcome {
-            let delay = isStop ? 20 : max(20, spool.endsAt - now)
-            finishStep(name, step, attempt, outcome, after: delay)
+        } else if let spool = host.spools[key] {
+            guard isStop else {
+                let after = max(20, spool.endsAt - now)
+                return finishStep(name, step, attempt, spool.outcome, after: after)
+            }
+            if spool.isLive, case .stuck = spool.outcome, random.chance(50) {
+                return finishStep(name, step, attempt, spool.outcome, after: 20)
+            }
+            hosts[name]?.end(key, hasEffect: random.chance(30))
+            let isEnded = !spool.isLive
+            finishStep(name, step, attempt, isEnded ? spool.outcome.ended : .vanished, after: 20)
         } else {
             let planned = planned(name, step)
             hosts[name]?.spools[key] = .init(
                 step: planned,
                 isRevert: step.direction == .revert,
+                back: "",
                 endsAt: now,
-                isStarted: false,
-                outcome: .neverStarted
+                outcome: .neverStarted,
+                hasEffect: false,
+                isLive: false
             )
             finishStep(name, step, attempt, .neverStarted, after: 20)
         }
@@ -266,22 +320,46 @@ public struct Simulation {
     private mutating func probe(
         _ name: HostName,
         _ direction: StepReference.Direction,
-        _ check: Int
-    ) {
-        guard let host = hosts[name] else { return }
-        let wanted = direction == .forward ? Scenario.newCommit : Scenario.oldCommit
+        _ index: Int
+    ) throws(Violation) {
+        guard var host = hosts[name], let progress = rollout.progress(of: name),
+            let plan = scenario.plan.hosts.first(where: { $0.name == name })
+        else { return }
+        let check = SimulatedHost.Check(direction: direction, index: index)
+        let planned = (direction == .forward ? plan.checks : plan.revertChecks)[index]
+        let isGate = if case .gating = progress.stage { true } else { false }
+        if !isGate {
+            if let last = asked[name], last.check == check,
+                last.at >= progress.stageSinceMilliseconds
+            {
+                let gap = now - last.at
+                if gap < planned.intervalMilliseconds {
+                    throw violation("\(name) is asked again after \(gap) ms")
+                }
+            } else if now - progress.stageSinceMilliseconds < planned.settleMilliseconds {
+                throw violation("the settle time of \(name) was cut short")
+            }
+        }
+        asked[name] = (now, check)
+        let wanted = direction == .forward ? Scenario.newCommit : host.before
         var verdict = Verdict.pass
-        if host.isDown(at: now) {
+        if host.isDown(at: now) || random.chance(scenario.weather.inconclusive) {
             verdict = .inconclusive(Failure("down"))
-        } else if check == 0 {
+        } else if index == 0 {
             if host.commit != wanted { verdict = .fail(Failure("wrong commit")) }
-        } else if !host.isHealthy || host.running != wanted || random.chance(scenario.weather.flap)
+        } else if !host.isHealthy || host.running != wanted
+            || random.chance(scenario.weather.flap)
         {
             verdict = .fail(Failure("unhealthy"))
         }
-        if verdict == .pass { hosts[name]?.checkedAtMutation = host.mutations }
+        if verdict == .pass {
+            host.passed.insert(check)
+            hosts[name] = host
+        } else {
+            hasFaults = true
+        }
         queue.add(
-            .probed(host: name, check: check, verdict: verdict),
+            .probed(host: name, check: index, verdict: verdict),
             at: now + random.pick(5...100)
         )
     }
@@ -290,7 +368,11 @@ public struct Simulation {
 
     private mutating func check(_ effect: RolloutEffect) throws(Violation) {
         guard case .perform(let host, let step, _) = effect else {
-            if case .decide = effect, decided { throw violation("a second decision") }
+            if case .halt = effect { halted = true }
+            if case .decide = effect {
+                if decided { throw violation("a second decision") }
+                decided = true
+            }
             return
         }
         guard finished == nil else { throw violation("I6: an intent after the end") }
@@ -307,6 +389,7 @@ public struct Simulation {
             throw violation("I1: \(host) is touched before its snapshot")
         }
         attempted.insert(host)
+        isIrreversible = isIrreversible || planned(host, step).isIrreversible
         guard let batch = scenario.plan.batches.firstIndex(where: { $0.contains(host) }) else {
             throw violation("\(host) is in no batch")
         }
@@ -342,23 +425,9 @@ public struct Simulation {
                     throw violation("I13: \(step) ran \(count) times on \(name)")
                 }
             }
-            switch conclusions[name] {
-            case .succeeded where scenario.plan.kind != .exec:
-                guard host.commit == Scenario.newCommit, host.running == Scenario.newCommit else {
-                    throw violation("I3: \(name) succeeded on \(host.commit.prefix(3))")
-                }
-                guard host.checkedAtMutation == host.mutations else {
-                    throw violation("I3: \(name) was changed after its last check")
-                }
-            case .reverted:
-                guard host.commit == Scenario.oldCommit, host.running == Scenario.oldCommit else {
-                    throw violation("I4: \(name) reverted on \(host.commit.prefix(3))")
-                }
-            case .untouched where host.mutations > 0:
-                throw violation("I7: \(name) is called untouched")
-            default: break
-            }
+            try checkEnd(of: name, host)
         }
+        try checkClearWeather(finished)
         let outcomes = Set(conclusions.values)
         let isComplete = conclusions.count == hosts.count
         switch finished {
@@ -383,7 +452,75 @@ public struct Simulation {
                 throw violation("held with \(outcomes)")
             }
         case .interrupted:
-            guard scenario.interruptedAt != nil else { throw violation("nobody interrupted") }
+            guard isInterrupted else { throw violation("nobody interrupted") }
+            guard !isComplete else { throw violation("interrupted, but everything has ended") }
+            guard outcomes.isDisjoint(with: [.unknown, .revertFailed]) else {
+                throw violation("interrupted hides \(outcomes)")
+            }
+        }
+    }
+
+    /// A host's final state must be what the host itself would say.
+    private func checkEnd(of name: HostName, _ host: SimulatedHost) throws(Violation) {
+        guard let plan = scenario.plan.hosts.first(where: { $0.name == name }) else { return }
+        func allPassed(_ direction: StepReference.Direction, _ count: Int) -> Bool {
+            (0..<count).allSatisfy { host.passed.contains(.init(direction: direction, index: $0)) }
+        }
+        let outcome = conclusions[name]
+        if !host.live.isEmpty, outcome != .unknown, outcome != nil {
+            throw violation(
+                "I5: \(name) is called \(outcome?.rawValue ?? "") while \(host.live) runs"
+            )
+        }
+        switch outcome {
+        case .succeeded where scenario.plan.kind != .exec:
+            guard host.commit == Scenario.newCommit, allPassed(.forward, plan.checks.count) else {
+                throw violation("I3: \(name) succeeded on \(host.commit.prefix(3)), unchecked")
+            }
+            if plan.checks.count > 1, host.isBad || host.running != Scenario.newCommit {
+                throw violation("I3: \(name) succeeded, but serves something else or badly")
+            }
+        case .reverted:
+            guard host.commit == host.before, allPassed(.revert, plan.revertChecks.count),
+                !plan.revertChecks.isEmpty
+            else { throw violation("I4: \(name) reverted on \(host.commit.prefix(3)), unchecked") }
+            if plan.revertChecks.count > 1, host.running != host.before {
+                throw violation("I4: \(name) reverted, but serves \(host.running.prefix(3))")
+            }
+        case .untouched:
+            let mayBeAsked = scenario.plan.kind == .exec
+            if host.mutations > 0 || (attempted.contains(name) && !mayBeAsked) {
+                throw violation("I7: \(name) is called untouched")
+            }
+        case .held where scenario.plan.onFailure == .revert && !isIrreversible:
+            if !host.before.isEmpty { throw violation("\(name) is held without a reason") }
+        case .revertFailed:
+            if rollout.progress(of: name)?.unresolved != nil {
+                throw violation("I5: \(name) is revert-failed, but a step of it is unresolved")
+            }
+        default: break
+        }
+    }
+
+    /// Without faults there is exactly one right end.
+    private func checkClearWeather(_ finished: RolloutOutcome) throws(Violation) {
+        guard scenario.weather.isClear, !isInterrupted, scenario.plan.kind == .deploy else {
+            return
+        }
+        let hasHealth = (scenario.plan.hosts.first?.checks.count ?? 0) > 1
+        let bad = hasHealth ? hosts.values.count(where: \.isBad) : 0
+        let wanted: RolloutOutcome
+        if bad == 0 {
+            wanted = .succeeded
+        } else if scenario.plan.onFailure == .hold || isIrreversible
+            || bad <= scenario.plan.maxFailures
+        {
+            wanted = .held
+        } else {
+            wanted = .reverted
+        }
+        guard finished == wanted else {
+            throw violation("clear weather: \(finished.rawValue) instead of \(wanted.rawValue)")
         }
     }
 
@@ -407,6 +544,8 @@ private struct EventQueue {
         }
     }
 
+    var first: (at: Int, event: RolloutEvent)? { heap.first.map { ($0.at, $0.event) } }
+
     mutating func next() -> (Int, RolloutEvent)? {
         guard let first = heap.first else { return nil }
         let last = heap.removeLast()
@@ -426,5 +565,12 @@ private struct EventQueue {
 
     private func precedes(_ a: Int, _ b: Int) -> Bool {
         (heap[a].at, heap[a].order) < (heap[b].at, heap[b].order)
+    }
+}
+
+extension StepOutcome {
+    /// What a host says about a step that has ended, when it is asked to stop it.
+    fileprivate var ended: StepOutcome {
+        if case .stuck = self { .vanished } else { self }
     }
 }
