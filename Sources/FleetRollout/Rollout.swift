@@ -529,9 +529,6 @@ public struct Rollout: Sendable, Hashable {
                 hosts[index].enter(.stopped, at: now)
                 return
             }
-            hosts[index].isTouched = true
-            hosts[index].isPastReturn =
-                hosts[index].isPastReturn || planned.steps[step].isIrreversible
             emit(next(index, StepReference(.forward, step)), for: index)
         case .stepping:
             hosts[index].stage = .probing(0)
@@ -551,6 +548,11 @@ public struct Rollout: Sendable, Hashable {
     /// A new attempt at a step.
     private mutating func next(_ index: Int, _ step: StepReference) -> RolloutEffect {
         hosts[index].attempt += 1
+        if step.direction == .forward {
+            let isIrreversible = plan.hosts[index].steps[step.index].isIrreversible
+            hosts[index].isTouched = true
+            hosts[index].isPastReturn = hosts[index].isPastReturn || isIrreversible
+        }
         return .perform(host: hosts[index].name, step: step, attempt: hosts[index].attempt)
     }
 

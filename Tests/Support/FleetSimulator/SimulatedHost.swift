@@ -35,8 +35,10 @@ struct SimulatedHost {
     var starts: [String: Int] = [:]
     /// Everything that changed the host.
     var mutations = 0
-    /// The checks that passed since the last of them.
-    var passed: Set<Check> = []
+    /// The most passes in a row of each check since the last of them.
+    var passed: [Check: Int] = [:]
+    /// Passes in a row of the check that is being asked.
+    private var run: (check: Check, count: Int)?
 
     struct Check: Hashable {
         let direction: StepReference.Direction
@@ -80,12 +82,24 @@ struct SimulatedHost {
 
     private mutating func take(_ spool: Spool) {
         mutations += 1
-        passed = []
+        passed = [:]
+        run = nil
         switch spool.step.kind {
         case "checkout": commit = spool.isRevert ? spool.back : Scenario.newCommit
         case "service": running = commit
         default: break
         }
+    }
+
+    /// Takes note of an answer.
+    mutating func answered(_ check: Check, isPass: Bool) {
+        guard isPass else {
+            run = nil
+            return
+        }
+        let count = run?.check == check ? (run?.count ?? 0) + 1 : 1
+        run = (check, count)
+        passed[check] = max(passed[check] ?? 0, count)
     }
 
     /// Whether the service answers well.

@@ -45,6 +45,8 @@ public struct Simulation {
     private var isInterrupted = false
     private var hasFaults = false
     private var isIrreversible = false
+    /// Whether a step that cannot be undone really began on a host.
+    private var isMigrated = false
     /// When each host's last question was asked, and which it was.
     private var asked: [HostName: (at: Int, check: SimulatedHost.Check)] = [:]
 
@@ -257,6 +259,7 @@ public struct Simulation {
             isLive: true
         )
         if step.direction == .forward { host.starts[planned.name, default: 0] += 1 }
+        isMigrated = isMigrated || planned.isIrreversible
         if isLost {
             if random.chance(30) { host.downUntil = now + random.pick(100...200_000) }
             let after = random.pick(1...duration)
@@ -352,12 +355,9 @@ public struct Simulation {
         {
             verdict = .fail(Failure("unhealthy"))
         }
-        if verdict == .pass {
-            host.passed.insert(check)
-            hosts[name] = host
-        } else {
-            hasFaults = true
-        }
+        host.answered(check, isPass: verdict == .pass)
+        hosts[name] = host
+        if verdict != .pass { hasFaults = true }
         queue.add(
             .probed(host: name, check: index, verdict: verdict),
             at: now + random.pick(5...100)
@@ -463,8 +463,11 @@ public struct Simulation {
     /// A host's final state must be what the host itself would say.
     private func checkEnd(of name: HostName, _ host: SimulatedHost) throws(Violation) {
         guard let plan = scenario.plan.hosts.first(where: { $0.name == name }) else { return }
-        func allPassed(_ direction: StepReference.Direction, _ count: Int) -> Bool {
-            (0..<count).allSatisfy { host.passed.contains(.init(direction: direction, index: $0)) }
+        func allPassed(_ direction: StepReference.Direction) -> Bool {
+            let checks = direction == .forward ? plan.checks : plan.revertChecks
+            return checks.enumerated().allSatisfy { index, check in
+                (host.passed[.init(direction: direction, index: index)] ?? 0) >= check.passes
+            }
         }
         let outcome = conclusions[name]
         if !host.live.isEmpty, outcome != .unknown, outcome != nil {
@@ -474,14 +477,16 @@ public struct Simulation {
         }
         switch outcome {
         case .succeeded where scenario.plan.kind != .exec:
-            guard host.commit == Scenario.newCommit, allPassed(.forward, plan.checks.count) else {
+            guard host.commit == Scenario.newCommit, allPassed(.forward) else {
                 throw violation("I3: \(name) succeeded on \(host.commit.prefix(3)), unchecked")
             }
             if plan.checks.count > 1, host.isBad || host.running != Scenario.newCommit {
                 throw violation("I3: \(name) succeeded, but serves something else or badly")
             }
+        case .reverted where isMigrated:
+            throw violation("\(name) went back past an irreversible step")
         case .reverted:
-            guard host.commit == host.before, allPassed(.revert, plan.revertChecks.count),
+            guard host.commit == host.before, allPassed(.revert),
                 !plan.revertChecks.isEmpty
             else { throw violation("I4: \(name) reverted on \(host.commit.prefix(3)), unchecked") }
             if plan.revertChecks.count > 1, host.running != host.before {
