@@ -149,6 +149,7 @@ let package = Package(
                 "FleetTestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
+        tests("FleetCLITests", ["fleet", "FleetTestSupport"]),
         tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )

@@ -28,7 +28,7 @@ public enum LiveFrame {
             let name = Style.padded(Sanitizer.line(host.name.text), to: nameWidth)
             let time = DurationText.short(milliseconds: now - host.stageSinceMilliseconds)
             lines.append(
-                "  \(mark(host, at: now, style)) \(name)  \(doing(host, rollout, style))  \(style.dim(time))"
+                "  \(mark(host, at: now, style)) \(name)  \(style.dim(time))  \(doing(host, rollout, style))"
             )
         }
         if current.count > budget { lines.append("    and \(current.count - budget) more") }
@@ -90,7 +90,10 @@ public enum LiveFrame {
                 ? "\(steps[index].name) \(style.dim("\(index + 1)/\(steps.count)"))" : ""
         }
         func check(_ checks: [PlannedCheck], _ index: Int) -> String {
-            index < checks.count ? "checking \(Sanitizer.line(checks[index].name))" : ""
+            guard index < checks.count else { return "" }
+            let name = "checking \(Sanitizer.line(checks[index].name))"
+            guard let answer = host.lastAnswer else { return name }
+            return "\(name): \(style.yellow(Sanitizer.line(answer.summary)))"
         }
         switch host.stage {
         case .checking: return "preflight"

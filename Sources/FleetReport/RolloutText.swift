@@ -29,7 +29,7 @@ public enum RolloutText {
         case .succeeded:
             return rollout.plan.release == nil
                 ? "\(release) ended well on all hosts of \(environment)"
-                : "\(environment) runs \(release), verified on all \(rollout.hosts.count) hosts"
+                : "\(environment) runs \(release), verified on \(rollout.hosts.count == 1 ? "its one host" : "all \(rollout.hosts.count) hosts")"
         case .reverted:
             return "\(release) failed, and every touched host of \(environment) is verified back"
         case .refused: return "nothing was changed on \(environment)"

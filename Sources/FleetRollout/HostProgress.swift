@@ -61,6 +61,8 @@ public struct HostProgress: Sendable, Hashable {
     public internal(set) var isPastReturn = false
     /// Why it failed, if it did.
     public internal(set) var failure: Failure?
+    /// What the current check said last, if that was no pass.
+    public internal(set) var lastAnswer: Failure?
     /// A step whose outcome is not known.
     public internal(set) var unresolved: (step: StepReference, attempt: Int)? {
         get { unresolvedStep.map { ($0, unresolvedAttempt) } }
@@ -112,6 +114,7 @@ public struct HostProgress: Sendable, Hashable {
         attempt = 0
         failedAttempts = 0
         passes = 0
+        lastAnswer = nil
         lostAtMilliseconds = nil
         losses = 0
         reconnects = 0

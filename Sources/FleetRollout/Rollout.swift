@@ -282,6 +282,7 @@ public struct Rollout: Sendable, Hashable {
         )
         switch verdict {
         case .pass:
+            hosts[index].lastAnswer = nil
             hosts[index].passes += 1
             // The last gate asks hosts that have proved themselves: once is enough.
             if hosts[index].passes >= (isGate ? 1 : planned.passes) {
@@ -293,6 +294,7 @@ public struct Rollout: Sendable, Hashable {
                 hosts[index].enter(.stopped, at: now)
             }
         case .fail(let failure):
+            hosts[index].lastAnswer = failure
             hosts[index].passes = 0
             askAgain(
                 index,
@@ -304,6 +306,7 @@ public struct Rollout: Sendable, Hashable {
                 isKnown: true
             )
         case .inconclusive(let failure):
+            hosts[index].lastAnswer = failure
             hosts[index].passes = 0
             hosts[index].inconclusive += 1
             // After a long silence one answer that could not be had is not the last word.

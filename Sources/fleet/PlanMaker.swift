@@ -41,8 +41,10 @@ struct PlanMaker {
         } catch {
             throw CommandFailure(error)
         }
+        // A playbook that deploys a release is a deploy, whoever runs it.
+        let isDeploy = kind == .run && playbook.releaseStep != nil
         var request = PlanRequest(
-            kind: kind,
+            kind: isDeploy ? .deploy : kind,
             inventory: inventory,
             hosts: selected,
             playbook: playbook

@@ -93,6 +93,52 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: fixture.servers[1].home + "/app"))
     }
 
+    @Test func ctrlCDrainsAndTheHostIsPutBack() async throws {
+        let fixture = try FleetFixture(hosts: 2)
+        #expect(try fixture.fleet("deploy", "production", "--tag", "v1.0.0").status == 0)
+        // The canary's test waits until it is told to go on.
+        let playbook = try #require(fixture.directory.read("project/playbooks/deploy.yml"))
+        try fixture.directory.write(
+            playbook.replacingOccurrences(
+                of: "test -s app.py;",
+                with: "touch ~/waiting; until [ -e ~/go ]; do sleep 0.05; done;"
+            ),
+            to: "project/playbooks/deploy.yml"
+        )
+        let home = fixture.servers[0].home
+        let process = try ChildProcess(
+            [Package.binary, "deploy", "production", "--tag", "v1.1.0"],
+            in: fixture.directory.path + "/project",
+            environment: [
+                "FLEET_STATE_DIR": fixture.directory.path + "/state",
+                "HOME": fixture.directory.path, "SSH_AUTH_SOCK": "",
+            ],
+            files: ("/dev/null", fixture.directory.path + "/out", fixture.directory.path + "/err")
+        )
+        try await eventually("the canary waits") {
+            FileManager.default.fileExists(atPath: home + "/waiting")
+        }
+        kill(process.pid, SIGINT)
+        try await eventually("the interrupt is seen") {
+            (fixture.directory.read("err") ?? "").contains("interrupted (signal 2)")
+        }
+        try Data().write(to: URL(fileURLWithPath: home + "/go"))
+        #expect(process.wait() == 30)
+        #expect(
+            fixture.directory.read("out")?.contains("fleet revert production --rollout") ?? false
+        )
+        #expect(try fixture.tag(0) == "v1.1.0")
+        #expect(try fixture.tag(1) == "v1.0.0")
+
+        let status = try fixture.fleet("status", "production")
+        #expect(status.status == 1)
+        #expect(status.output.contains("which came to no verified end"))
+        let back = try fixture.fleet("revert", "production", "--yes")
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try fixture.tag(0) == "v1.0.0")
+        #expect(try fixture.fleet("status", "production").status == 0)
+    }
+
     @Test func execFoldsWhatHostsSay() throws {
         let fixture = try FleetFixture()
         let good = try fixture.fleet("exec", "production", "--", "echo same; echo lines")

@@ -79,21 +79,28 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    /// What the newest finished rollouts left on each host.
-    private func expectations(in journal: Journal) throws -> [HostName: Release] {
-        var expected: [HostName: Release] = [:]
+    /// What the journal says of a host.
+    private enum Expectation {
+        case release(Release)
+        /// A rollout touched it and came to no verified end.
+        case unsettled(RolloutID)
+    }
+
+    /// What the newest rollouts left on each host.
+    private func expectations(in journal: Journal) throws -> [HostName: Expectation] {
+        var expected: [HostName: Expectation] = [:]
         for record in try journal.history(environment: hosts.environment, limit: 30).reversed()
         where record.kind == .deploy || record.kind == .revert {
             let rollout = try RolloutLookup.replay(record.id, in: journal)
             for (host, planned) in zip(rollout.hosts, rollout.plan.hosts) {
                 switch host.outcome {
-                case .succeeded: expected[host.name] = planned.release
+                case .succeeded: expected[host.name] = planned.release.map { .release($0) }
                 case .reverted:
                     expected[host.name] = rollout.plan.releaseStep.flatMap {
                         host.snapshot?.release(of: $0)
-                    }
+                    }.map { .release($0) }
                 case .untouched: break
-                default: if host.isTouched { expected[host.name] = nil }
+                default: if host.isTouched { expected[host.name] = .unsettled(record.id) }
                 }
             }
         }
@@ -107,8 +114,9 @@ struct StatusCommand: AsyncParsableCommand {
     private func line(
         _ name: HostName,
         _ answer: Result<Survey.Answer, TransportError>?,
-        _ expected: Release?
+        _ known: Expectation?
     ) -> Line {
+        let expected: Release? = if case .release(let release) = known { release } else { nil }
         func bad(_ state: String) -> Line {
             Line(
                 host: name.text,
@@ -141,6 +149,9 @@ struct StatusCommand: AsyncParsableCommand {
                 isGood = false
             } else if let expected, expected.commit != release.commit {
                 state = "drifted: the last rollout left \(expected.label) here"
+                isGood = false
+            } else if case .unsettled(let id) = known {
+                state = "left by rollout \(id), which came to no verified end"
                 isGood = false
             } else if expected == nil {
                 state = "no rollout of this journal"
