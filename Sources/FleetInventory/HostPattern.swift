@@ -94,8 +94,8 @@ public struct HostPattern: Sendable, Hashable {
 
     private func matches(_ term: Term, _ host: Host) -> Bool {
         if term.glob == "all" || term.glob == "*" { return true }
-        return Self.glob(term.glob, host.name.text)
-            || host.groups.contains { Self.glob(term.glob, $0) }
+        return Glob.matches(term.glob, host.name.text)
+            || host.groups.contains { Glob.matches(term.glob, $0) }
     }
 
     /// Splits at `:` and `,` outside brackets.
@@ -113,30 +113,5 @@ public struct HostPattern: Sendable, Hashable {
         }
         return words.map { $0.split(separator: " ").joined(separator: " ") }
             .filter { !$0.isEmpty }
-    }
-
-    /// Whether a text matches a pattern of literals, `*` and `?`.
-    static func glob(_ pattern: String, _ text: String) -> Bool {
-        let p = Array(pattern)
-        let t = Array(text)
-        var i = 0
-        var j = 0
-        var star: (i: Int, j: Int)?
-        while j < t.count {
-            if i < p.count, p[i] == "*" {
-                star = (i, j)
-                i += 1
-            } else if i < p.count, p[i] == "?" || p[i] == t[j] {
-                i += 1
-                j += 1
-            } else if let last = star {
-                star = (last.i, last.j + 1)
-                i = last.i + 1
-                j = last.j + 1
-            } else {
-                return false
-            }
-        }
-        return p[i...].allSatisfy { $0 == "*" }
     }
 }

@@ -1,5 +1,6 @@
 internal import CLibSSH2
 internal import FleetDigest
+internal import FleetTransport
 internal import FoundationEssentials
 
 /// A host's public key as it stands on the wire (RFC 4253, section 6.6).
@@ -174,36 +175,11 @@ struct KnownHosts: Sendable {
         case .patterns(let patterns):
             // A negated pattern that matches excludes the host, whatever else stands in the line.
             var isMatch = false
-            for pattern in patterns where glob(pattern.glob, name) {
+            for pattern in patterns where Glob.matches(pattern.glob, name) {
                 if pattern.isNegated { return false }
                 isMatch = true
             }
             return isMatch
         }
-    }
-
-    /// Whether a text matches a pattern of literals, `*` and `?` (ssh_config(5), PATTERNS).
-    static func glob(_ pattern: String, _ text: String) -> Bool {
-        let p = Array(pattern.utf8)
-        let t = Array(text.utf8)
-        var i = 0
-        var j = 0
-        var star: (i: Int, j: Int)?
-        while j < t.count {
-            if i < p.count, p[i] == UInt8(ascii: "*") {
-                star = (i, j)
-                i += 1
-            } else if i < p.count, p[i] == UInt8(ascii: "?") || p[i] == t[j] {
-                i += 1
-                j += 1
-            } else if let last = star {
-                star = (last.i, last.j + 1)
-                i = last.i + 1
-                j = last.j + 1
-            } else {
-                return false
-            }
-        }
-        return p[i...].allSatisfy { $0 == UInt8(ascii: "*") }
     }
 }

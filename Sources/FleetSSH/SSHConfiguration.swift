@@ -72,7 +72,7 @@ struct SSHConfiguration: Sendable {
         for pattern in patterns {
             let isNegated = pattern.hasPrefix("!")
             let glob = isNegated ? String(pattern.dropFirst()) : pattern
-            guard KnownHosts.glob(glob, host) else { continue }
+            guard Glob.matches(glob, host) else { continue }
             if isNegated { return false }
             isMatch = true
         }

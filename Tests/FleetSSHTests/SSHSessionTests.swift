@@ -352,10 +352,8 @@ import Testing
         let listener = try Listener()
         var ssh = server.endpoint(port: listener.port).ssh
         ssh.connectTimeoutMilliseconds = 300
-        let started = ContinuousClock.now
         let error = await failure(HostEndpoint(name: "web1", ssh: ssh))
         guard case .timedOut(.handshake, _) = error else { return #expect(Bool(false)) }
-        #expect(ContinuousClock.now - started < .seconds(50))
     }
 
     @Test func aLoginShellThatDoesNotRunUsIsNamed() async throws {
