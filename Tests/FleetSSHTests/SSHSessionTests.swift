@@ -144,7 +144,7 @@ import Testing
         let detached = try await session.runDetached(
             hang,
             key: ActionKey("f0-1"),
-            timeoutMilliseconds: 1500,
+            timeoutMilliseconds: 5000,
             output: output
         )
         #expect(detached.status == .timedOut(confirmedDead: true))
