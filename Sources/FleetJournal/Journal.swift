@@ -175,9 +175,12 @@ public final class Journal: Sendable {
         do {
             try await database.write { database in
                 try Self.write(entries, to: database)
+                guard !outputs.isEmpty else { return }
+                let insert = try database.cachedStatement(
+                    sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)"
+                )
                 for output in outputs {
-                    try database.execute(
-                        sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)",
+                    try insert.execute(
                         arguments: [
                             rollout.description, output.host.text, output.key.description,
                             Data(output.bytes), output.totalBytes, output.droppedBytes,
@@ -194,11 +197,13 @@ public final class Journal: Sendable {
         var previous =
             try String.fetchOne(database, sql: "SELECT hash FROM entry ORDER BY id DESC LIMIT 1")
             ?? ""
+        let insert = try database.cachedStatement(
+            sql: "INSERT INTO entry (rollout, sequence, body, hash) VALUES (?, ?, ?, ?)"
+        )
         for entry in entries {
             let body = CanonicalJSON.encode(entry)
             previous = hash(of: body, after: previous)
-            try database.execute(
-                sql: "INSERT INTO entry (rollout, sequence, body, hash) VALUES (?, ?, ?, ?)",
+            try insert.execute(
                 arguments: [entry.rollout.description, entry.sequence, Data(body), previous]
             )
             switch entry.body {

@@ -12,6 +12,8 @@ actor HostWorker {
     private let rollout: RolloutID
     private let transport: any Transport
     private var session: (any HostSession)?
+    /// Where this host's work runs: every task about it is given this preference.
+    nonisolated let executor: (any TaskExecutor)?
 
     /// The longest a read-only question may take, in milliseconds; a fetch is the longest of them.
     private static let questionMilliseconds = 300_000
@@ -23,6 +25,7 @@ actor HostWorker {
         self.plan = plan
         self.rollout = rollout
         self.transport = transport
+        executor = transport.executor(for: planned.endpoint)
     }
 
     private func open() async throws(TransportError) -> any HostSession {

@@ -6,7 +6,7 @@ internal import Synchronization
 
 /// What a runner tells whoever watches.
 public enum RolloutUpdate: Sendable {
-    /// Records that have just become durable, in order.
+    /// Records that have just become durable, in order; those of `exec` are told as they are made.
     case recorded([JournalEntry])
 }
 
@@ -69,34 +69,27 @@ public final class RolloutRunner: Sendable {
                 )
             }
         )
-        var recorder = Recorder(rollout: id)
-        let first = recorder.entry(.planned(plan: plan, origin: origin), at: 0)
-        try await journal.append([first])
-        watch(.recorded([first]))
+        let scribe = Scribe(rollout: id, plan: plan, journal: journal, watch: watch)
+        try await scribe.begin(origin)
         inbox.post(.started)
 
         let result: Result<Rollout, JournalError> = await withDiscardingTaskGroup { group in
             var rollout = Rollout(plan: plan)
             while rollout.outcome == nil {
                 let letters = await inbox.take()
-                var entries: [JournalEntry] = []
                 var effects: [RolloutEffect] = []
                 for letter in letters where rollout.outcome == nil {
                     let now = Int((clock.now - start) / .milliseconds(1))
-                    entries.append(recorder.entry(.event(letter.event), at: now))
                     let caused = rollout.handle(letter.event, at: now)
-                    for effect in caused where effect.isRecorded {
-                        entries.append(recorder.entry(.effect(effect), at: now))
-                    }
+                    scribe.note(letter, causing: caused, at: now)
                     effects += caused
                 }
                 do throws(JournalError) {
-                    try await journal.append(entries, outputs: letters.compactMap(\.output))
+                    try await scribe.commit(isOver: rollout.outcome != nil)
                 } catch {
                     group.cancelAll()
                     return .failure(error)
                 }
-                watch(.recorded(entries))
                 for effect in effects {
                     perform(effect, of: rollout, workers: workers, in: &group)
                 }
@@ -104,7 +97,9 @@ public final class RolloutRunner: Sendable {
             // Concluded hosts are released by their own effects.
             for host in rollout.hosts where host.outcome == nil {
                 guard let worker = workers[host.name] else { continue }
-                group.addTask { await worker.release(removingRunDirectory: false) }
+                group.addTask(executorPreference: worker.executor) {
+                    await worker.release(removingRunDirectory: false)
+                }
             }
             // Timers of a rollout that is over would keep the group waiting.
             inbox.close()
@@ -123,13 +118,13 @@ public final class RolloutRunner: Sendable {
         switch effect {
         case .check(let host):
             guard let worker = workers[host] else { return }
-            group.addTask {
+            group.addTask(executorPreference: worker.executor) {
                 inbox.post(.hostChecked(host: host, outcome: await worker.check()))
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
-            group.addTask {
+            group.addTask(executorPreference: worker.executor) {
                 let (outcome, output) = await worker.perform(
                     step,
                     attempt: attempt,
@@ -139,13 +134,13 @@ public final class RolloutRunner: Sendable {
             }
         case .recover(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
-            group.addTask {
+            group.addTask(executorPreference: worker.executor) {
                 let (outcome, output) = await worker.recover(step, attempt: attempt)
                 inbox.post(host, step, attempt, outcome, output)
             }
         case .stop(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
-            group.addTask {
+            group.addTask(executorPreference: worker.executor) {
                 let outcome = await worker.stop(step, attempt: attempt)
                 inbox.post(
                     .stepEnded(
@@ -160,7 +155,7 @@ public final class RolloutRunner: Sendable {
         case .probe(let host, let direction, let check):
             guard let worker = workers[host] else { return }
             let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
-            group.addTask {
+            group.addTask(executorPreference: worker.executor) {
                 let verdict = await worker.probe(direction, check, snapshot: snapshot)
                 inbox.post(.probed(host: host, check: check, verdict: verdict))
             }
@@ -176,28 +171,90 @@ public final class RolloutRunner: Sendable {
                 case .succeeded, .reverted: plan.kind != .exec
                 default: false
                 }
-            group.addTask { await worker.release(removingRunDirectory: mayClean) }
+            group.addTask(executorPreference: worker.executor) {
+                await worker.release(removingRunDirectory: mayClean)
+            }
         case .halt, .decide, .conclude, .finish:
             break
         }
     }
 }
 
-/// Numbers a rollout's records.
-private struct Recorder {
-    let rollout: RolloutID
+/// Numbers a rollout's records and sees to it that they are durable in time; confined to the one
+/// loop that owns the rollout.
+///
+/// A rollout's records are durable before what they announce is done. `exec` changes nothing that
+/// fleet would have to put back, so it does not wait for the disk at every step: its records go
+/// out in large portions, the last of them before the result is shown.
+private final class Scribe {
+    /// How many records `exec` gathers before it writes them.
+    private static let portion = 512
+
+    private let rollout: RolloutID
+    private let journal: Journal
+    private let watch: @Sendable (RolloutUpdate) -> Void
+    private let mayDefer: Bool
+    private let plan: Plan
     private var count = 0
+    private var entries: [JournalEntry] = []
+    private var outputs: [StoredOutput] = []
+    /// How many of the gathered records were shown already.
+    private var shown = 0
 
-    init(rollout: RolloutID) { self.rollout = rollout }
+    init(
+        rollout: RolloutID,
+        plan: Plan,
+        journal: Journal,
+        watch: @escaping @Sendable (RolloutUpdate) -> Void
+    ) {
+        self.rollout = rollout
+        self.plan = plan
+        self.journal = journal
+        self.watch = watch
+        mayDefer = plan.kind == .exec
+    }
 
-    mutating func entry(_ body: JournalEntry.Body, at milliseconds: Int) -> JournalEntry {
+    /// Records what shall be carried out, durably: of this much there is always a record.
+    func begin(_ origin: RolloutOrigin) async throws(JournalError) {
+        add(.planned(plan: plan, origin: origin), at: 0)
+        try await write()
+    }
+
+    func note(_ letter: Inbox.Letter, causing effects: [RolloutEffect], at milliseconds: Int) {
+        add(.event(letter.event), at: milliseconds)
+        for effect in effects where effect.isRecorded { add(.effect(effect), at: milliseconds) }
+        if let output = letter.output { outputs.append(output) }
+    }
+
+    func commit(isOver: Bool) async throws(JournalError) {
+        guard mayDefer, !isOver, entries.count < Self.portion else { return try await write() }
+        show()
+    }
+
+    private func write() async throws(JournalError) {
+        try await journal.append(entries, outputs: outputs)
+        show()
+        entries = []
+        outputs = []
+        shown = 0
+    }
+
+    private func show() {
+        guard shown < entries.count else { return }
+        watch(.recorded(Array(entries[shown...])))
+        shown = entries.count
+    }
+
+    private func add(_ body: JournalEntry.Body, at milliseconds: Int) {
         count += 1
-        return JournalEntry(
-            rollout: rollout,
-            sequence: count,
-            elapsedMilliseconds: milliseconds,
-            unixMilliseconds: WallClock.unixMilliseconds(),
-            body: body
+        entries.append(
+            JournalEntry(
+                rollout: rollout,
+                sequence: count,
+                elapsedMilliseconds: milliseconds,
+                unixMilliseconds: WallClock.unixMilliseconds(),
+                body: body
+            )
         )
     }
 }

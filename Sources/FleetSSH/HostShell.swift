@@ -17,64 +17,70 @@ enum HostShell {
     /// The remote command.
     static let command = "sh -s"
 
-    /// The functions, sent once per shell.
-    static func prologue(nonce: String, rollout: String) -> String {
-        text.replacing("@NONCE@", with: nonce).replacing("@ROLLOUT@", with: rollout)
+    /// What every shell is told first.
+    static func prologue(nonce: String, rollout: String) -> [UInt8] {
+        Array("fleet_nonce=\(nonce)\nfleet_dir=$HOME/.fleet/runs/\(rollout)\n".utf8) + core
+    }
+
+    /// What a shell is told before its first request about a detached step: most shells never
+    /// see one, and these functions are most of the text.
+    static let detachedFunctions = Array(detachedText.utf8)
+
+    private static let core = Array(coreText.utf8)
+
+    /// One line for the host's shell, and whether it needs the functions for detached steps.
+    struct Request: Sendable {
+        let line: String
+        var needsDetachedFunctions = true
+
+        /// No line at all: only reads on.
+        static let none = Request(line: "", needsDetachedFunctions: false)
     }
 
     /// Runs a script attached.
-    static func attached(_ script: Script, id: String) -> String {
-        request("fleet_run", id, script.becomeUser ?? "", script.shellText)
+    static func attached(_ script: Script, id: String) -> Request {
+        var request = request("fleet_run", id, script.becomeUser ?? "", script.shellText)
+        request.needsDetachedFunctions = false
+        return request
     }
 
     /// Runs a script detached.
-    static func detached(_ script: Script, key: ActionKey) -> String {
+    static func detached(_ script: Script, key: ActionKey) -> Request {
         request("fleet_start", key.description, script.becomeUser ?? "", script.shellText)
     }
 
     /// Waits for a detached script, printing its output from the start.
-    static func recover(_ key: ActionKey) -> String { request("fleet_recover", key.description) }
+    static func recover(_ key: ActionKey) -> Request { request("fleet_recover", key.description) }
 
     /// Prints a detached script's output from an offset.
-    static func rest(_ key: ActionKey, from offset: Int) -> String {
+    static func rest(_ key: ActionKey, from offset: Int) -> Request {
         request("fleet_rest", key.description, String(offset + 1))
     }
 
     /// Ends a detached script.
-    static func stop(_ key: ActionKey) -> String { request("fleet_stop", key.description) }
+    static func stop(_ key: ActionKey) -> Request { request("fleet_stop", key.description) }
 
     /// Ends a process group.
-    static func stopGroup(_ group: Int, becomeUser: String?) -> String {
+    static func stopGroup(_ group: Int, becomeUser: String?) -> Request {
         request("fleet_stop_group", String(group), becomeUser ?? "")
     }
 
     /// Removes what detached scripts left.
     static let clean = "rm -rf \"$fleet_dir\"; exit\n"
 
-    private static func request(_ words: String...) -> String {
+    private static func request(_ words: String...) -> Request {
         // The empty word must stay a word.
-        words.map { $0.isEmpty ? "''" : ShellWord.quote($0) }.joined(separator: " ") + "\n"
+        let quoted = words.map { $0.isEmpty ? "''" : ShellWord.quote($0) }
+        return Request(line: quoted.joined(separator: " ") + "\n")
     }
 
-    private static let text = #"""
+    private static let coreText = #"""
         fleet_umask=$(umask)
         umask 077
         cd
-        fleet_nonce='@NONCE@'
-        fleet_dir=$HOME/.fleet/runs/@ROLLOUT@
         fleet_group=$$
         { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
-        fleet_setsid=
-        command -v setsid >/dev/null 2>&1 && fleet_setsid=setsid
         fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
-        fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
-        fleet_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0; }
-        fleet_size() { echo $(($(wc -c <"$1/out" 2>/dev/null || echo 0))); }
-        fleet_result() {
-            fleet_r=
-            read -r fleet_r 2>/dev/null <"$1/rc"
-            echo "${fleet_r:-gone}"
-        }
         fleet_run() {
             fleet_say BEGIN "$1"
             if [ -n "$2" ]; then
@@ -82,6 +88,21 @@ enum HostShell {
             else (umask "$fleet_umask"; eval "$3") </dev/null 2>&1
             fi
             fleet_say END "$1" $? 0
+        }
+        fleet_say READY $fleet_group "$fleet_dir"
+
+        """#
+
+    private static let detachedText = #"""
+        fleet_setsid=
+        command -v setsid >/dev/null 2>&1 && fleet_setsid=setsid
+        fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
+        fleet_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0; }
+        fleet_size() { echo $(($(wc -c <"$1/out" 2>/dev/null || echo 0))); }
+        fleet_result() {
+            fleet_r=
+            read -r fleet_r 2>/dev/null <"$1/rc"
+            echo "${fleet_r:-gone}"
         }
         fleet_start() {
             fleet_s=$fleet_dir/$1
@@ -182,7 +203,6 @@ enum HostShell {
         fleet_stop_group() {
             if fleet_end_group "$1" "$2"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
         }
-        fleet_say READY $fleet_group "$fleet_dir"
 
         """#
 }

@@ -38,6 +38,9 @@ struct KnownHosts: Sendable {
         case revoked(place: String)
         /// No key of the host is known.
         case unknown
+        /// Only a certificate authority is known for the host, and libssh2 negotiates no host
+        /// certificates (design note: broken upstream in 1.10 and 1.11).
+        case authorityOnly(place: String)
     }
 
     /// One line that holds a key.
@@ -71,6 +74,12 @@ struct KnownHosts: Sendable {
     }
 
     private(set) var lines: [Line] = []
+    /// Where each plain name stands: a fleet's file has a line for every host, and a lookup must
+    /// not read them all.
+    private var places: [String: [Int]] = [:]
+    /// Lines with wildcards or negations, and hashed ones: these have to be tried.
+    private var patterned: [Int] = []
+    private var hashed: [Int] = []
     /// Lines that could not be read, as `file:line`.
     private(set) var skipped: [String] = []
 
@@ -88,8 +97,28 @@ struct KnownHosts: Sendable {
                 skipped.append(place)
                 continue
             }
-            lines.append(line)
+            index(line)
         }
+    }
+
+    private mutating func index(_ line: Line) {
+        let number = lines.count
+        lines.append(line)
+        switch line.names {
+        case .hashed: hashed.append(number)
+        case .patterns(let patterns):
+            let isPlain = patterns.allSatisfy { pattern in
+                !pattern.isNegated && !pattern.glob.utf8.contains { $0 == 0x2A || $0 == 0x3F }
+            }
+            guard isPlain else { return patterned.append(number) }
+            for name in Set(patterns.map(\.glob)) { places[name, default: []].append(number) }
+        }
+    }
+
+    /// The lines that speak of a name, in the files' order.
+    private func lines(for name: String) -> [Line] {
+        let found = (places[name] ?? []) + (patterned + hashed).filter { Self.matches(lines[$0], name) }
+        return found.sorted().map { lines[$0] }
     }
 
     private static func line(_ words: [Substring], place: String) -> Line? {
@@ -133,8 +162,7 @@ struct KnownHosts: Sendable {
     /// A host on another port than 22 is looked up as `[host]:port`, and a key known for the plain
     /// name is accepted too, as OpenSSH does.
     func verdict(host: String, port: Int, key: HostKey) -> Verdict {
-        let name = Self.name(host: host, port: port)
-        let found = lines.filter { Self.matches($0, name) }
+        let found = lines(for: Self.name(host: host, port: port))
         if let line = found.first(where: { $0.marker == .revoked && $0.key == key }) {
             return .revoked(place: line.place)
         }
@@ -143,14 +171,21 @@ struct KnownHosts: Sendable {
         if let line = plain.first(where: { $0.key.type == key.type }) ?? plain.first {
             return .changed(known: line.key, place: line.place)
         }
-        if port != 22, verdict(host: host, port: 22, key: key) == .match { return .match }
-        return .unknown
+        if port != 22 {
+            switch verdict(host: host, port: 22, key: key) {
+            case .match: return .match
+            case .revoked(let place): return .revoked(place: place)
+            case .changed, .unknown, .authorityOnly: break
+            }
+        }
+        guard let line = found.first(where: { $0.marker == .authority }) else { return .unknown }
+        return .authorityOnly(place: line.place)
     }
 
     /// The types of the keys known for a host, so that the server is asked to prove one of them.
     func knownTypes(host: String, port: Int) -> [String] {
-        let name = Self.name(host: host, port: port)
-        let types = lines.filter { $0.marker == .none && Self.matches($0, name) }.map(\.key.type)
+        let types = lines(for: Self.name(host: host, port: port))
+            .filter { $0.marker == .none }.map(\.key.type)
         return types.isEmpty && port != 22 ? knownTypes(host: host, port: 22) : types
     }
 

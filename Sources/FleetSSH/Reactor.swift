@@ -188,15 +188,21 @@ final class ReactorPool: Sendable {
     static let limit = 4
 
     private let reactors: [Reactor]
-    private let next = Atomic<Int>(0)
+    private let places = Mutex<[String: Int]>([:])
 
     init() {
         let cores = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         reactors = (0..<min(cores, Self.limit)).map { Reactor(index: $0) }
     }
 
-    /// A reactor for the next session, in turn.
-    func pick() -> Reactor {
-        reactors[next.wrappingAdd(1, ordering: .relaxed).oldValue % reactors.count]
+    /// The reactor of a name: new names take them in turn, known ones keep theirs.
+    func reactor(for name: String) -> Reactor {
+        let place = places.withLock { places in
+            if let known = places[name] { return known }
+            let next = places.count % reactors.count
+            places[name] = next
+            return next
+        }
+        return reactors[place]
     }
 }

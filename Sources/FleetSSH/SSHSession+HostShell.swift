@@ -15,6 +15,8 @@ struct ShellChannel {
     var isReady = false
     /// Requests not written yet.
     var unsent: [UInt8] = []
+    /// Whether the shell has been told the functions for detached steps.
+    var hasDetachedFunctions = false
     /// Whether what arrives now is a script's output.
     var isInside = false
     /// How much of it has arrived.
@@ -22,6 +24,15 @@ struct ShellChannel {
 
     /// How much of a login's noise is kept for a message, in bytes.
     private static let noiseLimitBytes = 400
+
+    /// Puts a request behind those that are not written yet.
+    mutating func append(_ request: HostShell.Request) {
+        if request.needsDetachedFunctions, !hasDetachedFunctions {
+            unsent += HostShell.detachedFunctions
+            hasDetachedFunctions = true
+        }
+        unsent += request.line.utf8
+    }
 
     /// Takes what arrived: output goes on, and the line that ends `id` is the answer.
     mutating func take(_ bytes: UnsafeRawBufferPointer, of id: String, _ output: any OutputSink)
@@ -237,7 +248,7 @@ extension SSHSession: HostSession {
 
     /// Starts or follows a detached script until it ends, and fetches output that is missing.
     private func follow(
-        _ request: String,
+        _ request: HostShell.Request,
         key: ActionKey,
         within milliseconds: Int,
         output: any OutputSink
@@ -262,7 +273,7 @@ extension SSHSession: HostSession {
                 )
             }
             // Its end wakes the first shell, which prints what there is.
-            answer = try await ask("", id: id, within: Self.stopMilliseconds, output: output)
+            answer = try await ask(.none, id: id, within: Self.stopMilliseconds, output: output)
         }
         guard let answer else {
             throw .connectionLost(.command, reason: "the step's end was not reported")
@@ -317,13 +328,13 @@ extension SSHSession: HostSession {
     ///
     /// An empty request only reads on.
     private func ask(
-        _ request: String,
+        _ request: HostShell.Request,
         id: String,
         within milliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> ShellAnswer? {
         if shell == nil { try await openShell() }
-        shell?.unsent += Array(request.utf8)
+        shell?.append(request)
         if !(shell?.isReady ?? true) {
             let early = try await performOrExpire(.command, within: Self.shellMilliseconds) {
                 () throws(TransportError) -> ShellStart? in
@@ -374,7 +385,7 @@ extension SSHSession: HostSession {
     }
 
     /// Asks a second shell, while the first one waits for a step.
-    private func askAside(_ request: String, id: String) async throws(TransportError)
+    private func askAside(_ request: HostShell.Request, id: String) async throws(TransportError)
         -> ShellAnswer
     {
         let first = shell
@@ -404,7 +415,7 @@ extension SSHSession: HostSession {
         shell = ShellChannel(
             channel: channel,
             reader: HostShellReader(nonce: nonce),
-            unsent: Array(HostShell.prologue(nonce: nonce, rollout: rollout).utf8)
+            unsent: HostShell.prologue(nonce: nonce, rollout: rollout)
         )
     }
 

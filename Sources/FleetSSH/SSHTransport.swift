@@ -64,7 +64,7 @@ public final class SSHTransport: Transport {
     {
         let settings = effectiveSettings(for: endpoint)
         let signers = try await signers(for: settings)
-        let reactor = reactors.pick()
+        let reactor = reactors.reactor(for: endpoint.name.text)
         let name = settings.hostname ?? endpoint.name.text
         let addresses = try await HostAddress.resolve(name, port: settings.port ?? 22)
         var attempt = 1
@@ -89,6 +89,11 @@ public final class SSHTransport: Transport {
                 attempt += 1
             }
         }
+    }
+
+    /// The reactor that all of a host's sessions live on.
+    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+        reactors.reactor(for: endpoint.name.text)
     }
 
     /// A refused port or a silent host stays so for longer than we would wait here; the rollout
@@ -128,6 +133,8 @@ public final class SSHTransport: Transport {
                 known: other.fingerprint,
                 place: place
             )
+        case .authorityOnly(let place):
+            throw .hostKeyAuthorityOnly(host: host, offered: key.fingerprint, place: place)
         case .unknown:
             guard settings.hostKeys == .acceptNew else {
                 throw .hostKeyUnknown(

@@ -83,28 +83,27 @@ public enum HostRange {
 
     /// Whether `first` comes before `second` when digit runs are compared as numbers.
     static func precedes(_ first: String, _ second: String) -> Bool {
-        let a = pieces(first)
-        let b = pieces(second)
-        for (x, y) in zip(a, b) where x != y {
-            if let m = Int(x), let n = Int(y), m != n { return m < n }
-            return x < y
+        var a = Array(first.utf8)[...]
+        var b = Array(second.utf8)[...]
+        while let x = a.first, let y = b.first {
+            guard isDigit(x), isDigit(y) else {
+                if x != y { return x < y }
+                a.removeFirst()
+                b.removeFirst()
+                continue
+            }
+            let m = a.prefix(while: isDigit)
+            let n = b.prefix(while: isDigit)
+            let (p, q) = (m.drop { $0 == 0x30 }, n.drop { $0 == 0x30 })
+            if p.count != q.count { return p.count < q.count }
+            if !p.elementsEqual(q) { return p.lexicographicallyPrecedes(q) }
+            a = a.dropFirst(m.count)
+            b = b.dropFirst(n.count)
         }
-        return a.count == b.count ? first < second : a.count < b.count
+        return a.isEmpty && b.isEmpty ? first < second : a.isEmpty
     }
 
-    private static func pieces(_ text: String) -> [String] {
-        var pieces: [String] = []
-        var wasDigit = false
-        for character in text {
-            let isDigit = character.isASCII && character.isNumber
-            if pieces.isEmpty || isDigit != wasDigit {
-                pieces.append("")
-            }
-            pieces[pieces.count - 1].append(character)
-            wasDigit = isDigit
-        }
-        return pieces
-    }
+    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 
     fileprivate static func padded(_ number: Int, to width: Int) -> String {
         let digits = String(number)
@@ -112,7 +111,8 @@ public enum HostRange {
     }
 }
 
-/// Names that differ in one number only: the last one in the first label.
+/// Names that differ in one number only: the last one in the first label, or the last one of an
+/// IPv4 address.
 private struct Family: Hashable {
     let head: String
     let tail: String
@@ -120,6 +120,7 @@ private struct Family: Hashable {
     let width: Int
 
     static func split(_ name: String) -> (Family, Int)? {
+        if let address = splitAddress(name) { return address }
         let label = name.prefix { $0 != "." }
         guard let last = label.lastIndex(where: { $0.isASCII && $0.isNumber }) else { return nil }
         var first = last
@@ -130,7 +131,7 @@ private struct Family: Hashable {
         }
         let digits = label[first...last]
         guard digits.count < 10, let number = Int(digits) else { return nil }
-        // An address is not a family: 10.0.0.1 and 11.0.0.1 share nothing that reads well folded.
+        // A name that begins with its number shares nothing that reads well folded.
         guard first > name.startIndex else { return nil }
         let family = Family(
             head: String(name[..<first]),
@@ -138,6 +139,15 @@ private struct Family: Hashable {
             width: digits.hasPrefix("0") ? digits.count : 1
         )
         return (family, number)
+    }
+
+    private static func splitAddress(_ name: String) -> (Family, Int)? {
+        let octets = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard octets.count == 4, octets.allSatisfy({ UInt8($0).map(String.init) == String($0) }),
+            let last = Int(octets[3])
+        else { return nil }
+        let head = octets[..<3].joined(separator: ".") + "."
+        return (Family(head: head, tail: "", width: 1), last)
     }
 
     func text(for numbers: [Int]) -> String {

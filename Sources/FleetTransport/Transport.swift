@@ -11,6 +11,15 @@ public protocol Transport: Sendable {
     /// - Throws: ``TransportError``; nothing has run on the host then.
     func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession
+
+    /// Where a host's work runs best: on the executor that also moves its bytes, so that a step
+    /// costs no thread switch. Nil where there is no such thing.
+    func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)?
+}
+
+extension Transport {
+    /// No preference.
+    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { nil }
 }
 
 /// A logged-in connection to one host.

@@ -36,6 +36,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     case hostKeyChanged(host: String, offered: String, known: String, place: String)
     /// The host offers a key that is marked `@revoked`.
     case hostKeyRevoked(host: String, offered: String, place: String)
+    /// Only a certificate authority is known for the host, and no host certificate can be asked
+    /// for.
+    case hostKeyAuthorityOnly(host: String, offered: String, place: String)
     /// The two sides share no algorithm.
     case noCommonAlgorithm(reason: String)
     /// Every credential was refused.
@@ -54,7 +57,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         switch self {
         case .unreachable, .timedOut, .connectionLost: true
         case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
-            .noCommonAlgorithm, .authenticationDenied, .credentialUnusable, .shellUnusable,
+            .hostKeyAuthorityOnly, .noCommonAlgorithm, .authenticationDenied, .credentialUnusable, .shellUnusable,
             .refusedByHost, .localFile:
             false
         }
@@ -78,6 +81,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .hostKeyUnknown: "E_HOSTKEY_UNKNOWN"
         case .hostKeyChanged: "E_HOSTKEY_CHANGED"
         case .hostKeyRevoked: "E_HOSTKEY_REVOKED"
+        case .hostKeyAuthorityOnly: "E_HOSTKEY_CA"
         case .noCommonAlgorithm: "E_ALGO"
         case .authenticationDenied: "E_AUTH"
         case .credentialUnusable: "E_CREDENTIAL"
@@ -103,6 +107,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
             "THE KEY OF \(host) HAS CHANGED: offered \(offered), known \(known) at \(place)"
         case .hostKeyRevoked(let host, let offered, let place):
             "the key of \(host) (\(offered)) is marked @revoked at \(place)"
+        case .hostKeyAuthorityOnly(let host, let offered, let place):
+            "\(host) is known only by a certificate authority (\(place)), and libssh2 cannot ask "
+                + "for host certificates; the plain key it offered is \(offered)"
         case .noCommonAlgorithm(let reason): "no common algorithm: \(reason)"
         case .authenticationDenied(let user, let tried, let accepts):
             "login as `\(user)` was refused; tried \(Self.list(tried)); "
@@ -120,6 +127,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .hostKeyUnknown(let host, _, _):
             "compare the fingerprint with the host's own (`ssh-keygen -lf "
                 + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then add the key to known_hosts"
+        case .hostKeyAuthorityOnly:
+            "add the host's plain key to known_hosts beside the authority's line"
         case .hostKeyChanged(let host, _, _, let place):
             "if \(host) was rebuilt, remove the line at \(place); otherwise someone may be "
                 + "between you and it"

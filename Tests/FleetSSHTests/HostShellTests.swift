@@ -64,14 +64,23 @@ struct HostShellReaderTests {
 struct HostShellTests {
     private static let nonce = "0123456789abcdef0123456789abcdef"
 
-    private func run(_ shell: [String], _ requests: String, home: TemporaryDirectory) throws
-        -> [String]
-    {
-        let prologue = HostShell.prologue(nonce: Self.nonce, rollout: "r1")
+    /// What a shell is sent for a list of requests.
+    private static func input(_ requests: [HostShell.Request]) -> String {
+        let bytes =
+            HostShell.prologue(nonce: nonce, rollout: "r1")
+            + (requests.contains { $0.needsDetachedFunctions } ? HostShell.detachedFunctions : [])
+        return String(decoding: bytes, as: UTF8.self) + requests.map(\.line).joined()
+    }
+
+    private func run(
+        _ shell: [String],
+        _ requests: [HostShell.Request],
+        home: TemporaryDirectory
+    ) throws -> [String] {
         let result = try Command.run(
             shell + ["-s"],
             environment: ["HOME": home.path],
-            input: prologue + requests
+            input: Self.input(requests)
         )
         return result.output.split(separator: "\n", omittingEmptySubsequences: false)
             .map { $0.replacingOccurrences(of: Self.nonce, with: "@") }
@@ -85,9 +94,11 @@ struct HostShellTests {
         let home = try TemporaryDirectory()
         let lines = try run(
             shell,
-            HostShell.attached(Script("echo out; echo err >&2; exit 3"), id: "a")
-                + HostShell.attached(Script("if then"), id: "b")
-                + HostShell.attached(Script("echo still here"), id: "c"),
+            [
+                HostShell.attached(Script("echo out; echo err >&2; exit 3"), id: "a"),
+                HostShell.attached(Script("if then"), id: "b"),
+                HostShell.attached(Script("echo still here"), id: "c"),
+            ],
             home: home
         )
         #expect(lines.prefix(4) == ["@ BEGIN a", "out", "err", "@ END a 3 0"])
@@ -101,9 +112,11 @@ struct HostShellTests {
         let script = Script("echo once >>\"$HOME/marks\"; printf 'no line end'; kill -9 $$")
         let lines = try run(
             shell,
-            HostShell.detached(script, key: ActionKey("f0-1"))
-                + HostShell.detached(script, key: ActionKey("f0-1"))
-                + HostShell.rest(ActionKey("f0-1"), from: 3),
+            [
+                HostShell.detached(script, key: ActionKey("f0-1")),
+                HostShell.detached(script, key: ActionKey("f0-1")),
+                HostShell.rest(ActionKey("f0-1"), from: 3),
+            ],
             home: home
         )
         #expect(
@@ -122,10 +135,12 @@ struct HostShellTests {
         let never = ActionKey("f1-1")
         let lines = try run(
             shell,
-            HostShell.detached(Script("echo done; exit 4"), key: ended)
-                + HostShell.recover(ended) + HostShell.recover(never)
-                + HostShell.detached(Script("echo too late"), key: never) + HostShell.stop(ended)
-                + HostShell.stop(ActionKey("f2-1")),
+            [
+                HostShell.detached(Script("echo done; exit 4"), key: ended),
+                HostShell.recover(ended), HostShell.recover(never),
+                HostShell.detached(Script("echo too late"), key: never), HostShell.stop(ended),
+                HostShell.stop(ActionKey("f2-1")),
+            ],
             home: home
         )
         #expect(
@@ -143,16 +158,15 @@ struct HostShellTests {
         let script = Script(
             "trap '' TERM; echo up >\"$HOME/up\"; sleep 1000 & while :; do sleep 1000; done"
         )
-        let prologue = HostShell.prologue(nonce: Self.nonce, rollout: "r1")
         async let first = Task.detached {
             try Command.run(
                 ["sh", "-s"],
                 environment: ["HOME": home.path],
-                input: prologue + HostShell.detached(script, key: key)
+                input: Self.input([HostShell.detached(script, key: key)])
             )
         }.value
         try await eventually("the step is up") { home.has("up") }
-        let lines = try run(["sh"], HostShell.stop(key), home: home)
+        let lines = try run(["sh"], [HostShell.stop(key)], home: home)
         #expect(lines == ["@ END f0-1 gone 0"])
         _ = try await first
         let pid = (home.read(".fleet/runs/r1/f0-1/pid") ?? "").split(separator: " ").first ?? ""
@@ -164,7 +178,7 @@ struct HostShellTests {
         try home.write("in the way", to: ".fleet")
         let lines = try run(
             ["sh"],
-            HostShell.detached(Script("echo x"), key: ActionKey("f0-1")),
+            [HostShell.detached(Script("echo x"), key: ActionKey("f0-1"))],
             home: home
         )
         #expect(lines == ["@ NOSPOOL f0-1"])

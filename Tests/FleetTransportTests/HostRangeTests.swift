@@ -28,7 +28,12 @@ struct HostRangeTests {
 
     @Test func foldsAcrossDomainsOnlyWhereTheyAreTheSame() {
         let names: [HostName] = ["web1.a.com", "web2.a.com", "web1.b.com", "10.0.0.1", "10.0.0.2"]
-        #expect(HostRange.fold(names) == "10.0.0.1, 10.0.0.2, web1.b.com, web[1-2].a.com")
+        #expect(HostRange.fold(names) == "10.0.0.[1-2], web1.b.com, web[1-2].a.com")
+    }
+
+    @Test func foldsAddressesByTheirLastNumber() {
+        let names: [HostName] = ["10.0.0.9", "10.0.0.10", "10.0.1.1", "10.0.0.300", "10.0.0.010"]
+        #expect(HostRange.fold(names) == "10.0.0.010, 10.0.0.300, 10.0.0.[9-10], 10.0.1.1")
     }
 
     @Test func unfoldsWhatItFolds() throws {
@@ -42,5 +47,7 @@ struct HostRangeTests {
     @Test func countsAsPeopleDo() {
         let names: [HostName] = ["web10", "web9", "web1", "web10a"]
         #expect(names.sorted() == ["web1", "web9", "web10", "web10a"])
+        let more: [HostName] = ["b", "a2b10", "a2b9", "a02b9", "a", "10.0.0.2", "10.0.0.10"]
+        #expect(more.sorted() == ["10.0.0.2", "10.0.0.10", "a", "a02b9", "a2b9", "a2b10", "b"])
     }
 }
