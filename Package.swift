@@ -44,6 +44,8 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
         // The pure core: no I/O, clock or randomness. Data flows downwards.
@@ -79,7 +81,14 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
-        library("FleetProject", ["FleetYAML", "FleetInventory", "FleetPlaybook", "FleetDigest"]),
+        library(
+            "FleetProject",
+            [
+                "FleetYAML", "FleetInventory", "FleetPlaybook", "FleetDigest", "FleetTransport",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]
+        ),
         library(
             "FleetRunner",
             [
@@ -99,7 +108,10 @@ let package = Package(
         ),
 
         // Tests, and what they stand on.
-        support("FleetSimulator", ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]),
+        support(
+            "FleetSimulator",
+            ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest", "FleetTestSupport"]
+        ),
         support("FleetTestSupport", ["FleetTransport"]),
         .executableTarget(
             name: "fleet-simulate",

@@ -14,10 +14,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef ssize_t (*fleet_recv)(int sock, void *buffer, size_t length, int flags, void **abstract);
 typedef ssize_t (*fleet_send)(int sock, const void *buffer, size_t length, int flags,
                               void **abstract);
+
+// A file in memory, closed on exec. glibc hides memfd_create behind a feature macro.
+static inline int fleet_memory_file(void) { return (int)syscall(SYS_memfd_create, "fleet", 1U); }
 
 // A non-blocking session whose bytes go through our own two functions, never to a socket.
 static inline LIBSSH2_SESSION *fleet_session_init(void *abstract, fleet_send send,
@@ -41,17 +46,68 @@ static inline int fleet_hmac_sha1(const void *key, int key_length, const unsigne
     return HMAC(EVP_sha1(), key, key_length, data, length, out, &out_length) ? 0 : -1;
 }
 
-// PEM or PKCS8. A passphrase of NULL never prompts: it fails.
-static int fleet_no_passphrase(char *buffer, int size, int writing, void *user) {
-    (void)buffer; (void)size; (void)writing; (void)user;
-    return -1;
+// PEM or PKCS8. Without a passphrase OpenSSL must not prompt: it fails.
+static int fleet_passphrase(char *buffer, int size, int writing, void *passphrase) {
+    (void)writing;
+    int length = passphrase ? (int)strlen((const char *)passphrase) : -1;
+    if (length < 0 || length > size) return -1;
+    memcpy(buffer, passphrase, (size_t)length);
+    return length;
 }
-static inline EVP_PKEY *fleet_key_from_pem(const void *pem, int length) {
+static inline EVP_PKEY *fleet_key_from_pem(const void *pem, int length, const char *passphrase) {
     BIO *bio = BIO_new_mem_buf(pem, length);
     if (!bio) return 0;
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, 0, fleet_no_passphrase, 0);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, 0, fleet_passphrase, (void *)passphrase);
     BIO_free(bio);
     return key;
+}
+
+// Decrypts with a cipher by OpenSSL's name. `tag` is NULL, or the 16 bytes of an AEAD.
+static inline int fleet_decrypt(const char *cipher, const unsigned char *key,
+                                const unsigned char *iv, const unsigned char *in, int length,
+                                const unsigned char *tag, unsigned char *out) {
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    const EVP_CIPHER *algorithm = EVP_get_cipherbyname(cipher);
+    int written = 0, rest = 0;
+    int ok = context && algorithm && EVP_DecryptInit_ex(context, algorithm, 0, key, iv) > 0
+        && EVP_CIPHER_CTX_set_padding(context, 0) > 0
+        && EVP_DecryptUpdate(context, out, &written, in, length) > 0
+        && (!tag
+            || EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, (void *)tag) > 0)
+        && EVP_DecryptFinal_ex(context, out + written, &rest) > 0;
+    EVP_CIPHER_CTX_free(context);
+    return ok ? 0 : -1;
+}
+
+// The first bits of pi's fraction, by Machin: pi = 16 arctan(1/5) - 4 arctan(1/239).
+static inline int fleet_add_arctan(BIGNUM *sum, unsigned long inverse, unsigned long factor,
+                                   int negative, int bits) {
+    BIGNUM *power = BN_new(), *term = BN_new();
+    int ok = power && term && BN_one(power) && BN_lshift(power, power, bits)
+        && BN_mul_word(power, factor) && BN_div_word(power, inverse) != (BN_ULONG)-1;
+    for (unsigned long n = 1; ok && !BN_is_zero(power); n += 2, negative = !negative) {
+        ok = BN_copy(term, power) && BN_div_word(term, n) != (BN_ULONG)-1
+            && (negative ? BN_sub(sum, sum, term) : BN_add(sum, sum, term))
+            && BN_div_word(power, inverse * inverse) != (BN_ULONG)-1;
+    }
+    BN_free(power);
+    BN_free(term);
+    return ok;
+}
+static inline int fleet_pi_words(unsigned int *words, int count) {
+    const int guard = 64;
+    BIGNUM *sum = BN_new();
+    int ok = sum && fleet_add_arctan(sum, 5, 16, 0, count * 32 + guard)
+        && fleet_add_arctan(sum, 239, 4, 1, count * 32 + guard) && BN_rshift(sum, sum, guard)
+        && BN_mask_bits(sum, count * 32);
+    unsigned char *bytes = ok ? (unsigned char *)malloc((size_t)count * 4) : 0;
+    ok = bytes && BN_bn2binpad(sum, bytes, count * 4) == count * 4;
+    for (int i = 0; ok && i < count; i++)
+        words[i] = (unsigned)bytes[i * 4] << 24 | bytes[i * 4 + 1] << 16 | bytes[i * 4 + 2] << 8
+            | bytes[i * 4 + 3];
+    free(bytes);
+    BN_free(sum);
+    return ok ? 0 : -1;
 }
 
 static inline EVP_PKEY *fleet_key_from_ed25519(const unsigned char *seed) {

@@ -9,7 +9,7 @@ public struct Host: Sendable, Hashable {
     /// Variables by name; the host's own win over its groups', those over the environment's.
     public let variables: [String: String]
     /// How to reach it, by the same precedence.
-    public let ssh: SSHSettings
+    public var ssh: SSHSettings
 
     /// Describes a host.
     public init(
@@ -42,7 +42,7 @@ public struct Inventory: Sendable, Hashable {
     /// The environment's name: the file's name without its ending.
     public let environment: String
     /// The hosts, in the order of the file.
-    public let hosts: [Host]
+    public var hosts: [Host]
     /// What may be done without asking.
     public let policy: EnvironmentPolicy
 

@@ -175,6 +175,13 @@ private struct Assembly {
         level.ssh.identityFiles = keys.texts("identity_file")
         level.ssh.knownHostsFile = keys.text("known_hosts")
         level.ssh.connectTimeoutMilliseconds = keys.milliseconds("connect_timeout")
+        level.ssh.identitiesOnly = keys.flag("identities_only")
+        level.ssh.hostKeyAlias = keys.text("host_key_alias")
+        level.ssh.jump = keys.texts("jump")?.joined(separator: ",")
+        level.ssh.proxyCommand = keys.text("proxy_command")
+        level.ssh.passphrase = secret("passphrase", in: keys)
+        level.ssh.password = secret("password", in: keys)
+        level.ssh.becomePassword = secret("become_password", in: keys)
         if let word = keys.text("host_keys") {
             level.ssh.hostKeys = HostKeyPolicy(rawValue: word)
             if level.ssh.hostKeys == nil {
@@ -193,6 +200,31 @@ private struct Assembly {
         }
         keys.refuseUnknown()
         return level
+    }
+
+    /// Reads where a secret comes from: a secret itself never stands in an inventory.
+    private func secret(_ key: String, in keys: YAMLFields) -> SecretSource? {
+        guard let node = keys.node(key) else { return nil }
+        guard case .mapping = node.content, let fields = reader.fields(node, of: "`\(key)`") else {
+            reader.report(
+                "`\(key)` says where the secret is, not what it is",
+                at: node.location,
+                hints: [
+                    "write `\(key): { env: NAME }`, `{ file: path }` or `{ command: [pass, show, x] }`"
+                ]
+            )
+            return nil
+        }
+        let found: [SecretSource] = [
+            fields.text("env").map { .environment($0) }, fields.text("file").map { .file($0) },
+            fields.texts("command").map { .command($0) },
+        ].compactMap { $0 }
+        fields.refuseUnknown()
+        guard found.count == 1 else {
+            reader.report("`\(key)` needs one of `env`, `file` and `command`", at: node.location)
+            return nil
+        }
+        return found[0]
     }
 
     // MARK: Folding

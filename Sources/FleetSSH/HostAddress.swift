@@ -8,64 +8,68 @@ struct HostAddress: Sendable, Hashable {
     /// The address as people write it.
     let text: String
 
-    /// Finds a host's addresses, in the resolver's order; numbers are not looked up.
-    static func resolve(_ name: String, port: Int) async throws(TransportError) -> [HostAddress] {
-        if let literal = lookup(name, port: port, flags: AI_NUMERICHOST).addresses.first {
-            return [literal]
+    /// An address that is written as a number; nil if the text is a name.
+    init?(literal text: String, port: Int) {
+        guard let first = try? Self.lookUp(text, port: port, flags: AI_NUMERICHOST).first else {
+            return nil
         }
-        let (addresses, reason, mayPass) = await BlockingQueue.shared.run {
-            lookup(name, port: port, flags: AI_ADDRCONFIG)
-        }
-        guard !addresses.isEmpty else {
-            // A name server that cannot be asked is like a host that cannot be reached.
-            if mayPass { throw .unreachable(address: name, reason: reason ?? "no name server") }
-            throw .nameNotFound(name: name, reason: reason ?? "no address")
-        }
-        return addresses
+        self = first
     }
 
-    private static func lookup(_ name: String, port: Int, flags: Int32)
-        -> (addresses: [HostAddress], reason: String?, mayPass: Bool)
-    {
+    private init(_ address: UnsafeMutablePointer<sockaddr>, _ length: socklen_t, _ family: Int32) {
+        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST)
+        let end = host.firstIndex(of: 0) ?? host.endIndex
+        text = String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        bytes = Array(UnsafeRawBufferPointer(start: address, count: Int(length)))
+        self.family = family
+    }
+
+    /// Finds a host's addresses, in the resolver's order; blocks.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    static func lookUp(
+        _ name: String,
+        port: Int,
+        family: Int32 = AF_UNSPEC,
+        flags: Int32 = AI_ADDRCONFIG
+    ) throws(TransportError) -> [HostAddress] {
         var hints = addrinfo()
         hints.ai_flags = flags | AI_NUMERICSERV
+        hints.ai_family = family
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(name, String(port), &hints, &list)
         defer { if list != nil { freeaddrinfo(list) } }
         guard status == 0 else {
-            return ([], gai_strerror(status).map { String(cString: $0) }, status == EAI_AGAIN)
+            let reason = gai_strerror(status).map { String(cString: $0) } ?? "no address"
+            // A name server that cannot be asked is like a host that cannot be reached.
+            if status == EAI_AGAIN { throw .unreachable(address: name, reason: reason) }
+            throw .nameNotFound(name: name, reason: reason)
         }
         var found: [HostAddress] = []
         var node = list
         while let entry = node?.pointee {
             if let address = entry.ai_addr {
-                var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-                getnameinfo(
-                    address,
-                    entry.ai_addrlen,
-                    &host,
-                    socklen_t(host.count),
-                    nil,
-                    0,
-                    NI_NUMERICHOST
-                )
-                let end = host.firstIndex(of: 0) ?? host.endIndex
-                found.append(
-                    HostAddress(
-                        family: entry.ai_family,
-                        bytes: Array(
-                            UnsafeRawBufferPointer(start: address, count: Int(entry.ai_addrlen))
-                        ),
-                        text: String(
-                            decoding: host[..<end].map { UInt8(bitPattern: $0) },
-                            as: UTF8.self
-                        )
-                    )
-                )
+                found.append(HostAddress(address, entry.ai_addrlen, entry.ai_family))
             }
             node = entry.ai_next
         }
-        return (found, nil, false)
+        guard !found.isEmpty else { throw .nameNotFound(name: name, reason: "no address") }
+        return found
+    }
+
+    /// The same addresses with the families taking turns, so that one family that leads nowhere
+    /// costs one attempt only.
+    static func alternating(_ addresses: [HostAddress]) -> [HostAddress] {
+        guard let first = addresses.first else { return [] }
+        let own = addresses.filter { $0.family == first.family }
+        let other = addresses.filter { $0.family != first.family }
+        var result: [HostAddress] = []
+        for index in 0..<max(own.count, other.count) {
+            if index < own.count { result.append(own[index]) }
+            if index < other.count { result.append(other[index]) }
+        }
+        return result
     }
 }

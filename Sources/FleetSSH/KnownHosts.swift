@@ -1,7 +1,6 @@
 internal import CLibSSH2
 internal import FleetDigest
 internal import FleetTransport
-internal import FoundationEssentials
 
 /// A host's public key as it stands on the wire (RFC 4253, section 6.6).
 struct HostKey: Sendable, Hashable {
@@ -9,16 +8,17 @@ struct HostKey: Sendable, Hashable {
     let blob: [UInt8]
 
     /// The blob's first string, as in `ssh-ed25519` or `ecdsa-sha2-nistp256`.
-    var type: String {
-        guard blob.count > 4 else { return "" }
+    var type: String { String(decoding: typeBytes, as: UTF8.self) }
+
+    fileprivate var typeBytes: ArraySlice<UInt8> {
+        guard blob.count > 4 else { return [] }
         let length = blob[..<4].reduce(0) { $0 << 8 | Int($1) }
-        guard length <= blob.count - 4 else { return "" }
-        return String(decoding: blob[4..<4 + length], as: UTF8.self)
+        return length <= blob.count - 4 ? blob[4..<4 + length] : []
     }
 
     /// The fingerprint as `ssh-keygen -l` prints it, with the type in front.
     var fingerprint: String {
-        let digest = Data(SHA256Digest(of: blob).bytes).base64EncodedString()
+        let digest = Base64.encode(SHA256Digest(of: blob).bytes)
         return "\(type) SHA256:\(String(digest.prefix { $0 != "=" }))"
     }
 }
@@ -69,8 +69,18 @@ struct KnownHosts: Sendable {
         let marker: Marker
         let names: Names
         let key: HostKey
+        let at: Place
+
         /// File and line, for messages.
-        let place: String
+        var place: String { at.text }
+    }
+
+    /// Where a line stands.
+    struct Place: Sendable, Hashable {
+        let file: String
+        let line: Int
+
+        var text: String { "\(file):\(line)" }
     }
 
     private(set) var lines: [Line] = []
@@ -83,21 +93,22 @@ struct KnownHosts: Sendable {
     /// Lines that could not be read, as `file:line`.
     private(set) var skipped: [String] = []
 
-    /// Reads a file's text after what was read before.
+    /// Reads a file's bytes after what was read before.
     ///
-    /// A broken line is skipped and remembered.
-    mutating func read(_ text: String, file: String) {
-        for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false)
-            .enumerated()
-        {
-            let words = raw.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })
-            guard let first = words.first, !first.hasPrefix("#") else { continue }
-            let place = "\(file):\(number + 1)"
-            guard let line = Self.line(words, place: place) else {
-                skipped.append(place)
-                continue
+    /// A broken line is skipped and remembered. Bytes and not characters: the file has a line for
+    /// every host anybody here ever met.
+    mutating func read(_ bytes: [UInt8], file: String) {
+        var number = 0
+        for raw in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
+            number += 1
+            let words = raw.split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
+            guard let first = words.first, first.first != UInt8(ascii: "#") else { continue }
+            let place = Place(file: file, line: number)
+            if let line = Self.line(words[...], place: place) {
+                index(line)
+            } else {
+                skipped.append(place.text)
             }
-            index(line)
         }
     }
 
@@ -116,41 +127,47 @@ struct KnownHosts: Sendable {
     }
 
     /// The lines that speak of a name, in the files' order.
-    private func lines(for name: String) -> [Line] {
-        let found = (places[name] ?? []) + (patterned + hashed).filter { Self.matches(lines[$0], name) }
+    func lines(for name: String) -> [Line] {
+        let tried = (patterned + hashed).filter { Self.matches(lines[$0], name) }
+        let found = (places[name] ?? []) + tried
         return found.sorted().map { lines[$0] }
     }
 
-    private static func line(_ words: [Substring], place: String) -> Line? {
-        var words = words[...]
+    private static func line(_ words: ArraySlice<ArraySlice<UInt8>>, place: Place) -> Line? {
+        var words = words
         var marker = Line.Marker.none
-        if let first = words.first, first.hasPrefix("@") {
-            switch first {
+        if let first = words.first, first.first == UInt8(ascii: "@") {
+            switch String(decoding: first, as: UTF8.self) {
             case "@revoked": marker = .revoked
             case "@cert-authority": marker = .authority
             default: return nil
             }
             words = words.dropFirst()
         }
-        guard words.count >= 3, let data = Data(base64Encoded: String(words[words.startIndex + 2]))
+        guard words.count >= 3, let blob = Base64.decode(words[words.startIndex + 2]) else {
+            return nil
+        }
+        let key = HostKey(blob: blob)
+        guard key.typeBytes.elementsEqual(words[words.startIndex + 1]),
+            let names = names(words[words.startIndex])
         else { return nil }
-        let key = HostKey(blob: Array(data))
-        guard key.type == words[words.startIndex + 1] else { return nil }
-        guard let names = names(words[words.startIndex]) else { return nil }
-        return Line(marker: marker, names: names, key: key, place: place)
+        return Line(marker: marker, names: names, key: key, at: place)
     }
 
-    private static func names(_ field: Substring) -> Line.Names? {
-        if field.hasPrefix("|1|") {
-            let parts = field.dropFirst(3).split(separator: "|")
-            guard parts.count == 2, let salt = Data(base64Encoded: String(parts[0])),
-                let hash = Data(base64Encoded: String(parts[1])), hash.count == 20
+    private static func names(_ field: ArraySlice<UInt8>) -> Line.Names? {
+        if field.starts(with: Array("|1|".utf8)) {
+            let parts = field.dropFirst(3).split(separator: UInt8(ascii: "|"))
+            guard parts.count == 2, let salt = Base64.decode(parts[0]),
+                let hash = Base64.decode(parts[1]), hash.count == 20
             else { return nil }
-            return .hashed(salt: Array(salt), hash: Array(hash))
+            return .hashed(salt: salt, hash: hash)
         }
-        let list = field.split(separator: ",").map { word in
-            let isNegated = word.hasPrefix("!")
-            return (isNegated, String(isNegated ? word.dropFirst() : word).lowercased())
+        let list = field.split(separator: UInt8(ascii: ",")).map { word in
+            let isNegated = word.first == UInt8(ascii: "!")
+            let name = (isNegated ? word.dropFirst() : word).map { byte in
+                (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+            }
+            return (isNegated, String(decoding: name, as: UTF8.self))
         }
         return list.isEmpty ? nil : .patterns(list)
     }
@@ -191,10 +208,11 @@ struct KnownHosts: Sendable {
 
     /// A line that makes a key known.
     static func text(host: String, port: Int, key: HostKey) -> String {
-        "\(name(host: host, port: port)) \(key.type) \(Data(key.blob).base64EncodedString())\n"
+        "\(name(host: host, port: port)) \(key.type) \(Base64.encode(key.blob))\n"
     }
 
-    private static func name(host: String, port: Int) -> String {
+    /// How known_hosts writes a host on a port.
+    static func name(host: String, port: Int) -> String {
         port == 22 ? host.lowercased() : "[\(host.lowercased())]:\(port)"
     }
 

@@ -45,4 +45,55 @@ enum Algorithms {
             .filter(hostKeys.contains)
         return wanted + hostKeys.filter { !wanted.contains($0) }
     }
+
+    /// Every preference as libssh2 wants it.
+    static func preferences(hostKeyTypes: [String]) -> [(method: Int32, names: String)] {
+        let hostKeys =
+            hostKeyTypes.isEmpty
+            ? hostKeyNames : hostKeys(preferring: hostKeyTypes).joined(separator: ",")
+        return common + [(LIBSSH2_METHOD_HOSTKEY, hostKeys)]
+    }
+
+    private static let hostKeyNames = hostKeys.joined(separator: ",")
+    private static let common: [(method: Int32, names: String)] = [
+        (LIBSSH2_METHOD_KEX, keyExchange.joined(separator: ",")),
+        (LIBSSH2_METHOD_CRYPT_CS, ciphers.joined(separator: ",")),
+        (LIBSSH2_METHOD_CRYPT_SC, ciphers.joined(separator: ",")),
+        (LIBSSH2_METHOD_MAC_CS, macs.joined(separator: ",")),
+        (LIBSSH2_METHOD_MAC_SC, macs.joined(separator: ",")),
+    ]
+
+    /// Those of the wanted algorithms that the library on this machine has.
+    static func available(_ method: Int32, of wanted: [String]) -> [String] {
+        guard let session = libssh2_session_init_ex(nil, nil, nil, nil) else { return wanted }
+        defer { libssh2_session_free(session) }
+        var list: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+        let count = libssh2_session_supported_algs(session, method, &list)
+        guard count > 0, let list else { return wanted }
+        defer { libssh2_free(session, list) }
+        let names = (0..<Int(count)).compactMap { list[$0].map { String(cString: $0) } }
+        return wanted.filter(names.contains)
+    }
+
+    /// Which lists have nothing in common, with both sides' names.
+    static func disagreement(with server: ServerOpening) -> String {
+        let pairs: [(what: String, method: Int32, ours: [String], theirs: [String])] = [
+            ("key exchange", LIBSSH2_METHOD_KEX, keyExchange, server.keyExchange),
+            ("host key", LIBSSH2_METHOD_HOSTKEY, hostKeys, server.hostKeys),
+            ("cipher", LIBSSH2_METHOD_CRYPT_CS, ciphers, server.ciphers),
+            ("MAC", LIBSSH2_METHOD_MAC_CS, macs, server.macs),
+        ]
+        var parts: [String] = []
+        for (what, method, wanted, theirs) in pairs {
+            let ours = available(method, of: wanted)
+            guard !theirs.isEmpty, !ours.contains(where: theirs.contains) else { continue }
+            parts.append(
+                "\(what): fleet (libssh2 \(LibSSH2.version)) has \(ours.joined(separator: ", ")); "
+                    + "\(server.banner ?? "the server") has \(theirs.joined(separator: ", "))"
+            )
+        }
+        return parts.isEmpty
+            ? "libssh2 \(LibSSH2.version) and \(server.banner ?? "the server") found none"
+            : parts.joined(separator: "; ")
+    }
 }

@@ -1,6 +1,5 @@
 internal import CLibSSH2
 internal import FleetTransport
-internal import FoundationEssentials
 internal import Glibc
 
 /// A private key, parsed once for all hosts; signing is ours, so libssh2 never parses it again.
@@ -33,6 +32,14 @@ final class PrivateKey: @unchecked Sendable {
     /// Why a key cannot be used.
     struct Unusable: Error, Sendable, Hashable {
         let reason: String
+        /// Whether a passphrase, or another one, would help.
+        var wantsPassphrase = false
+
+        static let locked = Unusable(reason: "it has a passphrase", wantsPassphrase: true)
+        static let wrongPassphrase = Unusable(
+            reason: "the passphrase is wrong",
+            wantsPassphrase: true
+        )
     }
 
     /// Signs data with a digest by OpenSSL's name; nil for Ed25519.
@@ -80,41 +87,68 @@ final class PrivateKey: @unchecked Sendable {
 
     // MARK: Reading
 
-    /// Reads a key file: OpenSSH's own format, PEM or PKCS#8, without a passphrase.
+    /// Reads a key file: OpenSSH's own format, PEM or PKCS#8.
     ///
     /// - Throws: ``Unusable``.
-    static func read(_ text: String) throws(Unusable) -> PrivateKey {
+    static func read(_ text: String, passphrase: String? = nil) throws(Unusable) -> PrivateKey {
         if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
-            return try readOpenSSH(text)
-        }
-        if text.contains("ENCRYPTED") {
-            throw Unusable(reason: "it has a passphrase; load it into ssh-agent (`ssh-add`)")
+            return try readOpenSSH(text, passphrase: passphrase)
         }
         let bytes = Array(text.utf8)
-        guard let key = fleet_key_from_pem(bytes, Int32(bytes.count)) else {
-            throw Unusable(reason: "it is not a private key")
+        guard let key = fleet_key_from_pem(bytes, Int32(bytes.count), passphrase) else {
+            guard text.contains("ENCRYPTED") else {
+                throw Unusable(reason: "it is not a private key")
+            }
+            throw passphrase == nil ? .locked : .wrongPassphrase
         }
         return try describe(key)
     }
 
-    /// The format of OpenSSH's PROTOCOL.key.
-    private static func readOpenSSH(_ text: String) throws(Unusable) -> PrivateKey {
-        let body = text.split(separator: "\n").filter { !$0.hasPrefix("-----") }.joined()
-        guard let data = Data(base64Encoded: String(body.filter { !$0.isWhitespace })) else {
-            throw Unusable(reason: "its base64 is broken")
-        }
+    /// The public half of a key in OpenSSH's own format, which no passphrase hides.
+    static func publicBlob(of text: String) -> [UInt8]? {
+        var reader = openSSHReader(text)
+        guard reader?.string() != nil, reader?.string() != nil, reader?.string() != nil,
+            reader?.uint32() == 1
+        else { return nil }
+        return reader?.string()
+    }
+
+    private static func openSSHReader(_ text: String) -> WireFormatReader? {
+        let lines = text.utf8.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
+        let body = lines.filter { !$0.starts(with: Array("-----".utf8)) }.joined()
         let magic = Array("openssh-key-v1\0".utf8)
-        guard data.starts(with: magic) else { throw Unusable(reason: "it is not an OpenSSH key") }
-        var reader = WireFormatReader(data.dropFirst(magic.count))
-        guard let cipher = reader.text(), reader.text() != nil, reader.string() != nil,
-            reader.uint32() == 1, let publicBlob = reader.string(), let secret = reader.string()
+        guard let data = Base64.decode(body.filter { $0 > 0x20 }), data.starts(with: magic) else {
+            return nil
+        }
+        return WireFormatReader(data.dropFirst(magic.count))
+    }
+
+    /// The format of OpenSSH's PROTOCOL.key.
+    private static func readOpenSSH(_ text: String, passphrase: String?) throws(Unusable)
+        -> PrivateKey
+    {
+        guard var reader = openSSHReader(text) else {
+            throw Unusable(reason: "it is no whole OpenSSH key")
+        }
+        guard let cipher = reader.text(), let derivation = reader.text(),
+            let options = reader.string(), reader.uint32() == 1, let publicBlob = reader.string(),
+            var secret = reader.string()
         else { throw Unusable(reason: "it is cut short") }
-        guard cipher == "none" else {
-            throw Unusable(reason: "it has a passphrase; load it into ssh-agent (`ssh-add`)")
+        if cipher != "none" {
+            guard let passphrase else { throw .locked }
+            secret = try decrypt(
+                secret,
+                tag: reader.remaining,
+                cipher: cipher,
+                derivation: derivation,
+                options: options,
+                passphrase: passphrase
+            )
         }
         var fields = WireFormatReader(secret)
         guard let first = fields.uint32(), first == fields.uint32(), let type = fields.text() else {
-            throw Unusable(reason: "its check numbers differ")
+            // The two numbers are equal when the decryption was right.
+            throw cipher == "none" ? Unusable(reason: "its check numbers differ") : .wrongPassphrase
         }
         var key: OpaquePointer?
         var kind = Kind.ed25519
@@ -151,6 +185,56 @@ final class PrivateKey: @unchecked Sendable {
         }
         guard let key else { throw Unusable(reason: "its \(type) numbers are not a key") }
         return PrivateKey(kind: kind, publicBlob: publicBlob, key: key)
+    }
+
+    /// Ciphers of encrypted keys by OpenSSH's names: OpenSSL's name, and sizes in bytes.
+    private static let ciphers: [String: (name: String, key: Int, iv: Int, isAEAD: Bool)] = [
+        "aes256-ctr": ("AES-256-CTR", 32, 16, false),
+        "aes256-cbc": ("AES-256-CBC", 32, 16, false),
+        "aes192-ctr": ("AES-192-CTR", 24, 16, false),
+        "aes192-cbc": ("AES-192-CBC", 24, 16, false),
+        "aes128-ctr": ("AES-128-CTR", 16, 16, false),
+        "aes128-cbc": ("AES-128-CBC", 16, 16, false),
+        "aes128-gcm@openssh.com": ("id-aes128-GCM", 16, 12, true),
+        "aes256-gcm@openssh.com": ("id-aes256-GCM", 32, 12, true),
+    ]
+
+    private static func decrypt(
+        _ secret: [UInt8],
+        tag: [UInt8],
+        cipher: String,
+        derivation: String,
+        options: [UInt8],
+        passphrase: String
+    ) throws(Unusable) -> [UInt8] {
+        guard let known = ciphers[cipher], derivation == "bcrypt" else {
+            throw Unusable(
+                reason: "it is encrypted with \(cipher) and \(derivation), which is not supported; "
+                    + "load it into ssh-agent (`ssh-add`)"
+            )
+        }
+        var fields = WireFormatReader(options)
+        guard let salt = fields.string(), let rounds = fields.uint32(),
+            let bytes = BcryptPBKDF.derive(
+                passphrase: Array(passphrase.utf8),
+                salt: salt,
+                rounds: Int(rounds),
+                count: known.key + known.iv
+            ), !known.isAEAD || tag.count >= 16
+        else { throw Unusable(reason: "its encryption options are broken") }
+        // An AEAD may hand out a block more than it got.
+        var output = [UInt8](repeating: 0, count: secret.count + 32)
+        let status = fleet_decrypt(
+            known.name,
+            Array(bytes[..<known.key]),
+            Array(bytes[known.key...]),
+            secret,
+            Int32(secret.count),
+            known.isAEAD ? Array(tag.prefix(16)) : nil,
+            &output
+        )
+        guard status == 0 else { throw .wrongPassphrase }
+        return Array(output.prefix(secret.count))
     }
 
     private static let digests = [

@@ -33,12 +33,14 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     private var events = [epoll_event](repeating: epoll_event(), count: 256)
     private var timers: [UInt64: Timer] = [:]
     private var nextTimer: UInt64 = 0
+    /// When the first timer is due; the timers are looked through then only.
+    private var soonest = UInt64.max
 
     /// Scratch space for reads; used between two suspension points only.
     let scratch: UnsafeMutableRawBufferPointer = .allocate(byteCount: 65_536, alignment: 64)
 
-    /// The longest a due timer may be late, in milliseconds.
-    private static let tickMilliseconds: Int32 = 20
+    /// Timers that are due within this time fire together, in nanoseconds.
+    private static let slack: UInt64 = 5_000_000
 
     /// Starts a loop.
     init(index: Int) {
@@ -99,6 +101,12 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
         epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
     }
 
+    /// Gives a watched descriptor's events to somebody else.
+    func handle(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {
+        guard let known = handlers[Int(descriptor)] else { return }
+        handlers[Int(descriptor)] = (known.generation, handle)
+    }
+
     /// Forgets a descriptor and closes it.
     func close(_ descriptor: Int32) {
         handlers[Int(descriptor)] = nil
@@ -118,6 +126,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     func schedule(at nanoseconds: UInt64, _ fire: @escaping () -> Void) -> UInt64 {
         nextTimer += 1
         timers[nextTimer] = Timer(at: nanoseconds, fire: fire)
+        soonest = min(soonest, nanoseconds)
         return nextTimer
     }
 
@@ -128,7 +137,6 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     private func loop() {
         threadID.store(UInt(pthread_self()), ordering: .relaxed)
-        var lastTick: UInt64 = 0
         while true {
             let (jobs, blocks) = pending.withLock { state in
                 let taken = (state.jobs, state.blocks)
@@ -145,18 +153,25 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
                 )
             }
             let isBusy = !jobs.isEmpty || !blocks.isEmpty
-            poll(timeout: isBusy ? 0 : timers.isEmpty ? -1 : Self.tickMilliseconds)
-            guard !timers.isEmpty else { continue }
+            poll(timeout: isBusy ? 0 : waitMilliseconds)
+            guard soonest != .max else { continue }
             let now = Reactor.now()
-            guard now - lastTick > UInt64(Self.tickMilliseconds) * 1_000_000 else { continue }
-            lastTick = now
-            fireTimers(dueAt: now)
+            if soonest <= now { fireTimers(dueAt: now + Self.slack) }
         }
+    }
+
+    /// How long there is nothing to do, as epoll wants it: rounded up, -1 for ever.
+    private var waitMilliseconds: Int32 {
+        guard soonest != .max else { return -1 }
+        let now = Reactor.now()
+        return soonest <= now ? 0 : Int32(min((soonest - now) / 1_000_000 + 1, 3_600_000))
     }
 
     private func fireTimers(dueAt now: UInt64) {
         let due = timers.filter { $0.value.at <= now }.sorted { $0.key < $1.key }
+        soonest = .max
         for (id, timer) in due where timers.removeValue(forKey: id) != nil { timer.fire() }
+        soonest = min(soonest, timers.values.map(\.at).min() ?? .max)
     }
 
     private func poll(timeout: Int32) {

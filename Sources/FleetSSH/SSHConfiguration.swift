@@ -1,81 +1,244 @@
 internal import FleetTransport
 
-/// The parts of `~/.ssh/config` that fleet reads: Host, HostName, User, Port, IdentityFile and
-/// UserKnownHostsFile (ssh_config(5)).
+/// `~/.ssh/config` and `/etc/ssh/ssh_config` as `ssh` reads them (ssh_config(5), OpenSSH's
+/// readconf.c); tested against `ssh -G`.
+///
+/// The files are read and checked once; ``values(for:localUser:)`` then plays them for one host.
 struct SSHConfiguration: Sendable {
-    private struct Block {
-        var patterns: [String]
-        var settings: [(key: String, value: String)] = []
+    /// Where a line stands.
+    struct Place: Sendable, Hashable, CustomStringConvertible {
+        let file: String
+        let line: Int
+
+        var description: String { "\(file):\(line)" }
     }
 
-    private var blocks: [Block] = []
+    /// Why a file cannot be used; `ssh` would stop there too.
+    struct Problem: Error, Sendable, Hashable {
+        let place: Place
+        let reason: String
+    }
 
-    /// Reads a file's text.
+    /// What is read of the files. Everything else that ssh knows is skipped.
+    enum Keyword: String, Sendable, Hashable, CaseIterable {
+        case hostName = "hostname"
+        case port, user
+        case identityFile = "identityfile"
+        case identitiesOnly = "identitiesonly"
+        case identityAgent = "identityagent"
+        case certificateFile = "certificatefile"
+        case userKnownHostsFile = "userknownhostsfile"
+        case globalKnownHostsFile = "globalknownhostsfile"
+        case strictHostKeyChecking = "stricthostkeychecking"
+        case hostKeyAlias = "hostkeyalias"
+        case proxyJump = "proxyjump"
+        case proxyCommand = "proxycommand"
+        case connectTimeout = "connecttimeout"
+        case serverAliveInterval = "serveraliveinterval"
+        case serverAliveCountMax = "serveralivecountmax"
+        case addressFamily = "addressfamily"
+
+        /// Whether every mention counts and not only the first.
+        var accumulates: Bool { self == .identityFile || self == .certificateFile }
+    }
+
+    /// A keyword's words, and where they were read.
+    struct Value: Sendable, Hashable {
+        var words: [String]
+        let place: Place
+
+        var first: String { words.first ?? "" }
+    }
+
+    /// One condition of a `Match` line.
+    struct Criterion: Sendable, Hashable {
+        enum Kind: Sendable, Hashable {
+            case all, canonical, final
+            case host(String)
+            case originalHost(String)
+            case user(String)
+            case localUser(String)
+            case exec(String)
+        }
+        let kind: Kind
+        let isNegated: Bool
+    }
+
+    enum Item: Sendable {
+        case host([String])
+        case match([Criterion], Place)
+        case set(Keyword, [String], Place)
+        case include([File])
+    }
+
+    /// One file, read.
+    struct File: Sendable {
+        var items: [Item] = []
+    }
+
+    private let files: [File]
+
+    init(files: [File] = []) { self.files = files }
+
+    // MARK: Playing
+
+    /// What the files say about a host.
     ///
-    /// Other keywords are skipped; a `Match` block never applies.
-    init(_ text: String = "") {
-        var block = Block(patterns: ["*"])
-        for raw in text.split(separator: "\n") {
-            guard let (key, value) = Self.keyword(raw) else { continue }
-            switch key {
-            case "host":
-                blocks.append(block)
-                block = Block(patterns: value.split(separator: " ").map(String.init))
-            case "match":
-                blocks.append(block)
-                block = Block(patterns: [])
-            default:
-                block.settings.append((key, value))
-            }
-        }
-        blocks.append(block)
+    /// - Parameters:
+    ///   - name: The name as given, before any `HostName`.
+    ///   - localUser: Who runs this, for `Match localuser` and as the default of `Match user`.
+    /// - Returns: Every value; the `hostName` is ready for use, the others have their tokens.
+    /// - Throws: ``Problem`` where a `Match exec` would have to be decided.
+    func values(for name: String, localUser: String) throws(Problem) -> [Keyword: Value] {
+        var play = Play(host: name, originalHost: name, localUser: localUser)
+        try play.run(files)
+        play.resolve()
+        guard play.wantsFinalPass else { return play.values }
+        // `Match final`: everything once more, with the name that the first pass found.
+        play.isFinalPass = true
+        try play.run(files)
+        return play.values
     }
 
-    /// Splits `Keyword value` or `Keyword=value`; keywords do not mind their case.
-    private static func keyword(_ line: Substring) -> (String, String)? {
-        let trimmed = line.drop { $0 == " " || $0 == "\t" }
-        guard let first = trimmed.first, first != "#" else { return nil }
-        let key = trimmed.prefix { $0 != " " && $0 != "\t" && $0 != "=" }
-        var value = trimmed.dropFirst(key.count)
-            .drop { $0 == " " || $0 == "\t" || $0 == "=" }
-        while let last = value.last, last.isWhitespace { value.removeLast() }
-        if value.count > 1, value.hasPrefix("\""), value.hasSuffix("\"") {
-            value = value.dropFirst().dropLast()
-        }
-        return value.isEmpty ? nil : (key.lowercased(), String(value))
-    }
+    /// One pass over the files.
+    private struct Play {
+        var host: String
+        let originalHost: String
+        let localUser: String
+        var values: [Keyword: Value] = [:]
+        var isFinalPass = false
+        var wantsFinalPass = false
 
-    /// What the file says about a host; the first value found wins, identity files add up.
-    func settings(for host: String) -> SSHSettings {
-        var settings = SSHSettings()
-        for block in blocks where Self.applies(block.patterns, to: host) {
-            for (key, value) in block.settings {
-                switch key {
-                case "hostname":
-                    settings.hostname =
-                        settings.hostname ?? value.replacing("%h", with: host)
-                case "user": settings.user = settings.user ?? value
-                case "port": settings.port = settings.port ?? Int(value)
-                case "identityfile":
-                    settings.identityFiles = (settings.identityFiles ?? []) + [value]
-                case "userknownhostsfile":
-                    settings.knownHostsFile = settings.knownHostsFile ?? value
-                default: break
+        init(host: String, originalHost: String, localUser: String) {
+            self.host = host
+            self.originalHost = originalHost
+            self.localUser = localUser
+        }
+
+        mutating func run(_ files: [File]) throws(Problem) {
+            for file in files { try run(file, mayMatch: true, isActive: true) }
+        }
+
+        /// Settles the name to connect to.
+        mutating func resolve() {
+            host = resolvedHost.lowercased()
+            guard let known = values[.hostName] else { return }
+            values[.hostName] = Value(words: [host], place: known.place)
+        }
+
+        /// The `HostName` found so far; only `%h` and `%%` stand for something in it.
+        private var resolvedHost: String {
+            guard let name = values[.hostName]?.first, !isFinalPass else { return host }
+            return SSHConfiguration.hostName(name, for: host)
+        }
+
+        private mutating func run(_ file: File, mayMatch: Bool, isActive: Bool) throws(Problem) {
+            var isActive = isActive
+            for item in file.items {
+                switch item {
+                case .host(let patterns):
+                    isActive = mayMatch && Patterns.matches(patterns, host)
+                case .match(let criteria, let place):
+                    let isMatch = try matches(criteria, place)
+                    isActive = mayMatch && isMatch
+                case .set(let keyword, let words, let place):
+                    if isActive { set(keyword, words, place) }
+                case .include(let included):
+                    // A file that is included where nothing applies may not say `Host *` either.
+                    for file in included {
+                        try run(file, mayMatch: mayMatch && isActive, isActive: isActive)
+                    }
                 }
             }
         }
-        return settings
+
+        private mutating func set(_ keyword: Keyword, _ words: [String], _ place: Place) {
+            switch keyword {
+            // Whichever of the two comes first wins.
+            case .proxyJump where values[.proxyCommand] != nil: return
+            case .proxyCommand where values[.proxyJump].map({ $0.first != "none" }) ?? false: return
+            case .hostName where isFinalPass: return
+            // To ssh a time of `none` is the same as none said: a later line still counts.
+            case .connectTimeout where words == ["none"]: return
+            case .serverAliveInterval where words == ["none"]: return
+            default: break
+            }
+            guard var known = values[keyword] else {
+                values[keyword] = Value(words: words, place: place)
+                return
+            }
+            guard keyword.accumulates else { return }
+            known.words += words.filter { !known.words.contains($0) }
+            values[keyword] = known
+        }
+
+        private mutating func matches(_ criteria: [Criterion], _ place: Place) throws(Problem)
+            -> Bool
+        {
+            var isMatch = true
+            for criterion in criteria {
+                let holds: Bool
+                switch criterion.kind {
+                case .all: holds = true
+                case .canonical: holds = isFinalPass
+                case .final:
+                    wantsFinalPass = true
+                    holds = isFinalPass
+                case .host(let list):
+                    holds = Patterns.matches(list: list.lowercased(), resolvedHost)
+                case .originalHost(let list):
+                    holds = Patterns.matches(list: list.lowercased(), originalHost)
+                case .user(let list):
+                    holds = Patterns.matches(list: list, values[.user]?.first ?? localUser)
+                case .localUser(let list): holds = Patterns.matches(list: list, localUser)
+                case .exec(let command):
+                    guard isMatch else { continue }
+                    throw Problem(
+                        place: place,
+                        reason: "`Match exec` is not supported: fleet would run `\(command)` once "
+                            + "for each host; write the condition as `Match host` or move it "
+                            + "behind one that these hosts do not match"
+                    )
+                }
+                if holds == criterion.isNegated { isMatch = false }
+            }
+            return isMatch
+        }
     }
 
-    private static func applies(_ patterns: [String], to host: String) -> Bool {
+    /// `HostName` with its two tokens written out.
+    private static func hostName(_ text: String, for host: String) -> String {
+        var result = ""
+        var rest = text[...]
+        while let percent = rest.firstIndex(of: "%") {
+            result += rest[..<percent]
+            let after = rest.index(after: percent)
+            guard after < rest.endIndex else { break }
+            result += rest[after] == "h" ? host : String(rest[after])
+            rest = rest[rest.index(after: after)...]
+        }
+        return result + rest
+    }
+}
+
+/// Lists of patterns in OpenSSH's files: one that is negated and matches excludes.
+enum Patterns {
+    /// Whether a list of words matches a name.
+    static func matches(_ patterns: some Sequence<String>, _ name: String) -> Bool {
         var isMatch = false
         for pattern in patterns {
             let isNegated = pattern.hasPrefix("!")
-            let glob = isNegated ? String(pattern.dropFirst()) : pattern
-            guard Glob.matches(glob, host) else { continue }
+            guard Glob.matches(isNegated ? String(pattern.dropFirst()) : pattern, name) else {
+                continue
+            }
             if isNegated { return false }
             isMatch = true
         }
         return isMatch
+    }
+
+    /// Whether a comma-separated list matches a name.
+    static func matches(list: String, _ name: String) -> Bool {
+        matches(list.split(separator: ",").map(String.init), name)
     }
 }

@@ -15,113 +15,299 @@ public final class SSHTransport: Transport {
         public var user: String
         /// The agent's socket, from `SSH_AUTH_SOCK`.
         public var agentSocket: String?
+        /// The user's ssh_config file.
+        public var userConfiguration: String
+        /// The machine's ssh_config file.
+        public var systemConfiguration = "/etc/ssh/ssh_config"
+        /// An environment variable's value.
+        public var variable: @Sendable (String) -> String?
+        /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
+        public var secret: @Sendable (SecretSource) async -> SecretAnswer
 
         /// Describes the surroundings.
-        public init(home: String, user: String, agentSocket: String?) {
+        public init(
+            home: String,
+            user: String,
+            agentSocket: String?,
+            variable: @escaping @Sendable (String) -> String? = { _ in nil },
+            secret: @escaping @Sendable (SecretSource) async -> SecretAnswer = { _ in
+                .unavailable(reason: "there is nobody to ask")
+            }
+        ) {
             self.home = home
             self.user = user
             self.agentSocket = agentSocket
+            userConfiguration = home + "/.ssh/config"
+            self.variable = variable
+            self.secret = secret
         }
     }
 
-    /// The longest wait for a TCP connection, in milliseconds, unless the inventory says otherwise.
-    static let connectMilliseconds = 10_000
-    /// The longest wait for banners and keys, in milliseconds.
-    static let handshakeMilliseconds = 25_000
-    /// The longest wait for a login, in milliseconds.
-    static let authenticationMilliseconds = 30_000
-    /// How often a connection that is retryable is tried.
-    static let connectAttempts = 4
-    /// The most keys offered: sshd's MaxAuthTries is 6, and each refused key counts.
-    static let keyLimit = 5
+    /// How long a busy sshd is tried again, in milliseconds.
+    private static let busyBudgetMilliseconds = 60_000
+    /// The longest pause between two tries, in milliseconds.
+    private static let longestPauseMilliseconds = 4_000
+    /// How many hosts a way may lead through.
+    private static let hopLimit = 8
 
     private let environment: Environment
     private let reactors = ReactorPool()
-    private let gate = HandshakeGate()
-    private let configuration: SSHConfiguration
+    private let gates = HandshakeGates()
+    private let resolver = Resolver()
+    private let configuration: Result<SSHConfiguration, TransportError>
+    private let credentials: CredentialStore
     private let files = Files()
+    private let state = Mutex(State())
 
-    /// Reads `~/.ssh/config` and prepares the reactors.
+    private struct State {
+        var settings: [HostEndpoint: Result<EffectiveSettings, TransportError>] = [:]
+        var jumps: [String: JumpHost] = [:]
+        /// The key that each host proved first: it must prove the same one for the whole run.
+        var proved: [String: HostKey] = [:]
+    }
+
+    /// Reads the ssh_config files and prepares the reactors.
+    ///
+    /// What is wrong with the files is reported by whatever needs them.
     public init(_ environment: Environment) {
         self.environment = environment
-        let path = environment.home + "/.ssh/config"
-        configuration = SSHConfiguration(Files.text(path) ?? "")
+        credentials = CredentialStore(ask: environment.secret)
+        do throws(SSHConfiguration.Problem) {
+            configuration = .success(
+                try SSHConfigurationReader.read(
+                    user: environment.userConfiguration,
+                    system: environment.systemConfiguration,
+                    home: environment.home
+                )
+            )
+        } catch {
+            configuration = .failure(
+                .configuration(reason: "\(error.place): \(error.reason)")
+            )
+        }
     }
 
-    /// What is really used for a host: the inventory's word, then `~/.ssh/config`'s, then defaults.
-    public func effectiveSettings(for endpoint: HostEndpoint) -> SSHSettings {
-        var settings = endpoint.ssh.overriding(configuration.settings(for: endpoint.name.text))
-        settings.hostname = settings.hostname ?? endpoint.name.text
-        settings.port = settings.port ?? 22
-        settings.user = settings.user ?? environment.user
-        settings.hostKeys = settings.hostKeys ?? .strict
-        return settings
+    // MARK: Settings
+
+    /// What is really used for a host: the inventory's word, then the ssh_config files', then
+    /// OpenSSH's defaults.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/configuration(reason:)``.
+    public func effectiveSettings(for endpoint: HostEndpoint) throws(TransportError)
+        -> EffectiveSettings
+    {
+        if let known = state.withLock({ $0.settings[endpoint] }) { return try known.get() }
+        let result: Result<EffectiveSettings, TransportError>
+        do throws(TransportError) {
+            let found = try EffectiveSettings(
+                endpoint,
+                configuration: try configuration.get(),
+                environment: environment
+            )
+            result = .success(found)
+        } catch {
+            result = .failure(error)
+        }
+        state.withLock { $0.settings[endpoint] = result }
+        return try result.get()
     }
+
+    /// The reactor that all of a host's sessions live on; hosts behind one jump host share it.
+    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+        reactor(for: endpoint)
+    }
+
+    private func reactor(for endpoint: HostEndpoint) -> Reactor {
+        if let settings = try? effectiveSettings(for: endpoint),
+            case .jump(let hops) = settings.route, let first = hops.first
+        {
+            return reactors.reactor(for: "jump \(first.text)")
+        }
+        return reactors.reactor(for: endpoint.name.text)
+    }
+
+    /// Makes everything ready that logins need, before anything starts: asks for passphrases and
+    /// passwords, and decrypts keys.
+    ///
+    /// What is missing for a host is reported when that host is opened.
+    public func prepare(_ endpoints: [HostEndpoint]) async {
+        for endpoint in endpoints {
+            guard let settings = try? effectiveSettings(for: endpoint) else { continue }
+            _ = try? await credentials.credentials(for: settings)
+            if let source = settings.becomePassword { _ = try? await credentials.secret(source) }
+        }
+    }
+
+    // MARK: Opening
 
     /// Connects, verifies the host's key and logs in; see ``FleetTransport/Transport``.
     public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession
     {
-        let settings = effectiveSettings(for: endpoint)
-        let signers = try await signers(for: settings)
-        let reactor = reactors.reactor(for: endpoint.name.text)
-        let name = settings.hostname ?? endpoint.name.text
-        let addresses = try await HostAddress.resolve(name, port: settings.port ?? 22)
+        let session = try await session(
+            to: endpoint,
+            on: reactor(for: endpoint),
+            rollout: rollout,
+            depth: 0
+        )
+        let settings = try effectiveSettings(for: endpoint)
+        if let source = settings.becomePassword {
+            await session.setBecomePassword(try await credentials.secret(source))
+        }
+        return session
+    }
+
+    private func session(
+        to endpoint: HostEndpoint,
+        on reactor: Reactor,
+        rollout: String,
+        depth: Int
+    ) async throws(TransportError) -> SSHSession {
+        let settings = try effectiveSettings(for: endpoint)
+        let credentials = try await credentials.credentials(for: settings)
+        let gate = "\(settings.hostname):\(settings.port)"
+        let clock = ContinuousClock()
+        let start = clock.now
         var attempt = 1
         while true {
             let session = SSHSession(reactor: reactor, rollout: rollout)
-            await gate.enter()
+            await gates.enter(gate)
             do throws(TransportError) {
-                try await connect(session, addresses, endpoint, settings, signers)
-                await gate.leave()
+                try await link(session, settings, endpoint, depth: depth)
+                try await logIn(session, settings, endpoint, credentials)
+                gates.leave(gate)
                 return session
             } catch {
-                await gate.leave()
+                gates.leave(gate)
                 await session.tearDown(error)
                 // sshd drops connections above MaxStartups before its banner: that passes.
-                guard error.isRetryable, attempt < Self.connectAttempts, !Task.isCancelled,
-                    Self.isWorthRetrying(error)
+                let waited = Int((clock.now - start) / .milliseconds(1))
+                guard Self.isBusyServer(error), waited < Self.busyBudgetMilliseconds,
+                    !Task.isCancelled
                 else { throw error }
+                let longest = min(Self.longestPauseMilliseconds, 200 << min(attempt, 5))
                 do {
-                    let pause = Int.random(in: 100...400) << attempt
-                    try await Task.sleep(for: .milliseconds(pause))
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 50...longest)))
                 } catch { throw TransportError.connectionLost(.connecting, reason: "cancelled") }
                 attempt += 1
             }
         }
     }
 
-    /// The reactor that all of a host's sessions live on.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
-        reactors.reactor(for: endpoint.name.text)
-    }
-
     /// A refused port or a silent host stays so for longer than we would wait here; the rollout
-    /// decides about that.
-    ///
-    /// A connection that was dropped before the banner is a busy sshd.
-    private static func isWorthRetrying(_ error: TransportError) -> Bool {
-        if case .connectionLost(.handshake, _) = error { true } else { false }
+    /// decides about that. A connection that was dropped before the banner is a busy sshd.
+    private static func isBusyServer(_ error: TransportError) -> Bool {
+        if case .connectionLost(.banner, _) = error { true } else { false }
     }
 
-    private func connect(
+    /// Finds a way to the host's sshd.
+    private func link(
         _ session: SSHSession,
-        _ addresses: [HostAddress],
+        _ settings: EffectiveSettings,
         _ endpoint: HostEndpoint,
-        _ settings: SSHSettings,
-        _ signers: [Signer]
+        depth: Int
     ) async throws(TransportError) {
-        let host = settings.hostname ?? endpoint.name.text
-        let port = settings.port ?? 22
-        let known = files.knownHosts(paths(settings))
-        try await session.connect(
-            to: addresses,
-            within: settings.connectTimeoutMilliseconds ?? Self.connectMilliseconds
-        )
+        switch settings.route {
+        case .direct:
+            let addresses = try await resolver.addresses(
+                of: settings.hostname,
+                port: settings.port,
+                family: settings.family
+            )
+            try await session.connect(to: addresses, within: settings.connectMilliseconds)
+        case .command(let command):
+            let process = await BlockingQueue.shared.run {
+                do throws(TransportError) {
+                    return Result<ProxyProcess, TransportError>.success(
+                        try ProxyProcess(command: command)
+                    )
+                } catch {
+                    return .failure(error)
+                }
+            }
+            await session.connect(through: try process.get())
+        case .jump(let hops):
+            guard depth < Self.hopLimit else {
+                throw .configuration(
+                    reason: "the way to \(settings.hostname) leads through more than "
+                        + "\(Self.hopLimit) hosts; does a jump host jump through itself?"
+                )
+            }
+            let jump = jumpHost(hops, for: endpoint, on: session.reactor, depth: depth)
+            let (parent, channel) = try await jump.tunnel(
+                to: settings.hostname,
+                port: settings.port,
+                within: settings.connectMilliseconds
+            )
+            let address =
+                "\(settings.hostname):\(settings.port) through \(hops.map(\.text).joined(separator: ","))"
+            await session.connect(through: parent, channel, to: address)
+        }
+    }
+
+    /// The shared connection to the last of some hops; the others are the way to it.
+    ///
+    /// As in ssh, a hop has its own settings in ssh_config. What an inventory says about keys and
+    /// known hosts holds for it too, where ssh_config says nothing.
+    private func jumpHost(
+        _ hops: [JumpHop],
+        for endpoint: HostEndpoint,
+        on reactor: Reactor,
+        depth: Int
+    ) -> JumpHost {
+        let last = hops[hops.count - 1]
+        var ssh = SSHSettings()
+        ssh.user = last.user
+        ssh.port = last.port
+        if hops.count > 1 { ssh.jump = hops.dropLast().map(\.text).joined(separator: ",") }
+        ssh.knownHostsFile = endpoint.ssh.knownHostsFile
+        ssh.hostKeys = endpoint.ssh.hostKeys
+        ssh.identityFiles = endpoint.ssh.identityFiles
+        ssh.passphrase = endpoint.ssh.passphrase
+        let hop = HostEndpoint(name: HostName(last.host), ssh: ssh)
+        let name = hops.map(\.text).joined(separator: ",")
+        let key = "\(ObjectIdentifier(reactor).hashValue) \(name) \(ssh.hashValue)"
+        return state.withLock { state in
+            if let known = state.jumps[key] { return known }
+            let made = JumpHost(name: last.text, reactor: reactor) {
+                [weak self] () async throws(TransportError) in
+                guard let self else {
+                    throw .connectionLost(.connecting, reason: "the run is over")
+                }
+                return try await self.session(
+                    to: hop,
+                    on: reactor,
+                    rollout: "jump",
+                    depth: depth + 1
+                )
+            }
+            state.jumps[key] = made
+            return made
+        }
+    }
+
+    private func logIn(
+        _ session: SSHSession,
+        _ settings: EffectiveSettings,
+        _ endpoint: HostEndpoint,
+        _ credentials: Credentials
+    ) async throws(TransportError) {
+        let (host, port) = settings.keyName
+        let known = files.knownHosts(settings.knownHostsFiles)
         let key = try await session.handshake(
-            hostKeyTypes: known.knownTypes(host: host, port: port),
-            within: Self.handshakeMilliseconds
+            hostKeyTypes: known.knownTypes(host: host, port: port)
         )
+        try await accept(key, settings, known)
+        try await session.authenticate(user: settings.user, with: credentials)
+        await session.watch(every: settings.aliveMilliseconds, count: settings.aliveCount)
+    }
+
+    // MARK: Host keys
+
+    private func accept(_ key: HostKey, _ settings: EffectiveSettings, _ known: KnownHosts)
+        async throws(TransportError)
+    {
+        let (host, port) = settings.keyName
         switch known.verdict(host: host, port: port, key: key) {
         case .match: break
         case .revoked(let place):
@@ -136,134 +322,44 @@ public final class SSHTransport: Transport {
         case .authorityOnly(let place):
             throw .hostKeyAuthorityOnly(host: host, offered: key.fingerprint, place: place)
         case .unknown:
-            guard settings.hostKeys == .acceptNew else {
+            guard settings.hostKeys == .acceptNew, let file = settings.knownHostsFiles.first else {
                 throw .hostKeyUnknown(
                     host: host,
                     offered: key.fingerprint,
-                    files: paths(settings)
+                    files: settings.knownHostsFiles
                 )
             }
-            try await remember(key, host: host, port: port, in: paths(settings)[0])
-        }
-        try await session.authenticate(
-            user: settings.user ?? environment.user,
-            signers: signers,
-            within: Self.authenticationMilliseconds
-        )
-    }
-
-    // MARK: Host keys
-
-    private func paths(_ settings: SSHSettings) -> [String] {
-        if let file = settings.knownHostsFile { return [expand(file)] }
-        return [environment.home + "/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
-    }
-
-    private func remember(_ key: HostKey, host: String, port: Int, in path: String)
-        async throws(TransportError)
-    {
-        let line = KnownHosts.text(host: host, port: port, key: key)
-        let files = files
-        let reason = await BlockingQueue.shared.run { files.append(line, to: path) }
-        if let reason { throw .localFile(path: path, reason: reason) }
-    }
-
-    // MARK: Credentials
-
-    private func signers(for settings: SSHSettings) async throws(TransportError) -> [Signer] {
-        var signers: [Signer] = []
-        var problems: [String] = []
-        for path in settings.identityFiles ?? defaultIdentities {
-            let file = expand(path)
-            switch files.key(file) {
-            case .success(let key):
-                signers.append(
-                    Signer(source: .key(key), publicBlob: key.publicBlob, name: path)
-                )
-            case .failure(let problem):
-                // Default keys that are not there are nothing to speak of.
-                if settings.identityFiles != nil || problem.reason != Files.missing {
-                    problems.append("\(path): \(problem.reason)")
-                }
-            }
-        }
-        if let path = environment.agentSocket {
-            let agent = Agent(path: path)
+            let line = KnownHosts.text(host: host, port: port, key: key)
             let files = files
-            let identities = await BlockingQueue.shared.run { files.identities(of: agent) }
-            // A key in the agent may be the one that is named but has a passphrase.
-            for identity in identities
-            where !signers.contains(where: { $0.publicBlob == identity.publicBlob }) {
-                signers.append(
-                    Signer(
-                        source: .agent(agent),
-                        publicBlob: identity.publicBlob,
-                        name: "\(identity.comment) (agent)"
-                    )
-                )
-            }
+            let reason = await BlockingQueue.shared.run { files.append(line, to: file) }
+            if let reason { throw .localFile(path: file, reason: reason) }
         }
-        guard !signers.isEmpty else {
-            let seen =
-                problems.isEmpty
-                ? "no key in ~/.ssh and no agent" : problems.joined(separator: "; ")
-            throw .credentialUnusable(reason: "there is no usable key: \(seen)")
+        let place = KnownHosts.name(host: host, port: port)
+        let first = state.withLock { state in
+            if state.proved[place] == nil { state.proved[place] = key }
+            return state.proved[place] ?? key
         }
-        return Array(signers.prefix(Self.keyLimit))
-    }
-
-    private var defaultIdentities: [String] {
-        ["id_ed25519", "id_ecdsa", "id_rsa"].map { "~/.ssh/\($0)" }
-    }
-
-    private func expand(_ path: String) -> String {
-        path.hasPrefix("~/") ? environment.home + path.dropFirst(1) : path
+        guard first == key else {
+            throw .hostKeyChanged(
+                host: host,
+                offered: key.fingerprint,
+                known: first.fingerprint,
+                place: "the first connection of this run"
+            )
+        }
     }
 }
 
 /// Local files that all hosts share, each read once.
 private final class Files: Sendable {
-    /// Why a file that is not there cannot be read.
-    static let missing = "there is no such file"
-
     private struct State {
-        var keys: [String: Result<PrivateKey, PrivateKey.Unusable>] = [:]
         var knownHosts: [[String]: KnownHosts] = [:]
-        var identities: [Agent.Identity]?
     }
 
     private let state = Mutex(State())
 
-    static func text(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
-    }
-
-    func key(_ path: String) -> Result<PrivateKey, PrivateKey.Unusable> {
-        state.withLock { state in
-            if let known = state.keys[path] { return known }
-            let result: Result<PrivateKey, PrivateKey.Unusable>
-            if let text = Self.text(path) {
-                do throws(PrivateKey.Unusable) {
-                    result = .success(try PrivateKey.read(text))
-                } catch {
-                    result = .failure(error)
-                }
-            } else {
-                let isThere = FileManager.default.fileExists(atPath: path)
-                result = .failure(
-                    PrivateKey.Unusable(reason: isThere ? "it cannot be read" : Self.missing)
-                )
-            }
-            state.keys[path] = result
-            return result
-        }
-    }
-
-    func identities(of agent: Agent) -> [Agent.Identity] {
-        if let known = state.withLock({ $0.identities }) { return known }
-        let found = agent.identities() ?? []
-        state.withLock { $0.identities = found }
-        return found
+    static func bytes(_ path: String) -> [UInt8]? {
+        FileManager.default.contents(atPath: path).map { Array($0) }
     }
 
     func knownHosts(_ paths: [String]) -> KnownHosts {
@@ -271,7 +367,7 @@ private final class Files: Sendable {
             if let known = state.knownHosts[paths] { return known }
             var hosts = KnownHosts()
             for path in paths {
-                if let text = Self.text(path) { hosts.read(text, file: path) }
+                if let bytes = Self.bytes(path) { hosts.read(bytes, file: path) }
             }
             state.knownHosts[paths] = hosts
             return hosts
@@ -291,32 +387,6 @@ private final class Files: Sendable {
             }
             state.knownHosts = [:]
             return nil
-        }
-    }
-}
-
-/// Lets only so many handshakes be under way at once: sshd drops more than its MaxStartups
-/// (10:30:100 by default), and an unfinished handshake is all that counts there.
-private actor HandshakeGate {
-    /// Handshakes in flight, over all hosts.
-    static let width = 64
-
-    private var taken = 0
-    private var queue: [CheckedContinuation<Void, Never>] = []
-
-    func enter() async {
-        if taken < Self.width {
-            taken += 1
-            return
-        }
-        await withCheckedContinuation { queue.append($0) }
-    }
-
-    func leave() {
-        if queue.isEmpty {
-            taken -= 1
-        } else {
-            queue.removeFirst().resume()
         }
     }
 }

@@ -12,6 +12,8 @@ struct Signer: Sendable {
     let publicBlob: [UInt8]
     /// How people know it: the file, or the agent's comment.
     let name: String
+    /// The plain key, where `publicBlob` is a certificate for it: agents sign by that.
+    var key: [UInt8]?
 
     /// The blob's own type.
     var type: String { HostKey(blob: publicBlob).type }
@@ -59,7 +61,7 @@ struct Signer: Sendable {
             return data.withUnsafeBytes { key.sign($0, digest: digest) }
         case .agent(let agent):
             let flags: UInt32 = ["rsa-sha2-512": 4, "rsa-sha2-256": 2][algorithm] ?? 0
-            return agent.sign(data, with: publicBlob, flags: flags)
+            return agent.sign(data, with: key ?? publicBlob, flags: flags)
         }
     }
 }

@@ -16,6 +16,9 @@ final class ByteQueue {
     /// The first waiting byte.
     var start: UnsafeMutableRawPointer? { base.map { $0 + head } }
 
+    /// Where the next byte will stand.
+    var end: UnsafeMutableRawPointer? { base.map { $0 + tail } }
+
     /// Room for `size` more bytes; follow with ``grow(_:)``.
     func room(for size: Int) -> UnsafeMutableRawPointer? {
         if capacity - tail < size {
@@ -70,14 +73,38 @@ final class ByteQueue {
 /// The two buffers between libssh2 and whatever carries its bytes.
 ///
 /// libssh2 never touches a socket: its SEND callback always takes everything, so a packet is never
-/// half sent, and its RECV callback reads what has arrived. Confined to one reactor.
-final class Wire {
+/// half sent, and its RECV callback reads what has arrived.
+///
+/// `@unchecked Sendable`: confined to one reactor; a jump host's session fills the wires of the
+/// sessions behind it, which live on the same reactor.
+final class Wire: @unchecked Sendable {
     let incoming = ByteQueue()
     let outgoing = ByteQueue()
     /// The other side has closed: RECV returns 0 once the buffer is empty.
     var isAtEnd = false
+    /// The first bytes that arrived, until the handshake is over: what the server called itself and
+    /// which algorithms it offered, for messages. libssh2 tells neither.
+    private(set) var opening: [UInt8]? = []
     /// Torn down: sends vanish and nothing arrives, so that freeing a session never waits.
     var isDead = false
+
+    /// Text of the keyboard-interactive login; libssh2 hands its callback nothing but this wire.
+    var loginAnswers: LoginAnswers?
+
+    /// How much of the beginning is kept, in bytes; a banner and a KEXINIT are less than 4 KiB.
+    static let openingLimitBytes = 16_384
+
+    /// Counts bytes that were written into the room of `incoming`.
+    func arrived(_ count: Int) {
+        if let known = opening?.count, known < Self.openingLimitBytes, let start = incoming.end {
+            let size = min(count, Self.openingLimitBytes - known)
+            opening?.append(contentsOf: UnsafeRawBufferPointer(start: start, count: size))
+        }
+        incoming.grow(count)
+    }
+
+    /// Forgets the beginning.
+    func forgetOpening() { opening = nil }
 
     static let receive: fleet_recv = { _, buffer, length, _, abstract in
         guard let wire = Wire.from(abstract), let buffer, !wire.isDead else { return 0 }
@@ -92,7 +119,7 @@ final class Wire {
         return length
     }
 
-    private static func from(_ abstract: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Wire? {
+    static func from(_ abstract: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Wire? {
         abstract?.pointee.map { Unmanaged<Wire>.fromOpaque($0).takeUnretainedValue() }
     }
 }

@@ -6,6 +6,9 @@ struct WireFormatReader {
 
     var isAtEnd: Bool { rest.isEmpty }
 
+    /// What has not been read yet.
+    var remaining: [UInt8] { Array(rest) }
+
     mutating func byte() -> UInt8? { rest.popFirst() }
 
     mutating func uint32() -> UInt32? {

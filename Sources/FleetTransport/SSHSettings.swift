@@ -8,6 +8,20 @@ public enum HostKeyPolicy: String, Sendable, Hashable, Codable, CaseIterable {
     case acceptNew = "accept-new"
 }
 
+/// Where a password or a passphrase comes from.
+///
+/// Only the place is ever written into a plan or a journal, never the secret itself.
+public enum SecretSource: Sendable, Hashable, Codable {
+    /// An environment variable of the controller's.
+    case environment(String)
+    /// The first line of a file on the controller.
+    case file(String)
+    /// The first line that a command on the controller prints.
+    case command([String])
+    /// The person at the terminal, asked once for a purpose.
+    case prompt(String)
+}
+
 /// What an inventory says about reaching a host; what it leaves out comes from `~/.ssh/config`.
 public struct SSHSettings: Sendable, Hashable, Codable {
     /// The address to connect to, if it is not the host's name.
@@ -25,6 +39,21 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     /// The longest wait for a connection and login, in milliseconds.
     public var connectTimeoutMilliseconds: Int?
 
+    /// Hosts to go through: `[user@]host[:port]`, more of them with commas; `none` for none.
+    public var jump: String?
+    /// A local command whose standard input and output lead to the host's sshd; `none` for none.
+    public var proxyCommand: String?
+    /// The name under which the host's key is looked up, if it is another.
+    public var hostKeyAlias: String?
+    /// Whether only the named keys are offered and not all that the agent holds.
+    public var identitiesOnly: Bool?
+    /// Where the passphrase of a private key comes from.
+    public var passphrase: SecretSource?
+    /// Where the login password comes from, for hosts without keys.
+    public var password: SecretSource?
+    /// Where the password that sudo asks for comes from.
+    public var becomePassword: SecretSource?
+
     /// Settings that say nothing.
     public init() {}
 
@@ -37,6 +66,16 @@ public struct SSHSettings: Sendable, Hashable, Codable {
         merged.identityFiles = identityFiles ?? broader.identityFiles
         merged.knownHostsFile = knownHostsFile ?? broader.knownHostsFile
         merged.hostKeys = hostKeys ?? broader.hostKeys
+        merged.jump = jump ?? broader.jump
+        merged.proxyCommand = proxyCommand ?? broader.proxyCommand
+        // Of the two ways, the one that is nearer to the host wins.
+        if jump != nil, proxyCommand == nil { merged.proxyCommand = nil }
+        if proxyCommand != nil, jump == nil { merged.jump = nil }
+        merged.hostKeyAlias = hostKeyAlias ?? broader.hostKeyAlias
+        merged.identitiesOnly = identitiesOnly ?? broader.identitiesOnly
+        merged.passphrase = passphrase ?? broader.passphrase
+        merged.password = password ?? broader.password
+        merged.becomePassword = becomePassword ?? broader.becomePassword
         merged.connectTimeoutMilliseconds =
             connectTimeoutMilliseconds ?? broader.connectTimeoutMilliseconds
         return merged

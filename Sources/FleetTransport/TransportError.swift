@@ -4,8 +4,10 @@ public enum ConnectionPhase: String, Sendable, Hashable, Codable {
     case resolving
     /// Opening the TCP connection.
     case connecting
-    /// Exchanging banners and keys.
-    case handshake
+    /// Waiting for the server's first line.
+    case banner = "waiting for the banner"
+    /// Exchanging keys.
+    case handshake = "the key exchange"
     /// Checking the host's key.
     case hostKey = "host key check"
     /// Logging in.
@@ -49,6 +51,12 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     case shellUnusable(seen: String)
     /// The host refused a forwarded connection or a channel.
     case refusedByHost(reason: String)
+    /// The settings for reaching the host are wrong or not supported.
+    case configuration(reason: String)
+    /// Something else than an SSH server answered.
+    case notSSH(seen: String)
+    /// A host on the way to this one could not be passed.
+    indirect case jump(host: String, TransportError)
     /// A file on this machine cannot be read, or changed since the plan was made.
     case localFile(path: String, reason: String)
 
@@ -56,9 +64,11 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     public var isRetryable: Bool {
         switch self {
         case .unreachable, .timedOut, .connectionLost: true
+        case .jump(_, let error): error.isRetryable
         case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
-            .hostKeyAuthorityOnly, .noCommonAlgorithm, .authenticationDenied, .credentialUnusable, .shellUnusable,
-            .refusedByHost, .localFile:
+            .hostKeyAuthorityOnly, .noCommonAlgorithm, .authenticationDenied, .credentialUnusable,
+            .shellUnusable,
+            .refusedByHost, .localFile, .configuration, .notSSH:
             false
         }
     }
@@ -87,6 +97,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .credentialUnusable: "E_CREDENTIAL"
         case .shellUnusable: "E_SHELL"
         case .refusedByHost: "E_REFUSED"
+        case .configuration: "E_SSH_CONFIG"
+        case .notSSH: "E_PROTO"
+        case .jump(_, let error): error.token
         case .localFile: "E_LOCAL_FILE"
         }
     }
@@ -117,6 +130,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .credentialUnusable(let reason): reason
         case .shellUnusable(let seen): "the login shell did not run `sh -s`: \(seen)"
         case .refusedByHost(let reason): "the host refused: \(reason)"
+        case .configuration(let reason): reason
+        case .notSSH(let seen): "what answered is no SSH server; it said `\(seen)`"
+        case .jump(let host, let error): "on the way, at \(host): \(error.message)"
         case .localFile(let path, let reason): "\(path): \(reason)"
         }
     }
@@ -136,6 +152,10 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
             "check `ssh.user` and `ssh.identity_file` in the inventory, and `ssh-add -l`"
         case .refusedByHost:
             "HTTP and TCP probes need AllowTcpForwarding in the host's sshd_config"
+        case .jump(_, let error): error.hint
+        case .timedOut(.handshake, _):
+            "if `ssh` hangs there too, large packets may not get through: try a smaller MTU"
+        case .notSSH: "check the port with `fleet hosts ENV --explain HOST`"
         case .unreachable, .timedOut(.connecting, _):
             "check the address and port with `fleet hosts`, and that sshd is running"
         default: nil

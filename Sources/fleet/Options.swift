@@ -5,6 +5,7 @@ import FleetPlan
 import FleetProject
 import FleetReport
 import FleetSSH
+import FleetTransport
 
 extension ColorChoice: ExpressibleByArgument {}
 
@@ -56,7 +57,17 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
-    func openTransport() -> SSHTransport { SSHTransport(Surroundings.sshEnvironment) }
+    /// SSH for some hosts, with every passphrase and password asked for that they need.
+    func openTransport(for hosts: [Host], in project: Project) async -> SSHTransport {
+        let transport = transport(in: project)
+        await transport.prepare(hosts.map(\.endpoint))
+        return transport
+    }
+
+    /// SSH for questions that need no login.
+    func transport(in project: Project) -> SSHTransport {
+        SSHTransport(Surroundings.sshEnvironment(projectRoot: project.root))
+    }
 
     /// Prints a result.
     func print(_ text: String) { Terminal.standardOutput.write(text + "\n") }
@@ -70,18 +81,37 @@ struct HostOptions: ParsableArguments {
     @Option(name: [.short, .long], help: "A host pattern: web:!web03, web[01:04], db*.")
     var limit: String?
 
+    @Flag(name: [.customShort("k"), .customLong("ask-pass")], help: "Ask for the SSH password.")
+    var asksForPassword = false
+
+    @Flag(
+        name: [.customShort("K"), .customLong("ask-become-pass")],
+        help: "Ask for the password that sudo wants."
+    )
+    var asksForBecomePassword = false
+
     func select(in project: Project) throws(CommandFailure) -> (Inventory, [Host]) {
-        let inventory: Inventory
+        var inventory: Inventory
         do {
             inventory = try project.inventory(environment)
         } catch {
             throw CommandFailure(error)
         }
+        if asksForPassword || asksForBecomePassword { applyFlags(to: &inventory) }
         guard let limit else { return (inventory, inventory.hosts) }
         do {
             return (inventory, try HostPattern(limit).select(from: inventory))
         } catch {
             throw CommandFailure(error)
+        }
+    }
+
+    /// What the flags say about secrets, into every host.
+    private func applyFlags(to inventory: inout Inventory) {
+        for index in inventory.hosts.indices {
+            if asksForPassword { inventory.hosts[index].ssh.password = .prompt("SSH password") }
+            guard asksForBecomePassword else { continue }
+            inventory.hosts[index].ssh.becomePassword = .prompt("sudo password")
         }
     }
 }

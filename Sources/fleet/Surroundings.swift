@@ -1,5 +1,7 @@
+import FleetProject
 import FleetRollout
 import FleetSSH
+import FleetTransport
 import Glibc
 
 /// What the program finds around it: the user, the environment variables, the working directory.
@@ -30,11 +32,22 @@ enum Surroundings {
         return path.hasPrefix("/") ? path : workingDirectory + "/" + path
     }
 
-    static var sshEnvironment: SSHTransport.Environment {
-        SSHTransport.Environment(
+    /// SSH's surroundings, with the secrets of a project.
+    static func sshEnvironment(projectRoot: String) -> SSHTransport.Environment {
+        let reader = SecretReader(root: projectRoot)
+        return SSHTransport.Environment(
             home: home,
             user: user,
-            agentSocket: variable("SSH_AUTH_SOCK")
+            agentSocket: variable("SSH_AUTH_SOCK"),
+            variable: { variable($0) },
+            secret: { source in
+                if case .prompt(let what) = source { return Terminal.askSecret(what) }
+                do throws(SecretReader.Unavailable) {
+                    return .secret(try await reader.read(source))
+                } catch {
+                    return .unavailable(reason: error.reason)
+                }
+            }
         )
     }
 

@@ -1,4 +1,5 @@
 import FleetReport
+import FleetSSH
 import Glibc
 
 /// One of the program's output streams, and what it is connected to.
@@ -44,6 +45,33 @@ struct Terminal: Sendable {
     static func ask(_ question: String) -> String? {
         standardError.write(question)
         return readLine(strippingNewline: true)
+    }
+
+    /// Asks for a secret at the terminal itself, without showing what is typed.
+    static func askSecret(_ what: String) -> SecretAnswer {
+        let isCI = getenv("CI").map { String(cString: $0) != "" } ?? false
+        let terminal = isCI ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC)
+        guard terminal >= 0 else {
+            return .unavailable(
+                reason:
+                    "there is no terminal to ask for \(what): use ssh-agent (`ssh-add`), or name "
+                    + "its place in the inventory (`ssh: { passphrase: { env: NAME } }`)"
+            )
+        }
+        defer { close(terminal) }
+        var shown = termios()
+        tcgetattr(terminal, &shown)
+        var hidden = shown
+        hidden.c_lflag &= ~tcflag_t(ECHO)
+        tcsetattr(terminal, TCSAFLUSH, &hidden)
+        defer { tcsetattr(terminal, TCSAFLUSH, &shown) }
+        let question = Array("\(what): ".utf8)
+        _ = Glibc.write(terminal, question, question.count)
+        var line: [UInt8] = []
+        var byte: UInt8 = 0
+        while read(terminal, &byte, 1) == 1, byte != 0x0A { line.append(byte) }
+        _ = Glibc.write(terminal, [0x0A], 1)
+        return .secret(String(decoding: line, as: UTF8.self))
     }
 }
 

@@ -99,7 +99,8 @@ struct RolloutVerb {
 
     func run() async throws {
         let project = try common.openProject()
-        let transport = common.openTransport()
+        let (_, selected) = try self.hosts.select(in: project)
+        let transport = await common.openTransport(for: selected, in: project)
         let maker = PlanMaker(project: project, transport: transport, note: note)
         let (plan, policy) = try await maker.plan(
             kind: kind,
@@ -125,7 +126,9 @@ struct RolloutVerb {
 
     func printPlan() async throws {
         let project = try common.openProject()
-        let maker = PlanMaker(project: project, transport: common.openTransport(), note: note)
+        let (_, selected) = try self.hosts.select(in: project)
+        let transport = await common.openTransport(for: selected, in: project)
+        let maker = PlanMaker(project: project, transport: transport, note: note)
         let (plan, _) = try await maker.plan(
             kind: kind,
             playbook: playbook,

@@ -2,8 +2,10 @@ import ArgumentParser
 import FleetDigest
 import FleetInventory
 import FleetReport
+import FleetRollout
 import FleetSSH
 import FleetTransport
+import FleetYAML
 
 /// `fleet hosts ENV`.
 struct HostsCommand: AsyncParsableCommand {
@@ -13,6 +15,13 @@ struct HostsCommand: AsyncParsableCommand {
     )
 
     @OptionGroup var hosts: HostOptions
+    @Option(
+        help: ArgumentHelp(
+            "Show every setting for one host and where it comes from.",
+            valueName: "host"
+        )
+    )
+    var explain: String?
     @OptionGroup var common: CommonOptions
 
     private struct Line: Encodable {
@@ -27,14 +36,15 @@ struct HostsCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try common.openProject()
         let (_, selected) = try hosts.select(in: project)
-        let transport = common.openTransport()
-        let lines = selected.map { host in
-            let settings = transport.effectiveSettings(for: host.endpoint)
+        let transport = common.transport(in: project)
+        if let explain { return try show(explain, of: selected, transport) }
+        let lines = try selected.map { host in
+            let settings = try settings(of: host, transport)
             return Line(
                 host: host.name.text,
-                address: settings.hostname ?? host.name.text,
-                port: settings.port ?? 22,
-                user: settings.user ?? "",
+                address: settings.hostname,
+                port: settings.port,
+                user: settings.user,
                 groups: host.groups,
                 variables: host.variables
             )
@@ -54,6 +64,43 @@ struct HostsCommand: AsyncParsableCommand {
         let table = Table.lines(
             header: ["host", "reached as", "groups"],
             rows: rows,
+            style: common.standardOutputStyle,
+            indent: ""
+        )
+        common.print(table.joined(separator: "\n"))
+    }
+
+    private func settings(of host: Host, _ transport: SSHTransport) throws(CommandFailure)
+        -> EffectiveSettings
+    {
+        do throws(TransportError) {
+            return try transport.effectiveSettings(for: host.endpoint)
+        } catch {
+            throw CommandFailure(.invalidFiles, "\(host.name): \(error.message)")
+        }
+    }
+
+    private func show(_ name: String, of selected: [Host], _ transport: SSHTransport)
+        throws(CommandFailure)
+    {
+        guard let host = selected.first(where: { $0.name.text == name }) else {
+            throw CommandFailure(
+                .usage,
+                "there is no host `\(name)` among those selected",
+                hints: Suggestion.hint(for: name, in: selected.map(\.name.text))
+            )
+        }
+        let rows = try settings(of: host, transport).rows
+        if common.output == .json {
+            for row in rows {
+                let line = ["setting": row.name, "value": row.value, "source": row.source]
+                common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
+            }
+            return
+        }
+        let table = Table.lines(
+            header: ["setting", "value", "from"],
+            rows: rows.map { [$0.name, Sanitizer.line($0.value), $0.source] },
             style: common.standardOutputStyle,
             indent: ""
         )

@@ -37,8 +37,8 @@ struct RevertCommand: AsyncParsableCommand {
 
     func run() async throws {
         let project = try common.openProject()
-        let transport = common.openTransport()
         let (inventory, selected) = try hosts.select(in: project)
+        let transport = await common.openTransport(for: selected, in: project)
         let plan: Plan
         if let to {
             let maker = PlanMaker(project: project, transport: transport) { _ in }

@@ -1,4 +1,5 @@
 public import FleetPlan
+internal import FleetTestSupport
 internal import FleetTransport
 
 /// One rollout to be simulated: the plan, and how bad the weather is.

@@ -1,6 +1,7 @@
 internal import FleetDigest
 internal import FleetPlan
 public import FleetRollout
+internal import FleetTestSupport
 internal import FleetTransport
 
 /// Something that must never happen, and did.

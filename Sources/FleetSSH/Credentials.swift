@@ -1,0 +1,339 @@
+internal import FleetTransport
+internal import FoundationEssentials
+internal import Synchronization
+
+/// What a host is offered at login, in order.
+struct Credentials: Sendable {
+    var signers: [Signer] = []
+    /// For hosts that take no key.
+    var password: String?
+    /// Keys that could not be offered, and why.
+    var problems: [String] = []
+}
+
+/// A secret, or why it cannot be had.
+public enum SecretAnswer: Sendable {
+    /// The secret.
+    case secret(String)
+    /// Why there is none, and what to do about it.
+    case unavailable(reason: String)
+}
+
+/// The keys, agents and secrets of one run: each file is read once, each key decrypted once, each
+/// question asked once.
+actor CredentialStore {
+    /// The most keys offered: sshd's MaxAuthTries is 6, and each refused key counts.
+    static let keyLimit = 5
+    /// How often a person may mistype a passphrase.
+    private static let tries = 3
+
+    /// What a login depends on; hosts that agree in it share their credentials.
+    private struct Request: Hashable {
+        let identityFiles: [String]
+        let namesIdentities: Bool
+        let certificateFiles: [String]
+        let identitiesOnly: Bool
+        let agentSocket: String?
+        let passphrase: SecretSource?
+        let password: SecretSource?
+    }
+
+    private typealias Answer = Result<Credentials, TransportError>
+
+    private let ask: @Sendable (SecretSource) async -> SecretAnswer
+    private var made: [Request: Task<Answer, Never>] = [:]
+    private var secrets: [SecretSource: SecretAnswer] = [:]
+
+    init(ask: @escaping @Sendable (SecretSource) async -> SecretAnswer) { self.ask = ask }
+
+    /// The credentials for a host.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/credentialUnusable(reason:)``.
+    func credentials(for settings: EffectiveSettings) async throws(TransportError) -> Credentials {
+        let request = Request(
+            identityFiles: settings.identityFiles,
+            namesIdentities: settings.namesIdentities,
+            certificateFiles: settings.certificateFiles,
+            identitiesOnly: settings.identitiesOnly,
+            agentSocket: settings.agentSocket,
+            passphrase: settings.passphrase,
+            password: settings.password
+        )
+        let task =
+            made[request]
+            ?? Task {
+                do throws(TransportError) {
+                    return .success(try await self.make(request))
+                } catch {
+                    return .failure(error)
+                }
+            }
+        made[request] = task
+        return try await task.value.get()
+    }
+
+    /// A secret, asked for once.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/credentialUnusable(reason:)``.
+    func secret(_ source: SecretSource) async throws(TransportError) -> String {
+        let answer: SecretAnswer
+        if let known = secrets[source] {
+            answer = known
+        } else {
+            answer = await ask(source)
+            secrets[source] = answer
+        }
+        switch answer {
+        case .secret(let text): return text
+        case .unavailable(let reason): throw .credentialUnusable(reason: reason)
+        }
+    }
+
+    // MARK: Keys
+
+    /// A key file as far as it can be read.
+    private struct KeyFile {
+        let path: String
+        var key: PrivateKey?
+        var publicBlob: [UInt8]?
+        var problem: PrivateKey.Unusable?
+        var text: String?
+        var isMissing = false
+    }
+
+    /// The order of ssh: certificates, then named keys, what the agent holds, then default keys.
+    private func make(_ request: Request) async throws(TransportError) -> Credentials {
+        var credentials = Credentials()
+        let held = await identities(of: request.agentSocket)
+        var files: [KeyFile] = []
+        for path in request.identityFiles { files.append(await Self.read(path)) }
+        try await unlock(&files, request, held: held)
+
+        let own = files.compactMap { signer(for: $0, agent: request.agentSocket, held: held) }
+        let others =
+            request.identitiesOnly
+            ? []
+            : agentSigners(held, request.agentSocket).filter { agent in
+                !own.contains { $0.publicBlob == agent.publicBlob }
+            }
+        let plain = request.namesIdentities ? own + others : others + own
+        let certificates = await certificates(request, signers: plain, &credentials.problems)
+        credentials.signers = Array((certificates + plain).prefix(Self.keyLimit))
+        for file in files
+        where file.problem != nil && signer(for: file, agent: nil, held: []) == nil {
+            // Default keys that are not there are nothing to speak of.
+            if file.isMissing, !request.namesIdentities { continue }
+            if let problem = file.problem {
+                credentials.problems.append("\(file.path): \(problem.reason)")
+            }
+        }
+        if let source = request.password { credentials.password = try await secret(source) }
+        guard !credentials.signers.isEmpty || credentials.password != nil else {
+            let seen =
+                credentials.problems.isEmpty
+                ? "no key in ~/.ssh and no agent" : credentials.problems.joined(separator: "; ")
+            throw .credentialUnusable(reason: "there is no usable key: \(seen)")
+        }
+        return credentials
+    }
+
+    /// Opens the locked keys that are needed: all that somebody named, and default ones only if
+    /// there is nothing else to offer.
+    private func unlock(_ files: inout [KeyFile], _ request: Request, held: [Agent.Identity])
+        async throws(TransportError)
+    {
+        let hasOthers = !held.isEmpty && !request.identitiesOnly
+        for index in files.indices {
+            guard files[index].problem?.wantsPassphrase == true, let text = files[index].text else {
+                continue
+            }
+            // What the agent holds is open already.
+            if let blob = files[index].publicBlob,
+                held.contains(where: { $0.publicBlob == blob })
+            {
+                files[index].problem = nil
+                continue
+            }
+            let isNeeded =
+                request.namesIdentities || request.passphrase != nil
+                || !hasOthers && !files.contains { $0.key != nil }
+            guard isNeeded else { continue }
+            for attempt in 1...Self.tries {
+                let source =
+                    request.passphrase
+                    ?? .prompt(
+                        (attempt > 1 ? "wrong passphrase; once more, " : "")
+                            + "the passphrase of \(files[index].path)"
+                    )
+                let passphrase: String
+                switch await passphraseAnswer(source) {
+                case .secret(let text): passphrase = text
+                case .unavailable(let reason):
+                    // Without a person the other keys must do; if there are none, this is why.
+                    files[index].problem = PrivateKey.Unusable(
+                        reason: "it has a passphrase, and \(reason)"
+                    )
+                    passphrase = ""
+                }
+                guard files[index].problem?.wantsPassphrase == true else { break }
+                let result = await Self.open(text, passphrase)
+                switch result {
+                case .success(let key):
+                    files[index].key = key
+                    files[index].problem = nil
+                case .failure(let problem): files[index].problem = problem
+                }
+                if files[index].key != nil || request.passphrase != nil { break }
+            }
+        }
+    }
+
+    private func passphraseAnswer(_ source: SecretSource) async -> SecretAnswer {
+        do throws(TransportError) {
+            return .secret(try await secret(source))
+        } catch {
+            guard case .credentialUnusable(let reason) = error else {
+                return .unavailable(reason: error.message)
+            }
+            return .unavailable(reason: reason)
+        }
+    }
+
+    /// Decrypting takes a noticeable moment, so not on a thread that others need.
+    private static func open(_ text: String, _ passphrase: String) async
+        -> Result<PrivateKey, PrivateKey.Unusable>
+    {
+        await BlockingQueue.shared.run {
+            do throws(PrivateKey.Unusable) {
+                return .success(try PrivateKey.read(text, passphrase: passphrase))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    private static func read(_ path: String) async -> KeyFile {
+        await BlockingQueue.shared.run {
+            var file = KeyFile(path: path)
+            guard let data = FileManager.default.contents(atPath: path) else {
+                file.isMissing = !FileManager.default.fileExists(atPath: path)
+                file.problem = PrivateKey.Unusable(
+                    reason: file.isMissing ? "there is no such file" : "it cannot be read"
+                )
+                return file
+            }
+            let text = String(decoding: data, as: UTF8.self)
+            file.text = text
+            do throws(PrivateKey.Unusable) {
+                let key = try PrivateKey.read(text)
+                file.key = key
+                file.publicBlob = key.publicBlob
+            } catch {
+                file.problem = error
+                // PEM hides the public half too; the file beside it has it.
+                file.publicBlob =
+                    PrivateKey.publicBlob(of: text) ?? Self.publishedBlob(path + ".pub")
+            }
+            return file
+        }
+    }
+
+    /// The blob of a public key or certificate file: `type base64 comment`.
+    private static func publishedBlob(_ path: String) -> [UInt8]? {
+        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        let words = data.split { $0 == 0x20 || $0 == 0x0A || $0 == 0x09 || $0 == 0x0D }
+        return words.count > 1 ? Base64.decode(words[1]) : nil
+    }
+
+    private func signer(for file: KeyFile, agent: String?, held: [Agent.Identity]) -> Signer? {
+        if let key = file.key {
+            return Signer(source: .key(key), publicBlob: key.publicBlob, name: file.path)
+        }
+        guard let agent, let blob = file.publicBlob,
+            held.contains(where: { $0.publicBlob == blob })
+        else { return nil }
+        return Signer(
+            source: .agent(Agent(path: agent)),
+            publicBlob: blob,
+            name: "\(file.path) (agent)"
+        )
+    }
+
+    // MARK: Agent and certificates
+
+    private func identities(of socket: String?) async -> [Agent.Identity] {
+        guard let socket else { return [] }
+        return await BlockingQueue.shared.run { Agent(path: socket).identities() ?? [] }
+    }
+
+    private func agentSigners(_ held: [Agent.Identity], _ socket: String?) -> [Signer] {
+        guard let socket else { return [] }
+        return held.filter { !HostKey(blob: $0.publicBlob).type.contains("-cert-v01@") }.map {
+            Signer(
+                source: .agent(Agent(path: socket)),
+                publicBlob: $0.publicBlob,
+                name: "\(SSHText.oneLine($0.comment.utf8)) (agent)"
+            )
+        }
+    }
+
+    /// Certificates for the keys at hand: those that are named, and `KEY-cert.pub` beside a key.
+    private func certificates(
+        _ request: Request,
+        signers: [Signer],
+        _ problems: inout [String]
+    ) async -> [Signer] {
+        let beside = request.identityFiles.map { $0 + "-cert.pub" }
+        var found: [Signer] = []
+        for path in request.certificateFiles + beside {
+            let blob = await BlockingQueue.shared.run { Self.publishedBlob(path) }
+            guard let blob else {
+                if request.certificateFiles.contains(path) {
+                    problems.append("\(path): no certificate can be read there")
+                }
+                continue
+            }
+            let type = HostKey(blob: blob).type
+            guard let key = Certificate.publicKey(in: blob),
+                let signer = signers.first(where: { $0.publicBlob == key })
+            else {
+                problems.append("\(path): there is no private key for it")
+                continue
+            }
+            // 1.10 signs for ECDSA certificates only (measured).
+            guard LibSSH2.isModern || type.hasPrefix("ecdsa-") else {
+                problems.append("\(path): libssh2 \(LibSSH2.version) cannot use \(type)")
+                continue
+            }
+            found.append(Signer(source: signer.source, publicBlob: blob, name: path, key: key))
+        }
+        return found
+    }
+}
+
+/// OpenSSH's certificates (PROTOCOL.certkeys).
+enum Certificate {
+    /// The plain public key that a certificate is for; nil if it is none that we know.
+    static func publicKey(in blob: [UInt8]) -> [UInt8]? {
+        var reader = WireFormatReader(blob)
+        let suffix = "-cert-v01@openssh.com"
+        guard let type = reader.text(), type.hasSuffix(suffix), reader.string() != nil else {
+            return nil
+        }
+        let plain = String(type.dropLast(suffix.count))
+        let fields: Int
+        switch plain {
+        case "ssh-ed25519": fields = 1
+        case "ssh-rsa": fields = 2
+        case _ where plain.hasPrefix("ecdsa-"): fields = 2
+        default: return nil
+        }
+        var writer = WireFormatWriter()
+        writer.text(plain)
+        for _ in 0..<fields {
+            guard let field = reader.string() else { return nil }
+            writer.string(field)
+        }
+        return writer.bytes
+    }
+}

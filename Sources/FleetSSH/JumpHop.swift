@@ -1,0 +1,60 @@
+/// One host to go through on the way to another: `[user@]host[:port]` or `ssh://…`
+/// (ssh_config(5), ProxyJump).
+struct JumpHop: Sendable, Hashable {
+    let user: String?
+    let host: String
+    let port: Int?
+
+    /// Reads one hop; nil if it is none.
+    init?(_ text: some StringProtocol) {
+        var rest = text[...]
+        if rest.hasPrefix("ssh://") {
+            rest = rest.dropFirst(6)
+            while rest.hasSuffix("/") { rest = rest.dropLast() }
+        }
+        if let at = rest.lastIndex(of: "@") {
+            user = String(rest[..<at])
+            rest = rest[rest.index(after: at)...]
+        } else {
+            user = nil
+        }
+        var port: Substring?
+        if rest.hasPrefix("["), let close = rest.firstIndex(of: "]") {
+            let behind = rest[rest.index(after: close)...]
+            guard behind.isEmpty || behind.hasPrefix(":") else { return nil }
+            port = behind.isEmpty ? nil : Substring(behind.dropFirst())
+            host = String(rest[rest.index(after: rest.startIndex)..<close])
+        } else if let colon = rest.lastIndex(of: ":"), rest.firstIndex(of: ":") == colon {
+            port = Substring(rest[rest.index(after: colon)...])
+            host = String(rest[..<colon])
+        } else {
+            host = String(rest)
+        }
+        if let port {
+            guard let number = Int(port), (1...65_535).contains(number) else { return nil }
+            self.port = number
+        } else {
+            self.port = nil
+        }
+        // A name that begins with a dash has turned into an option before (CVE-2017-1000117).
+        let isSound = !host.isEmpty && !host.hasPrefix("-") && user?.isEmpty != true
+        guard isSound, host.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
+        else { return nil }
+    }
+
+    /// Reads a comma-separated list, first hop first; nil if one of them is none.
+    static func list(_ text: some StringProtocol) -> [JumpHop]? {
+        var hops: [JumpHop] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let hop = JumpHop(part) else { return nil }
+            hops.append(hop)
+        }
+        return hops
+    }
+
+    /// The hop as it is written.
+    var text: String {
+        let name = host.contains(":") ? "[\(host)]" : host
+        return (user.map { $0 + "@" } ?? "") + name + (port.map { ":\($0)" } ?? "")
+    }
+}

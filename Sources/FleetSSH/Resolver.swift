@@ -1,0 +1,103 @@
+internal import FleetTransport
+internal import Glibc
+internal import Synchronization
+
+/// Finds addresses, each name once per run and off the reactors.
+final class Resolver: Sendable {
+    /// The longest wait for a name server, in milliseconds; its own retries take as long.
+    static let limitMilliseconds = 15_000
+
+    private struct Question: Hashable {
+        let name: String
+        let port: Int
+        let family: Int32
+    }
+
+    private typealias Answer = Result<[HostAddress], TransportError>
+
+    private let asked = Mutex<[Question: Task<Answer, Never>]>([:])
+
+    /// A host's addresses in the order in which they are tried: families alternate, the resolver's
+    /// first one first (RFC 8305, section 4).
+    ///
+    /// - Throws: ``FleetTransport/TransportError/nameNotFound(name:reason:)``, or `unreachable`
+    ///   where the name server did not answer.
+    func addresses(of name: String, port: Int, family: Int32)
+        async throws(TransportError) -> [HostAddress]
+    {
+        if let literal = HostAddress(literal: name, port: port) { return [literal] }
+        let question = Question(name: name, port: port, family: family)
+        let task = asked.withLock { asked in
+            if let known = asked[question] { return known }
+            let task = Task { await Self.ask(question) }
+            asked[question] = task
+            return task
+        }
+        guard let answer = await Deadline.wait(for: task, milliseconds: Self.limitMilliseconds)
+        else { throw .timedOut(.resolving, milliseconds: Self.limitMilliseconds) }
+        // A failure is no knowledge: the next attempt asks again.
+        if case .failure = answer { asked.withLock { _ = $0.removeValue(forKey: question) } }
+        return try answer.get()
+    }
+
+    private static func ask(_ question: Question) async -> Answer {
+        await BlockingQueue.shared.run {
+            do throws(TransportError) {
+                let found = try HostAddress.lookUp(
+                    question.name,
+                    port: question.port,
+                    family: question.family
+                )
+                return .success(HostAddress.alternating(found))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+}
+
+/// Waits that end.
+enum Deadline {
+    /// A task's value, or nil when the time is over; the task itself goes on.
+    static func wait<T: Sendable>(for task: Task<T, Never>, milliseconds: Int) async -> T? {
+        let once = Once<T>()
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                once.arm(continuation)
+                Task { once.resume(await task.value) }
+                Task {
+                    // Cancelled or over: the value is not waited for any more.
+                    try? await Task.sleep(for: .milliseconds(milliseconds))
+                    once.resume(nil)
+                }
+            }
+        } onCancel: {
+            once.resume(nil)
+        }
+    }
+
+    private final class Once<T: Sendable>: Sendable {
+        private struct State {
+            var continuation: CheckedContinuation<T?, Never>?
+            var isOver = false
+        }
+        private let state = Mutex(State())
+
+        func arm(_ continuation: CheckedContinuation<T?, Never>) {
+            let isOver = state.withLock { state in
+                if !state.isOver { state.continuation = continuation }
+                return state.isOver
+            }
+            if isOver { continuation.resume(returning: nil) }
+        }
+
+        func resume(_ value: T?) {
+            let waiting = state.withLock { state in
+                state.isOver = true
+                defer { state.continuation = nil }
+                return state.continuation
+            }
+            waiting?.resume(returning: value)
+        }
+    }
+}

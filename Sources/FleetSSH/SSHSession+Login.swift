@@ -1,0 +1,248 @@
+internal import CLibSSH2
+internal import FleetTransport
+internal import Glibc
+
+extension SSHSession {
+    /// The longest wait for the server's banner, in milliseconds; a total, however it trickles.
+    private static let bannerMilliseconds = 10_000
+    /// The longest wait for the key exchange, in milliseconds.
+    private static let handshakeMilliseconds = 20_000
+    /// The longest wait for a login, in milliseconds.
+    private static let authenticationMilliseconds = 30_000
+
+    // MARK: Handshake
+
+    /// Exchanges banners and keys, and returns the key that the host proved.
+    ///
+    /// The types of the keys known for the host come first, so that it proves one of them.
+    func handshake(hostKeyTypes: [String]) async throws(TransportError) -> HostKey {
+        let session = try begin()
+        let known = hostKeyTypes.filter { !$0.isEmpty }
+        for (method, names) in Algorithms.preferences(hostKeyTypes: known) {
+            libssh2_session_method_pref(session, method, names)
+        }
+        // libssh2 only sets flags on the descriptor; our callbacks carry the bytes.
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        defer { Glibc.close(null) }
+        // Once this returns the server has shown that it speaks SSH.
+        let isOver = try await perform(.banner, within: Self.bannerMilliseconds) {
+            () throws(TransportError) -> Bool? in
+            let status = libssh2_session_handshake(session, null)
+            if status == 0 { return true }
+            let opening = ServerOpening(self.wire.opening ?? [])
+            if opening.hasBanner {
+                guard status == LIBSSH2_ERROR_EAGAIN else { throw self.noHandshake(status) }
+                return false
+            }
+            if let problem = opening.problem { throw .notSSH(seen: problem) }
+            guard status == LIBSSH2_ERROR_EAGAIN else {
+                throw self.noBanner(status, said: opening.firstWords)
+            }
+            return nil
+        }
+        if !isOver {
+            _ = try await perform(.handshake, within: Self.handshakeMilliseconds) {
+                () throws(TransportError) -> Bool? in
+                let status = libssh2_session_handshake(session, null)
+                if status == LIBSSH2_ERROR_EAGAIN { return nil }
+                guard status == 0 else { throw self.noHandshake(status) }
+                return true
+            }
+        }
+        wire.forgetOpening()
+        var length = 0
+        var type: Int32 = 0
+        guard let key = libssh2_session_hostkey(session, &length, &type) else {
+            throw .connectionLost(.hostKey, reason: "the host proved no key")
+        }
+        return HostKey(
+            blob: Array(UnsafeRawBufferPointer(start: UnsafeRawPointer(key), count: length))
+        )
+    }
+
+    /// A connection that ends before the banner is a busy sshd (MaxStartups), and that passes;
+    /// anything readable is shown.
+    private func noBanner(_ status: Int32, said: String) -> TransportError {
+        guard wire.isAtEnd else { return error(status, .banner) }
+        let complaint = said.isEmpty ? proxyComplaint ?? "" : said
+        let words = complaint.isEmpty ? "" : "; it said `\(complaint)`"
+        return .connectionLost(.banner, reason: "closed by \(address) before its banner\(words)")
+    }
+
+    private func noHandshake(_ status: Int32) -> TransportError {
+        let found = error(status, .handshake)
+        guard case .noCommonAlgorithm = found else { return found }
+        let server = ServerOpening(wire.opening ?? [])
+        return .noCommonAlgorithm(reason: Algorithms.disagreement(with: server))
+    }
+
+    // MARK: Login
+
+    /// Logs in with the first credential that the host takes.
+    func authenticate(user: String, with credentials: Credentials) async throws(TransportError) {
+        let deadline =
+            Reactor.now() + UInt64(Self.authenticationMilliseconds) * 1_000_000
+        func left() -> Int { max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000)) }
+        let banner =
+            session.flatMap { libssh2_session_banner_get($0) }
+            .map { String(cString: $0) } ?? ""
+        var tried: [String] = []
+        for signer in credentials.signers {
+            tried.append("\(signer.type) \(signer.name)")
+            let blob = signer.offeredBlob(serverBanner: banner)
+            if try await offer(signer, blob: blob, user: user, within: left()) { return }
+        }
+        let accepts = try await acceptedMethods(user: user, within: left())
+        if let password = credentials.password {
+            // The order of OpenSSH's PreferredAuthentications.
+            if accepts.contains("keyboard-interactive") {
+                tried.append("keyboard-interactive")
+                if try await answerPrompts(password, user: user, within: left()) { return }
+            }
+            if accepts.contains("password") {
+                tried.append("password")
+                if try await give(password, user: user, within: left()) { return }
+            }
+        }
+        throw .authenticationDenied(
+            user: user,
+            tried: tried + credentials.problems,
+            accepts: accepts
+        )
+    }
+
+    private func offer(_ signer: Signer, blob: [UInt8], user: String, within milliseconds: Int)
+        async throws(TransportError) -> Bool
+    {
+        let reactor = reactor
+        let answer = SigningAnswer()
+        let signing = Signing(signer: signer) { [weak self] signature in
+            guard let self else { return }
+            reactor.post {
+                self.assumeIsolated { session in
+                    answer.signing?.answer(signature)
+                    session.pump()
+                }
+            }
+        }
+        answer.signing = signing
+        return try await perform(.authentication, within: milliseconds) {
+            () throws(TransportError) -> Bool? in
+            var abstract: UnsafeMutableRawPointer? = Unmanaged.passUnretained(signing).toOpaque()
+            let status = libssh2_userauth_publickey(
+                self.session,
+                user,
+                blob,
+                blob.count,
+                Signing.callback,
+                &abstract
+            )
+            return try self.verdict(on: status)
+        }
+    }
+
+    /// Whether a login attempt succeeded; nil while it is under way.
+    private func verdict(on status: Int32) throws(TransportError) -> Bool? {
+        switch status {
+        case Int32(LIBSSH2_ERROR_EAGAIN): return nil
+        case 0: return true
+        case Int32(LIBSSH2_ERROR_AUTHENTICATION_FAILED),
+            Int32(LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED),
+            Int32(LIBSSH2_ERROR_PUBLICKEY_UNRECOGNIZED),
+            Int32(LIBSSH2_ERROR_PASSWORD_EXPIRED):
+            // libssh2 calls it a refusal, too, when the other side has gone.
+            if wire.isAtEnd, wire.incoming.count == 0 { throw error(status, .authentication) }
+            return false
+        default: throw error(status, .authentication)
+        }
+    }
+
+    private func give(_ password: String, user: String, within milliseconds: Int)
+        async throws(TransportError) -> Bool
+    {
+        try await perform(.authentication, within: milliseconds) {
+            () throws(TransportError) -> Bool? in
+            let status = libssh2_userauth_password_ex(
+                self.session,
+                user,
+                UInt32(user.utf8.count),
+                password,
+                UInt32(password.utf8.count),
+                nil
+            )
+            return try self.verdict(on: status)
+        }
+    }
+
+    private func answerPrompts(_ password: String, user: String, within milliseconds: Int)
+        async throws(TransportError) -> Bool
+    {
+        wire.loginAnswers = LoginAnswers(password: password)
+        defer { wire.loginAnswers = nil }
+        return try await perform(.authentication, within: milliseconds) {
+            () throws(TransportError) -> Bool? in
+            let status = libssh2_userauth_keyboard_interactive_ex(
+                self.session,
+                user,
+                UInt32(user.utf8.count),
+                LoginAnswers.callback
+            )
+            return try self.verdict(on: status)
+        }
+    }
+
+    private func acceptedMethods(user: String, within milliseconds: Int)
+        async throws(TransportError) -> [String]
+    {
+        try await perform(.authentication, within: milliseconds) {
+            () throws(TransportError) -> [String]? in
+            if let list = libssh2_userauth_list(self.session, user, UInt32(user.utf8.count)) {
+                return String(cString: list).split(separator: ",").map(String.init)
+            }
+            let status = libssh2_session_last_errno(self.session)
+            if status == LIBSSH2_ERROR_EAGAIN { return nil }
+            // The server may close instead of answering; what was refused is known all the same.
+            return []
+        }
+    }
+}
+
+/// Lets the agent's answer find the signature that waits for it.
+///
+/// `@unchecked Sendable`: set before the callback can run, then read on the reactor only.
+private final class SigningAnswer: @unchecked Sendable {
+    weak var signing: Signing?
+}
+
+/// What a host's questions at login are answered with (RFC 4256).
+final class LoginAnswers {
+    private var password: String?
+
+    init(password: String) { self.password = password }
+
+    /// The password to the first question that hides its answer, and nothing to any other: a host
+    /// that asks again has refused it, and one that asks for more wants a person.
+    private func answer(isHidden: Bool) -> String {
+        guard isHidden, let password else { return "" }
+        self.password = nil
+        return password
+    }
+
+    static let callback:
+        @convention(c) (
+            UnsafePointer<CChar>?, Int32, UnsafePointer<CChar>?, Int32, Int32,
+            UnsafePointer<LIBSSH2_USERAUTH_KBDINT_PROMPT>?,
+            UnsafeMutablePointer<LIBSSH2_USERAUTH_KBDINT_RESPONSE>?,
+            UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+        ) -> Void = { _, _, _, _, count, prompts, responses, abstract in
+            guard let answers = Wire.from(abstract)?.loginAnswers, let prompts, let responses else {
+                return
+            }
+            for index in 0..<Int(count) {
+                let text = answers.answer(isHidden: prompts[index].echo == 0)
+                // libssh2 frees it with free().
+                responses[index].text = strdup(text)
+                responses[index].length = UInt32(text.utf8.count)
+            }
+        }
+}
