@@ -13,6 +13,9 @@ internal import FleetTransport
 /// block it; its status is renamed into place before END is printed: END is news, `rc` is the
 /// truth. Making `go` decides, atomically, between whoever starts a step and whoever finds that it
 /// never started.
+///
+/// Processes that have ended and wait for an init that is slow to collect them are not alive: their
+/// group still takes signals, so /proc is asked where there is one.
 enum HostShell {
     /// The remote command.
     static let command = "sh -s"
@@ -150,8 +153,18 @@ enum HostShell {
             [ ! -e "$fleet_s/rc" ] && mkdir "$fleet_s/go" 2>/dev/null && mkdir "$fleet_s/never"
         }
         fleet_group_alive() {
-            case $(LC_ALL=C kill -0 "-$1" 2>&1) in '' | *ermitted*) return 0 ;; esac
-            LC_ALL=C kill -0 "$1" 2>/dev/null
+            case $(LC_ALL=C kill -0 "-$1" 2>&1) in
+            '' | *ermitted*) ;;
+            *) LC_ALL=C kill -0 "$1" 2>/dev/null || return 1 ;;
+            esac
+            fleet_z=
+            for fleet_f in /proc/[0-9]*/stat; do
+                { read -r fleet_x <"$fleet_f"; } 2>/dev/null || continue
+                set -- "$1" ${fleet_x##*) }
+                [ "${4-}" = "$1" ] || continue
+                case $2 in Z | X) fleet_z=1 ;; *) return 0 ;; esac
+            done
+            [ -z "$fleet_z" ]
         }
         fleet_signal() {
             kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null

@@ -48,6 +48,7 @@ actor JumpHost {
         async throws(TransportError) -> (SSHSession, Channel)
     {
         let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
+        var hasMetDeadSession = false
         while true {
             let lane = try await lane()
             guard let session = lane.session else {
@@ -83,7 +84,9 @@ actor JumpHost {
                 }
                 lanes.removeAll { $0 === lane }
                 wakeNext()
-                throw .jump(host: name, error)
+                // A session that died while nobody looked says nothing about the jump host now.
+                guard !hasMetDeadSession else { throw .jump(host: name, error) }
+                hasMetDeadSession = true
             }
         }
     }

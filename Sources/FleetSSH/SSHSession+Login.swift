@@ -87,19 +87,26 @@ extension SSHSession {
             session.flatMap { libssh2_session_banner_get($0) }
             .map { String(cString: $0) } ?? ""
         var tried: [String] = []
+        // A server that has refused as many keys as it counts hangs up on the next question; the
+        // first one is free.
+        var accepts: [String]?
+        if !(1..<CredentialStore.keyLimit).contains(credentials.signers.count) {
+            accepts = try await acceptedMethods(user: user, within: left())
+        }
         for signer in credentials.signers {
             tried.append("\(signer.type) \(signer.name)")
             let blob = signer.offeredBlob(serverBanner: banner)
             if try await offer(signer, blob: blob, user: user, within: left()) { return }
         }
-        let accepts = try await acceptedMethods(user: user, within: left())
+        if accepts == nil { accepts = try await acceptedMethods(user: user, within: left()) }
+        let methods = accepts ?? []
         if let password = credentials.password {
             // The order of OpenSSH's PreferredAuthentications.
-            if accepts.contains("keyboard-interactive") {
+            if methods.contains("keyboard-interactive") {
                 tried.append("keyboard-interactive")
                 if try await answerPrompts(password, user: user, within: left()) { return }
             }
-            if accepts.contains("password") {
+            if methods.contains("password") {
                 tried.append("password")
                 if try await give(password, user: user, within: left()) { return }
             }
@@ -107,7 +114,7 @@ extension SSHSession {
         throw .authenticationDenied(
             user: user,
             tried: tried + credentials.problems,
-            accepts: accepts
+            accepts: methods
         )
     }
 

@@ -19,6 +19,8 @@ public final class SSHTransport: Transport {
         public var userConfiguration: String
         /// The machine's ssh_config file.
         public var systemConfiguration = "/etc/ssh/ssh_config"
+        /// How long an sshd that drops connections, being busy, is tried again, in milliseconds.
+        public var busyMilliseconds = 60_000
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
@@ -43,8 +45,6 @@ public final class SSHTransport: Transport {
         }
     }
 
-    /// How long a busy sshd is tried again, in milliseconds.
-    private static let busyBudgetMilliseconds = 60_000
     /// The longest pause between two tries, in milliseconds.
     private static let longestPauseMilliseconds = 4_000
     /// How many hosts a way may lead through.
@@ -182,7 +182,7 @@ public final class SSHTransport: Transport {
                 await session.tearDown(error)
                 // sshd drops connections above MaxStartups before its banner: that passes.
                 let waited = Int((clock.now - start) / .milliseconds(1))
-                guard Self.isBusyServer(error), waited < Self.busyBudgetMilliseconds,
+                guard Self.isBusyServer(error), waited < environment.busyMilliseconds,
                     !Task.isCancelled
                 else { throw error }
                 let longest = min(Self.longestPauseMilliseconds, 200 << min(attempt, 5))

@@ -170,7 +170,7 @@ struct HostShellTests {
         #expect(lines == ["@ END f0-1 gone 0"])
         _ = try await first
         let pid = (home.read(".fleet/runs/r1/f0-1/pid") ?? "").split(separator: " ").first ?? ""
-        #expect(try Command.run(["sh", "-c", "kill -0 -\(pid) 2>/dev/null"]).status != 0)
+        #expect(try Command.run(["pgrep", "-r", "S,R,D", "-g", String(pid)]).status != 0)
     }
 
     @Test func saysWhenNothingCanBeWritten() throws {
@@ -186,6 +186,45 @@ struct HostShellTests {
 }
 
 struct PrivateKeyTests {
+    @Test(arguments: [
+        "aes256-ctr", "aes256-cbc", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
+    ])
+    func opensOpenSSHKeysWithTheirPassphrase(_ cipher: String) throws {
+        let directory = try TemporaryDirectory()
+        // One round: the derivation is the same, and a debug build is slow.
+        try Command.shell(
+            "ssh-keygen -q -t ed25519 -a 1 -Z \(cipher) -N 'pass wörd' -f key",
+            in: directory.path
+        )
+        let text = try #require(directory.read("key"))
+        let key = try PrivateKey.read(text, passphrase: "pass wörd")
+        #expect(PrivateKey.publicBlob(of: text) == key.publicBlob)
+        #expect([1, 2, 3].withUnsafeBytes { key.sign($0, digest: nil) }?.count == 64)
+        #expect(throws: PrivateKey.Unusable.wrongPassphrase) {
+            try PrivateKey.read(text, passphrase: "wrong")
+        }
+    }
+
+    @Test(arguments: ["PEM", "PKCS8"]) func opensEncryptedPEM(_ format: String) throws {
+        let directory = try TemporaryDirectory()
+        try Command.shell(
+            "ssh-keygen -q -t ecdsa -m \(format) -N secret -f key",
+            in: directory.path
+        )
+        let text = try #require(directory.read("key"))
+        #expect(throws: PrivateKey.Unusable.locked) { try PrivateKey.read(text) }
+        #expect(throws: PrivateKey.Unusable.wrongPassphrase) {
+            try PrivateKey.read(text, passphrase: "wrong")
+        }
+        let key = try PrivateKey.read(text, passphrase: "secret")
+        #expect(key.kind == .ecdsa(curve: "nistp256", digest: "SHA256"))
+    }
+
+    @Test func aFileThatAsksForEndlessRoundsIsRefused() {
+        #expect(BcryptPBKDF.derive(passphrase: [1], salt: [1], rounds: 1 << 30, count: 48) == nil)
+        #expect(BcryptPBKDF.derive(passphrase: [1], salt: [], rounds: 1, count: 48) == nil)
+    }
+
     @Test(arguments: ["ed25519", "ecdsa -b 256", "ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048"])
     func readsEveryFormatAlike(_ type: String) throws {
         let directory = try TemporaryDirectory()

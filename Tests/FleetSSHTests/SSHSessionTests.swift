@@ -12,7 +12,13 @@ import Testing
     init() throws { server = try SSHDServer() }
 
     private func transport(agent: String? = nil) -> SSHTransport {
-        SSHTransport(.init(home: server.directory.path, user: NSUserName(), agentSocket: agent))
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: agent
+        )
+        environment.busyMilliseconds = 1_500
+        return SSHTransport(environment)
     }
 
     private func open(port: Int? = nil) async throws -> any HostSession {
@@ -353,7 +359,7 @@ import Testing
         var ssh = server.endpoint(port: listener.port).ssh
         ssh.connectTimeoutMilliseconds = 300
         let error = await failure(HostEndpoint(name: "web1", ssh: ssh))
-        guard case .timedOut(.handshake, _) = error else { return #expect(Bool(false)) }
+        guard case .timedOut(.banner, _) = error else { return #expect(Bool(false)) }
     }
 
     @Test func aLoginShellThatDoesNotRunUsIsNamed() async throws {

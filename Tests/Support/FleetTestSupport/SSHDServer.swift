@@ -10,6 +10,8 @@ public final class SSHDServer: Sendable {
     public let directory: TemporaryDirectory
     /// The port it listens on, at 127.0.0.1.
     public let port: Int
+    /// The address it listens on.
+    public let address: String
     private let process: ChildProcess
 
     /// The host's home directory.
@@ -25,12 +27,16 @@ public final class SSHDServer: Sendable {
     ///   - configuration: More lines for its configuration.
     ///   - keyType: The type of the user's key.
     ///   - hostKeyType: The type of the host's key.
+    ///   - address: The loopback address it listens on.
     /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
     public init(
         configuration: [String] = [],
         keyType: String = "ed25519",
-        hostKeyType: String = "ed25519"
+        hostKeyType: String = "ed25519",
+        address: String = "127.0.0.1"
     ) throws {
+        self.address = address
+        let listens = address.contains(":") ? "[\(address)]" : address
         directory = try TemporaryDirectory()
         let path = directory.path
         try Command.shell(
@@ -48,7 +54,7 @@ public final class SSHDServer: Sendable {
             let port = try Self.freePort()
             let lines =
                 configuration + [
-                    "ListenAddress 127.0.0.1:\(port)", "HostKey \(path)/host_key", "PidFile none",
+                    "ListenAddress \(listens):\(port)", "HostKey \(path)/host_key", "PidFile none",
                     "AuthorizedKeysFile \(path)/key.pub", "StrictModes no", "UsePAM no",
                     "PasswordAuthentication no", "KbdInteractiveAuthentication no",
                     "PermitRootLogin prohibit-password", "MaxStartups 200", "PrintMotd no",
@@ -64,7 +70,7 @@ public final class SSHDServer: Sendable {
         }
         (process, port) = found
         let key = (directory.read("host_key.pub") ?? "").split(separator: " ").prefix(2)
-        try directory.write("[127.0.0.1]:* \(key.joined(separator: " "))\n", to: "known_hosts")
+        try directory.write("[\(address)]:* \(key.joined(separator: " "))\n", to: "known_hosts")
     }
 
     deinit { stop() }
@@ -98,7 +104,7 @@ public final class SSHDServer: Sendable {
         knownHosts: String? = nil
     ) -> HostEndpoint {
         var ssh = SSHSettings()
-        ssh.hostname = "127.0.0.1"
+        ssh.hostname = address
         ssh.port = port ?? self.port
         ssh.identityFiles = [keyFile]
         ssh.knownHostsFile = knownHosts ?? knownHostsFile

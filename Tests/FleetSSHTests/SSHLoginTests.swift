@@ -1,0 +1,257 @@
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import Synchronization
+import Testing
+
+@testable import FleetSSH
+
+/// Logging in: keys, passphrases, certificates, passwords.
+@Suite(.serialized) struct SSHLoginTests {
+    /// Answers questions for secrets and counts them.
+    private final class Person: Sendable {
+        private let asked = Mutex<[SecretSource]>([])
+        let answers: [SecretSource: String]
+
+        init(_ answers: [SecretSource: String]) { self.answers = answers }
+
+        var questions: [SecretSource] { asked.withLock { $0 } }
+
+        func answer(_ source: SecretSource) -> SecretAnswer {
+            asked.withLock { $0.append(source) }
+            return answers[source].map { .secret($0) }
+                ?? .unavailable(reason: "nobody knows \(source)")
+        }
+    }
+
+    private func transport(
+        _ server: SSHDServer,
+        _ person: Person = Person([:]),
+        agent: String? = nil
+    )
+        -> SSHTransport
+    {
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: agent,
+            secret: { person.answer($0) }
+        )
+        environment.busyMilliseconds = 1_000
+        environment.systemConfiguration = "/nonexistent"
+        return SSHTransport(environment)
+    }
+
+    private func login(_ transport: SSHTransport, _ endpoint: HostEndpoint) async -> TransportError?
+    {
+        do throws(TransportError) {
+            let session = try await transport.open(endpoint, rollout: "r1")
+            await session.close(removingRunDirectory: false)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: Passphrases
+
+    private func lock(_ server: SSHDServer, with passphrase: String) throws {
+        try Command.shell(
+            "ssh-keygen -q -p -a 1 -P '' -N '\(passphrase)' -f key",
+            in: server.directory.path
+        )
+    }
+
+    @Test func aPassphraseIsAskedForOncePerRun() async throws {
+        let server = try SSHDServer()
+        try lock(server, with: "open sesame")
+        let question = SecretSource.prompt("the passphrase of \(server.keyFile)")
+        let person = Person([question: "open sesame"])
+        let transport = transport(server, person)
+        let endpoints = (1...3).map { server.endpoint(name: HostName("web\($0)")) }
+        await transport.prepare(endpoints)
+        #expect(person.questions == [question])
+        for endpoint in endpoints { #expect(await login(transport, endpoint) == nil) }
+        #expect(person.questions == [question])
+    }
+
+    @Test func aMistypedPassphraseMayBeTypedAgain() async throws {
+        let server = try SSHDServer()
+        try lock(server, with: "right")
+        let first = SecretSource.prompt("the passphrase of \(server.keyFile)")
+        let again = SecretSource.prompt(
+            "wrong passphrase; once more, the passphrase of \(server.keyFile)"
+        )
+        let person = Person([first: "wrong", again: "right"])
+        #expect(await login(transport(server, person), server.endpoint()) == nil)
+        #expect(person.questions == [first, again])
+    }
+
+    @Test func withoutAPersonTheErrorSaysWhy() async throws {
+        let server = try SSHDServer()
+        try lock(server, with: "secret")
+        let error = await login(transport(server), server.endpoint())
+        guard case .credentialUnusable(let reason) = error else { return #expect(Bool(false)) }
+        #expect(reason.contains("it has a passphrase, and nobody knows"))
+    }
+
+    @Test func aPassphraseFromTheInventorysPlaceIsNotAskedFor() async throws {
+        let server = try SSHDServer()
+        try lock(server, with: "from-env")
+        var ssh = server.endpoint().ssh
+        ssh.passphrase = .environment("KEY_PASS")
+        let person = Person([.environment("KEY_PASS"): "from-env"])
+        let endpoint = HostEndpoint(name: "web1", ssh: ssh)
+        #expect(await login(transport(server, person), endpoint) == nil)
+        // A wrong one is not tried again and again: each attempt counts at the agent's or at sshd's.
+        let other = Person([.environment("KEY_PASS"): "wrong"])
+        #expect(await login(transport(server, other), endpoint)?.token == "E_CREDENTIAL")
+        #expect(other.questions.count == 1)
+    }
+
+    @Test func aLockedDefaultKeyIsLeftAloneWhenAnotherOneIsOpen() async throws {
+        let server = try SSHDServer()
+        try Command.shell(
+            """
+            mkdir -p .ssh; cp key .ssh/id_ecdsa; cp key.pub .ssh/id_ecdsa.pub
+            ssh-keygen -q -t ed25519 -a 1 -N locked -f .ssh/id_ed25519
+            """,
+            in: server.directory.path
+        )
+        var ssh = server.endpoint().ssh
+        ssh.identityFiles = nil
+        let person = Person([:])
+        let error = await login(transport(server, person), HostEndpoint(name: "w", ssh: ssh))
+        #expect(error == nil)
+        #expect(person.questions.isEmpty)
+    }
+
+    // MARK: Keys
+
+    @Test func anAgentsKeyStandsInForALockedFile() async throws {
+        let server = try SSHDServer()
+        let agent = try ChildProcess(["ssh-agent", "-D", "-a", server.directory.path + "/agent"])
+        defer {
+            kill(agent.pid, SIGTERM)
+            agent.wait()
+        }
+        let socket = server.directory.path + "/agent"
+        try await eventually("the agent is up") { FileManager.default.fileExists(atPath: socket) }
+        try Command.run(
+            ["ssh-add", "-q", server.keyFile],
+            environment: ["SSH_AUTH_SOCK": socket, "HOME": server.directory.path]
+        )
+        try lock(server, with: "unknown")
+        let person = Person([:])
+        #expect(await login(transport(server, person, agent: socket), server.endpoint()) == nil)
+        #expect(person.questions.isEmpty)
+    }
+
+    @Test func noMoreKeysAreOfferedThanAServerCounts() async throws {
+        let server = try SSHDServer()
+        for number in 0..<8 {
+            try Command.shell(
+                "ssh-keygen -q -t ed25519 -N '' -f other\(number)",
+                in: server.directory.path
+            )
+        }
+        var ssh = server.endpoint().ssh
+        ssh.identityFiles = (0..<8).map { server.directory.path + "/other\($0)" }
+        let error = await login(transport(server), HostEndpoint(name: "web1", ssh: ssh))
+        guard case .authenticationDenied(let user, let tried, let accepts) = error else {
+            return #expect(Bool(false), "\(String(describing: error))")
+        }
+        #expect(user == NSUserName())
+        #expect(tried.count == CredentialStore.keyLimit)
+        #expect(tried.first == "ssh-ed25519 \(server.directory.path)/other0")
+        #expect(accepts == ["publickey"])
+    }
+
+    // MARK: Certificates
+
+    @Test(arguments: ["ecdsa", "ed25519"]) func certificatesWhereLibssh2Can(_ type: String)
+        async throws
+    {
+        let probe = try TemporaryDirectory()
+        try Command.shell("ssh-keygen -q -t ed25519 -N '' -f ca", in: probe.path)
+        let server = try SSHDServer(
+            configuration: [
+                "TrustedUserCAKeys \(probe.path)/ca.pub", "AuthorizedKeysFile none",
+            ],
+            keyType: type
+        )
+        try Command.shell(
+            "ssh-keygen -q -s \(probe.path)/ca -I me -n \(NSUserName()) key.pub",
+            in: server.directory.path
+        )
+        let error = await login(transport(server), server.endpoint())
+        if type == "ecdsa" || LibSSH2.isModern {
+            #expect(error == nil)
+        } else {
+            // 1.10 cannot: the error says so instead of only `denied`.
+            #expect(error?.message.contains("cannot use ssh-ed25519-cert") ?? false)
+        }
+    }
+
+    @Test func theKeyInACertificateIsFound() throws {
+        let directory = try TemporaryDirectory()
+        for type in ["ed25519", "ecdsa", "rsa"] {
+            try Command.shell(
+                """
+                rm -f ca k k-cert.pub; ssh-keygen -q -t ed25519 -N '' -f ca
+                ssh-keygen -q -t \(type) -N '' -f k; ssh-keygen -q -s ca -I x k.pub
+                """,
+                in: directory.path
+            )
+            func blob(_ name: String) throws -> [UInt8] {
+                let words = (directory.read(name) ?? "").split(separator: " ")
+                return try #require(Base64.decode(Array(words[1].utf8)))
+            }
+            #expect(Certificate.publicKey(in: try blob("k-cert.pub")) == (try blob("k.pub")))
+            #expect(Certificate.publicKey(in: try blob("k.pub")) == nil)
+        }
+    }
+
+    // MARK: Passwords
+
+    /// A login with a password needs an account that has one, and root to check it.
+    private static let account: (user: String, password: String)? = {
+        guard getuid() == 0 else { return nil }
+        let script = """
+            id fleet-login >/dev/null 2>&1 || useradd -m -s /bin/sh fleet-login
+            echo 'fleet-login:open-sesame-7' | chpasswd
+            """
+        guard (try? Command.shell(script)) != nil else { return nil }
+        return ("fleet-login", "open-sesame-7")
+    }()
+
+    private func passwordEndpoint(_ server: SSHDServer, _ user: String) -> HostEndpoint {
+        var ssh = server.endpoint().ssh
+        ssh.user = user
+        ssh.identityFiles = []
+        ssh.password = .environment("PW")
+        return HostEndpoint(name: "web1", ssh: ssh)
+    }
+
+    @Test(.enabled(if: account != nil), arguments: ["password", "keyboard-interactive"])
+    func logsInWithAPassword(_ method: String) async throws {
+        let account = try #require(Self.account)
+        let isPassword = method == "password"
+        let server = try SSHDServer(configuration: [
+            "UsePAM \(isPassword ? "no" : "yes")",
+            "PasswordAuthentication \(isPassword ? "yes" : "no")",
+            "KbdInteractiveAuthentication \(isPassword ? "no" : "yes")", "SetEnv FLEET=1",
+        ])
+        let endpoint = passwordEndpoint(server, account.user)
+        let right = Person([.environment("PW"): account.password])
+        #expect(await login(transport(server, right), endpoint) == nil)
+        let wrong = Person([.environment("PW"): "wrong"])
+        let error = await login(transport(server, wrong), endpoint)
+        guard case .authenticationDenied(_, let tried, let accepts) = error else {
+            return #expect(Bool(false), "\(String(describing: error))")
+        }
+        #expect(tried.contains(method))
+        #expect(accepts.contains(method))
+        #expect(!"\(String(describing: error))".contains("wrong\""))
+    }
+}
