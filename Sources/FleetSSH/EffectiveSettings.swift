@@ -162,13 +162,15 @@ public struct EffectiveSettings: Sendable {
             .connectTimeout,
             ssh.connectTimeoutMilliseconds,
             { SSHConfigurationReader.seconds($0.first).flatMap { $0 > 0 ? $0 * 1000 : nil } },
-            or: Self.connectMilliseconds
+            or: Self.connectMilliseconds,
+            shown: { "\($0 / 1000) s" }
         )
         let alive = sources.pick(
             .serverAliveInterval,
             nil,
             { SSHConfigurationReader.seconds($0.first).map { $0 * 1000 } },
-            or: Self.aliveMilliseconds
+            or: Self.aliveMilliseconds,
+            shown: { "\($0 / 1000) s" }
         )
         let count = sources.pick(
             .serverAliveCountMax,
@@ -185,7 +187,8 @@ public struct EffectiveSettings: Sendable {
             .addressFamily,
             nil,
             { ["inet": AF_INET, "inet6": AF_INET6][$0.first.lowercased()] },
-            or: AF_UNSPEC
+            or: AF_UNSPEC,
+            shown: { [AF_INET: "inet", AF_INET6: "inet6"][$0] ?? "any" }
         )
         hostKeyAlias = alias.isEmpty ? nil : alias
         passphrase = ssh.passphrase
@@ -237,7 +240,8 @@ public struct EffectiveSettings: Sendable {
             _ keyword: SSHConfiguration.Keyword,
             _ inventory: T?,
             _ parse: (SSHConfiguration.Value) -> T?,
-            or fallback: T
+            or fallback: T,
+            shown: (T) -> String? = { _ in nil }
         ) -> T {
             let (value, source): (T, String) =
                 if let inventory {
@@ -248,13 +252,19 @@ public struct EffectiveSettings: Sendable {
                     (fallback, "default")
                 }
             let text =
-                switch value {
-                case let list as [String]: list.joined(separator: " ")
-                case let policy as HostKeyPolicy: policy.rawValue
-                case let text as String: text.isEmpty ? "none" : text
-                default: "\(value)"
-                }
-            rows.append(Row(name: keyword.rawValue, value: text, source: source))
+                shown(value)
+                ?? {
+                    switch value {
+                    case let list as [String]: list.joined(separator: " ")
+                    case let policy as HostKeyPolicy: policy.rawValue
+                    case let flag as Bool: flag ? "yes" : "no"
+                    case let text as String: text
+                    default: "\(value)"
+                    }
+                }()
+            rows.append(
+                Row(name: keyword.rawValue, value: text.isEmpty ? "none" : text, source: source)
+            )
             return value
         }
     }

@@ -1,5 +1,6 @@
 internal import CLibSSH2
 internal import FleetTransport
+internal import FoundationEssentials
 
 /// The library underneath: its one-time initialisation and its versions.
 public enum LibSSH2 {
@@ -12,6 +13,57 @@ public enum LibSSH2 {
     /// libssh2's version, as in `1.10.0`.
     public static var version: String {
         libssh2_version(0).map { String(cString: $0) } ?? "unknown"
+    }
+
+    /// What this version cannot do, and what to do about it.
+    public static var limitations: [String] { limitations(isModern: isModern) }
+
+    /// As measured against OpenSSH 9.2.
+    static func limitations(isModern: Bool) -> [String] {
+        let always = [
+            "no post-quantum key exchange (sntrup761x25519, mlkem768x25519)",
+            "no host certificates: hosts behind `@cert-authority` need their plain key, too",
+        ]
+        guard !isModern else { return always }
+        return always + [
+            "servers that have only an RSA host key cannot be reached: give them an Ed25519 key",
+            "servers that allow only AES-GCM or ChaCha20 cannot be reached: allow aes256-ctr",
+            "Ed25519 and RSA user certificates cannot be used: use ECDSA, or a plain key",
+            "RSA user keys work with OpenSSH servers only",
+        ]
+    }
+
+    /// Why this version must not be used as it is; nil if it may.
+    ///
+    /// 1.11.0 and 1.11.1 write out of bounds before the login (CVE-2026-55200). A distribution's
+    /// security revision of them (`+deb13u1`, `ubuntu0.1`) has that mended, and its version number
+    /// is the only sign of it.
+    public static var danger: String? { danger(version: version, package: packageRevision) }
+
+    static func danger(version: String, package: () -> String?) -> String? {
+        guard ["1.11.0", "1.11.1"].contains(version) else { return nil }
+        let isPatched = package().map { $0.contains("+deb") || $0.contains("ubuntu0") } ?? false
+        guard !isPatched else { return nil }
+        return "libssh2 \(version) lets a server write into fleet's memory before the login "
+            + "(CVE-2026-55200)"
+    }
+
+    /// The Debian package's version, where there is one.
+    private static func packageRevision() -> String? {
+        guard let data = FileManager.default.contents(atPath: "/var/lib/dpkg/status") else {
+            return nil
+        }
+        var isOurs = false
+        for line in data.split(separator: 0x0A, omittingEmptySubsequences: false) {
+            if line.starts(with: Array("Package: ".utf8)) {
+                isOurs =
+                    line.dropFirst(9).starts(with: Array("libssh2-1".utf8))
+                    && !line.suffix(4).elementsEqual(Array("-dev".utf8))
+            } else if isOurs, line.starts(with: Array("Version: ".utf8)) {
+                return String(decoding: line.dropFirst(9), as: UTF8.self)
+            }
+        }
+        return nil
     }
 
     /// OpenSSL's version line.

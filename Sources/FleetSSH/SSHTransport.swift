@@ -61,7 +61,7 @@ public final class SSHTransport: Transport {
 
     private struct State {
         var settings: [HostEndpoint: Result<EffectiveSettings, TransportError>] = [:]
-        var jumps: [String: JumpHost] = [:]
+        var jumps: [HostEndpoint: JumpHost] = [:]
         /// The key that each host proved first: it must prove the same one for the whole run.
         var proved: [String: HostKey] = [:]
     }
@@ -165,6 +165,28 @@ public final class SSHTransport: Transport {
     ) async throws(TransportError) -> SSHSession {
         let settings = try effectiveSettings(for: endpoint)
         let credentials = try await credentials.credentials(for: settings)
+        return try await connected(
+            settings,
+            endpoint,
+            on: reactor,
+            rollout: rollout,
+            depth: depth
+        ) { session throws(TransportError) in
+            try await self.logIn(session, settings, endpoint, credentials)
+            return session
+        }
+    }
+
+    /// Links a session to a host and lets `body` do what it has to before the host counts it as
+    /// logged in; an sshd that is busy is tried again.
+    private func connected<T: Sendable>(
+        _ settings: EffectiveSettings,
+        _ endpoint: HostEndpoint,
+        on reactor: Reactor,
+        rollout: String,
+        depth: Int,
+        _ body: @Sendable (SSHSession) async throws(TransportError) -> T
+    ) async throws(TransportError) -> T {
         let gate = "\(settings.hostname):\(settings.port)"
         let clock = ContinuousClock()
         let start = clock.now
@@ -174,9 +196,9 @@ public final class SSHTransport: Transport {
             await gates.enter(gate)
             do throws(TransportError) {
                 try await link(session, settings, endpoint, depth: depth)
-                try await logIn(session, settings, endpoint, credentials)
+                let result = try await body(session)
                 gates.leave(gate)
-                return session
+                return result
             } catch {
                 gates.leave(gate)
                 await session.tearDown(error)
@@ -246,30 +268,16 @@ public final class SSHTransport: Transport {
     }
 
     /// The shared connection to the last of some hops; the others are the way to it.
-    ///
-    /// As in ssh, a hop has its own settings in ssh_config. What an inventory says about keys and
-    /// known hosts holds for it too, where ssh_config says nothing.
     private func jumpHost(
         _ hops: [JumpHop],
         for endpoint: HostEndpoint,
         on reactor: Reactor,
         depth: Int
     ) -> JumpHost {
-        let last = hops[hops.count - 1]
-        var ssh = SSHSettings()
-        ssh.user = last.user
-        ssh.port = last.port
-        if hops.count > 1 { ssh.jump = hops.dropLast().map(\.text).joined(separator: ",") }
-        ssh.knownHostsFile = endpoint.ssh.knownHostsFile
-        ssh.hostKeys = endpoint.ssh.hostKeys
-        ssh.identityFiles = endpoint.ssh.identityFiles
-        ssh.passphrase = endpoint.ssh.passphrase
-        let hop = HostEndpoint(name: HostName(last.host), ssh: ssh)
-        let name = hops.map(\.text).joined(separator: ",")
-        let key = "\(ObjectIdentifier(reactor).hashValue) \(name) \(ssh.hashValue)"
+        let hop = jumpEndpoint(hops, for: endpoint)
         return state.withLock { state in
-            if let known = state.jumps[key] { return known }
-            let made = JumpHost(name: last.text, reactor: reactor) {
+            if let known = state.jumps[hop] { return known }
+            let made = JumpHost(name: hops[hops.count - 1].text, reactor: reactor) {
                 [weak self] () async throws(TransportError) in
                 guard let self else {
                     throw .connectionLost(.connecting, reason: "the run is over")
@@ -281,9 +289,26 @@ public final class SSHTransport: Transport {
                     depth: depth + 1
                 )
             }
-            state.jumps[key] = made
+            state.jumps[hop] = made
             return made
         }
+    }
+
+    /// The last of some hops as a host of its own.
+    ///
+    /// As in ssh, a hop has its own settings in ssh_config. What an inventory says about keys and
+    /// known hosts holds for it too.
+    func jumpEndpoint(_ hops: [JumpHop], for endpoint: HostEndpoint) -> HostEndpoint {
+        let last = hops[hops.count - 1]
+        var ssh = SSHSettings()
+        ssh.user = last.user
+        ssh.port = last.port
+        if hops.count > 1 { ssh.jump = hops.dropLast().map(\.text).joined(separator: ",") }
+        ssh.knownHostsFile = endpoint.ssh.knownHostsFile
+        ssh.hostKeys = endpoint.ssh.hostKeys
+        ssh.identityFiles = endpoint.ssh.identityFiles
+        ssh.passphrase = endpoint.ssh.passphrase
+        return HostEndpoint(name: HostName(last.host), ssh: ssh)
     }
 
     private func logIn(
@@ -303,6 +328,32 @@ public final class SSHTransport: Transport {
     }
 
     // MARK: Host keys
+
+    /// What the files of a host say.
+    func knownHosts(_ settings: EffectiveSettings) -> KnownHosts {
+        files.knownHosts(settings.knownHostsFiles)
+    }
+
+    /// The files have changed.
+    func forgetKnownHosts() { files.forgetKnownHosts() }
+
+    /// Connects, exchanges keys and hangs up.
+    func proveKey(of endpoint: HostEndpoint, preferring types: [String])
+        async throws(TransportError) -> HostKey
+    {
+        let settings = try effectiveSettings(for: endpoint)
+        return try await connected(
+            settings,
+            endpoint,
+            on: reactor(for: endpoint),
+            rollout: "keys",
+            depth: 0
+        ) { session throws(TransportError) in
+            let key = try await session.handshake(hostKeyTypes: types)
+            await session.disconnect()
+            return key
+        }
+    }
 
     private func accept(_ key: HostKey, _ settings: EffectiveSettings, _ known: KnownHosts)
         async throws(TransportError)
@@ -331,7 +382,7 @@ public final class SSHTransport: Transport {
             }
             let line = KnownHosts.text(host: host, port: port, key: key)
             let files = files
-            let reason = await BlockingQueue.shared.run { files.append(line, to: file) }
+            let reason = await BlockingQueue.shared.run { files.add(line, to: file) }
             if let reason { throw .localFile(path: file, reason: reason) }
         }
         let place = KnownHosts.name(host: host, port: port)
@@ -374,19 +425,13 @@ private final class Files: Sendable {
         }
     }
 
-    /// Adds a line in one write, so that several fleets may do it at once; returns what went wrong.
-    func append(_ line: String, to path: String) -> String? {
+    func forgetKnownHosts() { state.withLock { $0.knownHosts = [:] } }
+
+    /// Adds a line; returns what went wrong.
+    func add(_ line: String, to path: String) -> String? {
         state.withLock { state in
-            let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC
-            let file = Glibc.open(path, flags, 0o600)
-            guard file >= 0 else { return String(cString: strerror(errno)) }
-            defer { Glibc.close(file) }
-            let bytes = Array(line.utf8)
-            guard write(file, bytes, bytes.count) == bytes.count, fsync(file) == 0 else {
-                return String(cString: strerror(errno))
-            }
             state.knownHosts = [:]
-            return nil
+            return KnownHostsFile.add(line, to: path)
         }
     }
 }

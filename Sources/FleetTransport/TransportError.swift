@@ -142,7 +142,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         switch self {
         case .hostKeyUnknown(let host, _, _):
             "compare the fingerprint with the host's own (`ssh-keygen -lf "
-                + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then add the key to known_hosts"
+                + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then run `fleet trust ENV`"
         case .hostKeyAuthorityOnly:
             "add the host's plain key to known_hosts beside the authority's line"
         case .hostKeyChanged(let host, _, _, let place):

@@ -35,7 +35,7 @@ struct Fleet: AsyncParsableCommand {
         subcommands: [
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
-            HistoryCommand.self, ShowCommand.self,
+            HistoryCommand.self, ShowCommand.self, TrustCommand.self, DoctorCommand.self,
         ]
     )
 

@@ -1,3 +1,4 @@
+import FleetRollout
 import ArgumentParser
 import FleetInventory
 import FleetJournal
@@ -34,6 +35,12 @@ struct CommonOptions: ParsableArguments {
     @Flag(name: [.short, .long], help: "Only results, no progress.")
     var quiet = false
 
+    @Flag(
+        name: .customLong("accept-libssh2"),
+        help: "Go on with a libssh2 that is known to be unsafe; see `fleet doctor`."
+    )
+    var acceptsUnsafeLibSSH2 = false
+
     var standardOutputStyle: Style { color.style(for: .standardOutput) }
     var standardErrorStyle: Style { color.style(for: .standardError) }
 
@@ -58,7 +65,16 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// SSH for some hosts, with every passphrase and password asked for that they need.
-    func openTransport(for hosts: [Host], in project: Project) async -> SSHTransport {
+    func openTransport(for hosts: [Host], in project: Project) async throws(CommandFailure)
+        -> SSHTransport
+    {
+        if !acceptsUnsafeLibSSH2, let danger = LibSSH2.danger {
+            throw CommandFailure(
+                .missingDependency,
+                danger,
+                hints: ["install the security update of libssh2, or add --accept-libssh2"]
+            )
+        }
         let transport = transport(in: project)
         await transport.prepare(hosts.map(\.endpoint))
         return transport

@@ -100,7 +100,7 @@ struct RolloutVerb {
     func run() async throws {
         let project = try common.openProject()
         let (_, selected) = try self.hosts.select(in: project)
-        let transport = await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
         let maker = PlanMaker(project: project, transport: transport, note: note)
         let (plan, policy) = try await maker.plan(
             kind: kind,
@@ -127,7 +127,7 @@ struct RolloutVerb {
     func printPlan() async throws {
         let project = try common.openProject()
         let (_, selected) = try self.hosts.select(in: project)
-        let transport = await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
         let maker = PlanMaker(project: project, transport: transport, note: note)
         let (plan, _) = try await maker.plan(
             kind: kind,

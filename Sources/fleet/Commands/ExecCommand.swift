@@ -52,7 +52,7 @@ struct ExecCommand: AsyncParsableCommand {
             timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000,
             becomeUser: becomeUser ?? (sudo ? "root" : nil)
         )
-        let transport = await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
         let session = RolloutSession(common: common, transport: transport)
         let status = try await session.run(plan)
         if status != .succeeded { throw status }

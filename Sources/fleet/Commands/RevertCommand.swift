@@ -38,7 +38,7 @@ struct RevertCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
-        let transport = await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
         let plan: Plan
         if let to {
             let maker = PlanMaker(project: project, transport: transport) { _ in }

@@ -42,7 +42,7 @@ struct StatusCommand: AsyncParsableCommand {
         let questions = try questions(project, inventory, selected)
         let (_, journal) = try common.openJournal()
         let expected = try expectations(in: journal)
-        let transport = await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
         let answers = await Survey(transport: transport).ask(questions)
         let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
         show(lines, try last(in: journal))

@@ -1,0 +1,167 @@
+import ArgumentParser
+import FleetInventory
+import FleetReport
+import FleetRollout
+import FleetSSH
+import FleetTransport
+
+/// `fleet trust ENV`.
+struct TrustCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trust",
+        abstract: "Collect the keys of hosts that are not known yet, show them, and remember them.",
+        discussion: """
+            Compare each fingerprint with the host's own, from its console or its cloud's page:
+            ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. A key that has changed is never
+            replaced.
+            """
+    )
+
+    @OptionGroup var hosts: HostOptions
+    @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
+    var fanout = 32
+    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
+    var isConfirmed = false
+    @OptionGroup var common: CommonOptions
+
+    private typealias Found = (host: HostName, result: Result<OfferedHostKey, TransportError>)
+
+    func validate() throws {
+        if !(1...10_000).contains(fanout) {
+            throw ValidationError("--fanout must be from 1 to 10000")
+        }
+    }
+
+    func run() async throws {
+        let project = try common.openProject()
+        let (_, selected) = try hosts.select(in: project)
+        let endpoints = selected.map(\.endpoint)
+        let transport = try await common.openTransport(for: selected, in: project)
+        var isGood = true
+        // A host behind others can only be seen once those are known.
+        for stage in try stages(of: endpoints, transport) {
+            let found = await collect(stage, transport)
+            show(found)
+            let new = try await remember(found, transport)
+            isGood = isGood && new
+        }
+        if !isGood { throw ExitStatus.saidNo }
+    }
+
+    private func stages(of endpoints: [HostEndpoint], _ transport: SSHTransport)
+        throws(CommandFailure) -> [[HostEndpoint]]
+    {
+        var stages: [[HostEndpoint]] = []
+        for endpoint in endpoints {
+            let way: [HostEndpoint]
+            do throws(TransportError) {
+                way = try transport.jumpHosts(for: endpoint)
+            } catch {
+                throw CommandFailure(.invalidFiles, "\(endpoint.name): \(error.message)")
+            }
+            for (depth, hop) in way.enumerated() {
+                if stages.count <= depth { stages.append([]) }
+                if !stages[depth].contains(hop) { stages[depth].append(hop) }
+            }
+        }
+        return stages + [endpoints]
+    }
+
+    private func collect(_ endpoints: [HostEndpoint], _ transport: SSHTransport) async -> [Found] {
+        await withTaskGroup(of: Found.self) { group in
+            var rest = endpoints[...]
+            var found: [Found] = []
+            func start(_ group: inout TaskGroup<Found>) {
+                guard let endpoint = rest.popFirst() else { return }
+                group.addTask { (endpoint.name, await Self.ask(endpoint, transport)) }
+            }
+            for _ in 0..<min(fanout, endpoints.count) { start(&group) }
+            while let next = await group.next() {
+                found.append(next)
+                start(&group)
+            }
+            return found.sorted { $0.host < $1.host }
+        }
+    }
+
+    private static func ask(_ endpoint: HostEndpoint, _ transport: SSHTransport) async
+        -> Result<OfferedHostKey, TransportError>
+    {
+        do throws(TransportError) {
+            return .success(try await transport.offeredKey(of: endpoint))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func show(_ found: [Found]) {
+        let rows = found.map { host, result in
+            switch result {
+            case .success(let key):
+                switch key.standing {
+                case .known: [host.text, "known", key.fingerprint]
+                case .new: [host.text, "new", key.fingerprint]
+                case .changed(let known, let place):
+                    [host.text, "CHANGED", "\(key.fingerprint); known is \(known) at \(place)"]
+                case .revoked(let place):
+                    [host.text, "REVOKED", "\(key.fingerprint) at \(place)"]
+                }
+            case .failure(let error):
+                [host.text, "not seen", "\(error.token): \(Sanitizer.line(error.message))"]
+            }
+        }
+        let table = Table.lines(
+            header: ["host", "key", "fingerprint"],
+            rows: rows,
+            style: common.standardOutputStyle,
+            indent: ""
+        )
+        common.print(table.joined(separator: "\n"))
+    }
+
+    /// Asks about the new keys and writes them.
+    ///
+    /// - Returns: Whether every host's key is known now.
+    private func remember(_ found: [Found], _ transport: SSHTransport) async throws -> Bool {
+        var new: [OfferedHostKey] = []
+        var isGood = true
+        for (host, result) in found {
+            switch result {
+            case .success(let key) where key.standing == .new: new.append(key)
+            case .success(let key) where key.standing == .known: break
+            case .success:
+                isGood = false
+                let place =
+                    if case .success(let key) = result,
+                        case .changed(_, let place) = key.standing
+                    { place } else { "" }
+                Terminal.standardError.write(
+                    "\(host): if it was rebuilt, remove the line at \(place) yourself and run "
+                        + "`fleet trust` again; otherwise someone may be between you and it\n"
+                )
+            case .failure: isGood = false
+            }
+        }
+        guard !new.isEmpty else { return isGood }
+        if !isConfirmed {
+            guard Terminal.canAsk else {
+                throw CommandFailure(
+                    .refused,
+                    "\(new.count) new keys need a person's word",
+                    hints: ["compare the fingerprints, then add --yes", "nothing was changed"]
+                )
+            }
+            let answer = Terminal.ask("are these the keys of your hosts? [y/N] ") ?? ""
+            guard ["y", "yes"].contains(answer.lowercased()) else {
+                throw CommandFailure(.refused, "not confirmed; nothing was changed")
+            }
+        }
+        do throws(TransportError) {
+            try await transport.trust(new)
+        } catch {
+            throw CommandFailure(.stateDirectory, error.message)
+        }
+        common.print("\(new.count) keys remembered")
+        return isGood
+    }
+}
