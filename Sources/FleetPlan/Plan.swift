@@ -105,6 +105,13 @@ public struct PlannedHost: Sendable, Hashable, Codable {
     /// The host's name.
     public var name: HostName { endpoint.name }
 
+    /// Every account that something is carried out as, besides the login account; sorted.
+    public var becomeUsers: [String] {
+        let actions =
+            (steps + revertSteps).map(\.action) + (checks + revertChecks).map(\.action)
+        return Set(actions.compactMap(\.becomeUser)).sorted()
+    }
+
     /// Gathers what one host will do.
     public init(
         endpoint: HostEndpoint,

@@ -67,7 +67,25 @@ actor HostWorker {
                 let text = String(decoding: output.contents.bytes, as: UTF8.self)
                 facts[question.step] = Snapshot.facts(from: text)
             }
-            if planned.preflight.isEmpty {
+            for user in planned.becomeUsers {
+                let output = OutputCapture()
+                let result = try await session.run(
+                    Script(":", becomeUser: user),
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output
+                )
+                guard result.status == .exited(0) else {
+                    return .refused(
+                        Failure(
+                            "E_SUDO cannot become \(user): sudo \(result.status.phrase)",
+                            excerpt: output.tail(lines: Self.excerptLines),
+                            hint: "allow it in sudoers, or give the password with -K or "
+                                + "`ssh: { become_password: … }`"
+                        )
+                    )
+                }
+            }
+            if planned.preflight.isEmpty, planned.becomeUsers.isEmpty {
                 // Nothing to ask, but a host that cannot be reached must refuse all the same.
                 let result = try await session.run(
                     Script(":"),

@@ -14,6 +14,11 @@ internal import FleetTransport
 /// truth. Making `go` decides, atomically, between whoever starts a step and whoever finds that it
 /// never started.
 ///
+/// sudo is `sudo -n` unless a password is known. It is sent for the first time only after sudo has
+/// printed a prompt that carries our nonce, so to nobody but sudo; from then on the shell keeps it
+/// and hands it over through a pipe, with a line behind it that tells where the script begins. A
+/// rule that wants no password leaves it unread, and it is skipped, not run.
+///
 /// Processes that have ended and wait for an init that is slow to collect them are not alive: their
 /// group still takes signals, so /proc is asked where there is one.
 enum HostShell {
@@ -52,6 +57,21 @@ enum HostShell {
         request("fleet_start", key.description, script.becomeUser ?? "", script.shellText)
     }
 
+    /// Lets sudo ask for a password with a prompt of ours, and runs nothing.
+    static func askSudo(_ user: String) -> Request {
+        var request = request("fleet_ask_sudo", sudoID, user)
+        request.needsDetachedFunctions = false
+        return request
+    }
+
+    /// Names the question for sudo's password in the shell's answers.
+    static let sudoID = "sudo"
+
+    /// Tells the shell a password that sudo has taken.
+    static func knowing(_ password: String) -> [UInt8] {
+        Array("fleet_pw=\(ShellWord.quote(password))\n".utf8)
+    }
+
     /// Waits for a detached script, printing its output from the start.
     static func recover(_ key: ActionKey) -> Request { request("fleet_recover", key.description) }
 
@@ -84,10 +104,26 @@ enum HostShell {
         fleet_group=$$
         { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
         fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
+        fleet_pw=
+        fleet_skip='while IFS= read -r l && [ "$l" != .fleet.go. ]; do :; done; eval "$1"'
+        fleet_sudo() {
+            if [ -n "$fleet_pw" ]; then
+                { printf '%s\n.fleet.go.\n' "$fleet_pw"; cat; } |
+                    sudo -k -S -p '' -u "$1" -- sh -c "$fleet_skip" fleet "$2"
+            else sudo -n -u "$1" -- sh -c 'eval "$1"' fleet "$2"
+            fi
+        }
+        fleet_ask_sudo() {
+            fleet_say BEGIN "$1"
+            sudo -k -S -p "
+        $fleet_nonce SUDO $1
+        " -u "$2" -- true 2>&1
+            fleet_say END "$1" $? 0
+        }
         fleet_run() {
             fleet_say BEGIN "$1"
             if [ -n "$2" ]; then
-                (umask "$fleet_umask"; printf '%s\n' "$3" | sudo -n -u "$2" -- sh -s) 2>&1
+                (umask "$fleet_umask"; printf '%s\n' "$3" | fleet_sudo "$2" 'exec sh -s') 2>&1
             else (umask "$fleet_umask"; eval "$3") </dev/null 2>&1
             fi
             fleet_say END "$1" $? 0
@@ -120,14 +156,17 @@ enum HostShell {
                 return
             }
             fleet_say BEGIN "$1"
-            $fleet_setsid sh -c 'cd "$1" || exit 97
+            printf '%s\n' "$fleet_pw" | $fleet_setsid sh -c 'cd "$1" || exit 97
                 start=0
                 { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
                 echo "$$ $start $3 $2" >pid.new && mv pid.new pid && mkdir go || exit 97
-                if [ -n "$2" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
-                else (cd && umask "$4" && exec sh -s) <script >out 2>&1
+                IFS= read -r pw
+                if [ -z "$2" ]; then (cd && umask "$4" && exec sh -s) <script >out 2>&1
+                elif [ -z "$pw" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
+                else { echo "$pw"; echo .fleet.go.; cat script; } |
+                    (cd && umask "$4" && exec sudo -k -S -p "" -u "$2" -- sh -c "$5" fleet "exec sh -s") >out 2>&1
                 fi
-                echo $? >rc.new && mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" "$fleet_umask" </dev/null >/dev/null 2>&1 &
+                echo $? >rc.new && mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" "$fleet_umask" "$fleet_skip" >/dev/null 2>&1 &
             fleet_p=$!
             (
                 sleep 1 >/dev/null
@@ -168,7 +207,7 @@ enum HostShell {
         }
         fleet_signal() {
             kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null
-            [ -z "$3" ] || printf 'kill -%s -%s\n' "$1" "$2" | sudo -n -u "$3" -- sh -s >/dev/null 2>&1
+            [ -z "$3" ] || printf 'kill -%s -%s\n' "$1" "$2" | fleet_sudo "$3" 'exec sh -s' >/dev/null 2>&1
         }
         fleet_alive() {
             read -r fleet_p fleet_t fleet_b fleet_u 2>/dev/null <"$1/pid" || return 1

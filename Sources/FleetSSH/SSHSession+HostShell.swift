@@ -92,6 +92,7 @@ extension SSHSession: HostSession {
         async throws(TransportError) -> CommandResult
     {
         let id = "run"
+        try await authorise(script.becomeUser)
         let answer = try await ask(
             HostShell.attached(script, id: id),
             id: id,
@@ -130,6 +131,7 @@ extension SSHSession: HostSession {
         timeoutMilliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
+        try await authorise(script.becomeUser)
         let request = HostShell.detached(script, key: key)
         return try await follow(
             request,
@@ -242,6 +244,41 @@ extension SSHSession: HostSession {
             }
         }
         disconnect()
+    }
+
+    // MARK: sudo
+
+    /// Proves to sudo that the password is right, once per session, if there is one.
+    private func authorise(_ user: String?) async throws(TransportError) {
+        guard let user, let password = becomePassword, !hasProvenPassword else { return }
+        let seen = CollectingSink(limitBytes: 400)
+        let request = HostShell.askSudo(user)
+        func next(_ request: HostShell.Request) async throws(TransportError) -> String {
+            let answer = try await ask(
+                request,
+                id: HostShell.sudoID,
+                within: Self.stopMilliseconds,
+                output: seen
+            )
+            return answer?.words.first ?? ""
+        }
+        guard try await next(request) == "SUDO" else {
+            // No question: the rule wants no password, or there is no such rule. sudo -n tells.
+            hasProvenPassword = true
+            becomePassword = nil
+            return
+        }
+        shell?.unsent += Array("\(password)\n".utf8)
+        guard try await next(.none) != "SUDO" else {
+            // Two empty answers more and sudo gives up by itself.
+            shell?.unsent += Array("\n\n".utf8)
+            while try await next(.none) == "SUDO" {}
+            throw .credentialUnusable(
+                reason: "sudo on \(address) did not take the password for \(user)"
+            )
+        }
+        hasProvenPassword = true
+        shell?.unsent += HostShell.knowing(password)
     }
 
     // MARK: Requests
@@ -417,6 +454,9 @@ extension SSHSession: HostSession {
             reader: HostShellReader(nonce: nonce),
             unsent: HostShell.prologue(nonce: nonce, rollout: rollout)
         )
+        if hasProvenPassword, let password = becomePassword {
+            shell?.unsent += HostShell.knowing(password)
+        }
     }
 
     /// Closes the shell: sshd allows ten sessions on a connection (MaxSessions).

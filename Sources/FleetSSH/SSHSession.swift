@@ -53,7 +53,9 @@ actor SSHSession {
     let rollout: String
 
     /// What sudo is answered on this host.
-    private(set) var becomePassword: String?
+    var becomePassword: String?
+    /// Whether sudo has taken it.
+    var hasProvenPassword = false
 
     /// How signs of life are asked for; set once logged in.
     private var heartbeat: Heartbeat?

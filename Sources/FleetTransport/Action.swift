@@ -10,6 +10,17 @@ public enum Action: Sendable, Hashable, Codable {
     case tcp(TCPProbe)
 }
 
+extension Action {
+    /// The account that carries it out, if it is not the login account.
+    public var becomeUser: String? {
+        switch self {
+        case .script(let script): script.becomeUser
+        case .upload(let upload): upload.finish.becomeUser
+        case .http, .tcp: nil
+        }
+    }
+}
+
 /// A name and a value that a script finds in its environment.
 public struct EnvironmentVariable: Sendable, Hashable, Codable {
     /// The name; see ``ShellWord/isVariableName(_:)``.

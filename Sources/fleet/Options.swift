@@ -1,10 +1,10 @@
-import FleetRollout
 import ArgumentParser
 import FleetInventory
 import FleetJournal
 import FleetPlan
 import FleetProject
 import FleetReport
+import FleetRollout
 import FleetSSH
 import FleetTransport
 

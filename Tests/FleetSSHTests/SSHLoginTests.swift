@@ -254,4 +254,100 @@ import Testing
         #expect(accepts.contains(method))
         #expect(!"\(String(describing: error))".contains("wrong\""))
     }
+
+    // MARK: sudo
+
+    /// An account that may become root with its password, and nobody without; root only.
+    private static let sudoer: String? = {
+        guard account != nil, access("/usr/bin/sudo", X_OK) == 0 else { return nil }
+        let rules = """
+            fleet-login ALL=(root) ALL
+            fleet-login ALL=(nobody) NOPASSWD: ALL
+            """
+        let path = "/etc/sudoers.d/fleet-login-test"
+        guard
+            (try? rules.appending("\n").write(toFile: path, atomically: true, encoding: .utf8))
+                != nil
+        else { return nil }
+        chmod(path, 0o440)
+        return "fleet-login"
+    }()
+
+    private func sudoEndpoint(_ server: SSHDServer) -> HostEndpoint {
+        // sshd looks for the account's keys as that account.
+        chmod(server.directory.path, 0o755)
+        var ssh = server.endpoint().ssh
+        ssh.user = Self.sudoer
+        ssh.becomePassword = .environment("SUDO_PW")
+        return HostEndpoint(name: "web1", ssh: ssh)
+    }
+
+    @Test(.enabled(if: sudoer != nil)) func sudoIsGivenItsPasswordOnlyWhenItAsks() async throws {
+        let server = try SSHDServer(configuration: ["SetEnv HOME=/home/fleet-login"])
+        let password = try #require(Self.account?.password)
+        let person = Person([.environment("SUDO_PW"): password])
+        let session = try await transport(server, person).open(
+            sudoEndpoint(server),
+            rollout: "sudo"
+        )
+        for (user, isDetached) in [
+            ("root", false), ("root", true), ("nobody", false), ("nobody", true),
+        ] {
+            let output = OutputRecorder()
+            // The script reads what is left on its standard input: nothing, least of all a password.
+            let script = Script("id -un; cat; echo end", becomeUser: user)
+            let result =
+                isDetached
+                ? try await session.runDetached(
+                    script,
+                    key: ActionKey("f0-\(user)"),
+                    timeoutMilliseconds: 20_000,
+                    output: output
+                )
+                : try await session.run(script, timeoutMilliseconds: 20_000, output: output)
+            #expect(result.status == .exited(0))
+            #expect(output.text == "\(user)\nend\n")
+        }
+        let output = OutputRecorder()
+        let spool = Script("grep -r '\(password)' ~/.fleet ~/.bash_history 2>/dev/null | wc -l")
+        _ = try await session.run(spool, timeoutMilliseconds: 20_000, output: output)
+        #expect(output.text.trimmingCharacters(in: .whitespacesAndNewlines) == "0")
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test(.enabled(if: sudoer != nil)) func aWrongSudoPasswordIsSaidAndNotRepeated() async throws {
+        let server = try SSHDServer(configuration: ["SetEnv HOME=/home/fleet-login"])
+        let person = Person([.environment("SUDO_PW"): "wrong"])
+        let session = try await transport(server, person).open(
+            sudoEndpoint(server),
+            rollout: "sudo"
+        )
+        let error = await #expect(throws: TransportError.self) {
+            _ = try await session.run(
+                Script("true", becomeUser: "root"),
+                timeoutMilliseconds: 20_000,
+                output: OutputRecorder()
+            )
+        }
+        #expect(error?.message.contains("did not take the password for root") ?? false)
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test(.enabled(if: sudoer != nil)) func aStepThatRunsAsAnotherUserIsStopped() async throws {
+        let server = try SSHDServer(configuration: ["SetEnv HOME=/home/fleet-login"])
+        let password = try #require(Self.account?.password)
+        let person = Person([.environment("SUDO_PW"): password])
+        let session = try await transport(server, person).open(
+            sudoEndpoint(server),
+            rollout: "sudo"
+        )
+        let result = try await session.runDetached(
+            Script("sleep 1000", becomeUser: "root"),
+            key: ActionKey("f9-1"),
+            timeoutMilliseconds: 1_000,
+            output: OutputRecorder()
+        )
+        #expect(result.status == .timedOut(confirmedDead: true))
+        await session.close(removingRunDirectory: true)
+    }
 }

@@ -1,5 +1,5 @@
-import FleetReport
 import ArgumentParser
+import FleetReport
 import FleetRollout
 import FleetSSH
 
