@@ -194,9 +194,11 @@ public final class Journal: Sendable {
     }
 
     private static func write(_ entries: [JournalEntry], to database: Database) throws {
-        var previous =
-            try String.fetchOne(database, sql: "SELECT hash FROM entry ORDER BY id DESC LIMIT 1")
-            ?? ""
+        // Asked each time: another fleet may have written since.
+        let last = try database.cachedStatement(
+            sql: "SELECT hash FROM entry ORDER BY id DESC LIMIT 1"
+        )
+        var previous = try String.fetchOne(last) ?? ""
         let insert = try database.cachedStatement(
             sql: "INSERT INTO entry (rollout, sequence, body, hash) VALUES (?, ?, ?, ?)"
         )

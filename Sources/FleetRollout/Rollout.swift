@@ -44,7 +44,7 @@ public struct Rollout: Sendable, Hashable {
     private var now = 0
     private var effects: [RolloutEffect] = []
     /// How many hosts have something under way; counted, because it is asked for at every event.
-    private var activeCount = 0
+    public private(set) var activeCount = 0
 
     /// A rollout that has not started.
     public init(plan: Plan) {

@@ -25,6 +25,11 @@ public final class RolloutRunner: Sendable {
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let inbox = Inbox()
 
+    /// How many busy hosts make it worth while to gather results, and for how long, in
+    /// milliseconds: a commit costs about as much as a step's own messages (measured).
+    private static let crowd = 8
+    private static let gatherMilliseconds = 5
+
     /// Prepares a rollout.
     ///
     /// - Parameters:
@@ -76,7 +81,12 @@ public final class RolloutRunner: Sendable {
         let result: Result<Rollout, JournalError> = await withDiscardingTaskGroup { group in
             var rollout = Rollout(plan: plan)
             while rollout.outcome == nil {
-                let letters = await inbox.take()
+                var letters = await inbox.take()
+                if rollout.activeCount >= Self.crowd {
+                    // Results that come together share one commit; few hosts need not wait for it.
+                    await inbox.sleep(milliseconds: Self.gatherMilliseconds)
+                    letters += inbox.takeMore()
+                }
                 var effects: [RolloutEffect] = []
                 for letter in letters where rollout.outcome == nil {
                     let now = Int((clock.now - start) / .milliseconds(1))
@@ -327,6 +337,14 @@ private final class Inbox: Sendable {
             if isReady { continuation.resume() }
         }
         return state.withLock { state in
+            defer { state.letters = [] }
+            return state.letters
+        }
+    }
+
+    /// Everything that has come since the last call; does not wait.
+    func takeMore() -> [Letter] {
+        state.withLock { state in
             defer { state.letters = [] }
             return state.letters
         }

@@ -10,9 +10,12 @@ internal import FleetTransport
 ///
 /// A detached step lives in a directory of its own, named by its key: making the directory twice
 /// is impossible, so a step starts at most once. Its output is one file, so a stalled link cannot
-/// block it; its status is renamed into place before END is printed: END is news, `rc` is the
-/// truth. Making `go` decides, atomically, between whoever starts a step and whoever finds that it
-/// never started.
+/// block it; its status is on the disk before END is printed: END is news, `rc` is the truth, and
+/// an empty `rc` is none. Creating `go` with O_EXCL (`set -C`) decides between whoever starts a step
+/// and whoever finds that it never started.
+///
+/// A silent step costs the host three processes: one for the directory, two for the step. Each one
+/// more would be a millisecond of every step on every host.
 ///
 /// sudo is `sudo -n` unless a password is known. It is sent for the first time only after sudo has
 /// printed a prompt that carries our nonce, so to nobody but sudo; from then on the shell keeps it
@@ -98,12 +101,12 @@ enum HostShell {
     }
 
     private static let coreText = #"""
-        fleet_umask=$(umask)
-        umask 077
+        fleet_umask=
         cd
         fleet_group=$$
         { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
         fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
+        fleet_mask() { [ -z "$fleet_umask" ] || umask "$fleet_umask"; }
         fleet_pw=
         fleet_skip='while IFS= read -r l && [ "$l" != .fleet.go. ]; do :; done; eval "$1"'
         fleet_sudo() {
@@ -123,8 +126,8 @@ enum HostShell {
         fleet_run() {
             fleet_say BEGIN "$1"
             if [ -n "$2" ]; then
-                (umask "$fleet_umask"; printf '%s\n' "$3" | fleet_sudo "$2" 'exec sh -s') 2>&1
-            else (umask "$fleet_umask"; eval "$3") </dev/null 2>&1
+                (fleet_mask; printf '%s\n' "$3" | fleet_sudo "$2" 'exec sh -s') 2>&1
+            else (fleet_mask; eval "$3") </dev/null 2>&1
             fi
             fleet_say END "$1" $? 0
         }
@@ -133,19 +136,40 @@ enum HostShell {
         """#
 
     private static let detachedText = #"""
+        fleet_umask=$(umask)
+        umask 077
         fleet_setsid=
         command -v setsid >/dev/null 2>&1 && fleet_setsid=setsid
+        fleet_boot=0
+        { read -r fleet_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
         fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
-        fleet_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0; }
-        fleet_size() { echo $(($(wc -c <"$1/out" 2>/dev/null || echo 0))); }
-        fleet_result() {
+        fleet_tell() {
+            fleet_n=0
+            if [ -s "$fleet_dir/$1/out" ]; then
+                fleet_n=$(($(wc -c <"$fleet_dir/$1/out")))
+                fleet_say BEGIN "$1"
+                tail -c "+$2" "$fleet_dir/$1/out" 2>/dev/null
+            fi
             fleet_r=
-            read -r fleet_r 2>/dev/null <"$1/rc"
-            echo "${fleet_r:-gone}"
+            { read -r fleet_r <"$fleet_dir/$1/rc"; } 2>/dev/null
+            fleet_say END "$1" "${fleet_r:-gone}" $fleet_n
         }
+        fleet_step='cd "$1" || exit 97
+            start=0
+            { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
+            echo "$$ $start $3 $2" >pid || exit 97
+            set -C
+            true >go || exit 97
+            IFS= read -r pw
+            if [ -z "$2" ]; then (cd && umask "$4" && exec sh -s) <script >out 2>&1
+            elif [ -z "$pw" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
+            else { echo "$pw"; echo .fleet.go.; cat script; } |
+                (cd && umask "$4" && exec sudo -k -S -p "" -u "$2" -- sh -c "$5" fleet "exec sh -s") >out 2>&1
+            fi
+            echo $? >rc'
         fleet_start() {
             fleet_s=$fleet_dir/$1
-            mkdir -p "$fleet_dir" 2>/dev/null
+            [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
             mkdir "$fleet_s" 2>/dev/null || {
                 if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1"; fi
                 return
@@ -155,41 +179,22 @@ enum HostShell {
                 fleet_say NOSPOOL "$1"
                 return
             }
-            fleet_say BEGIN "$1"
-            printf '%s\n' "$fleet_pw" | $fleet_setsid sh -c 'cd "$1" || exit 97
-                start=0
-                { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
-                echo "$$ $start $3 $2" >pid.new && mv pid.new pid && mkdir go || exit 97
-                IFS= read -r pw
-                if [ -z "$2" ]; then (cd && umask "$4" && exec sh -s) <script >out 2>&1
-                elif [ -z "$pw" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
-                else { echo "$pw"; echo .fleet.go.; cat script; } |
-                    (cd && umask "$4" && exec sudo -k -S -p "" -u "$2" -- sh -c "$5" fleet "exec sh -s") >out 2>&1
-                fi
-                echo $? >rc.new && mv rc.new rc' fleet "$fleet_s" "$2" "$(fleet_boot)" "$fleet_umask" "$fleet_skip" >/dev/null 2>&1 &
-            fleet_p=$!
-            (
-                sleep 1 >/dev/null
-                : >"$fleet_s/streaming"
-                exec tail -c +1 -f "$fleet_s/out"
-            ) 2>/dev/null &
-            fleet_q=$!
-            wait $fleet_p
-            kill -KILL $fleet_q 2>/dev/null
-            wait $fleet_q 2>/dev/null
-            [ -e "$fleet_s/streaming" ] || cat "$fleet_s/out" 2>/dev/null
-            fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
+            set -- "$1" "$fleet_s" "$2" "$fleet_boot" "$fleet_umask" "$fleet_skip"
+            if [ -z "$fleet_pw" ]; then
+                $fleet_setsid sh -c "$fleet_step" fleet "$2" "$3" "$4" "$5" "$6" </dev/null >/dev/null 2>&1 &
+            else
+                printf '%s\n' "$fleet_pw" |
+                    $fleet_setsid sh -c "$fleet_step" fleet "$2" "$3" "$4" "$5" "$6" >/dev/null 2>&1 &
+            fi
+            wait $!
+            fleet_tell "$1" 1
         }
-        fleet_rest() {
-            fleet_say BEGIN "$1"
-            tail -c "+$2" "$fleet_dir/$1/out" 2>/dev/null
-            fleet_say END "$1" "$(fleet_result "$fleet_dir/$1")" "$(fleet_size "$fleet_dir/$1")"
-        }
+        fleet_rest() { fleet_tell "$1" "$2"; }
         fleet_never() {
             fleet_s=$fleet_dir/$1
             [ ! -e "$fleet_s/never" ] || return 0
             mkdir -p "$fleet_s" 2>/dev/null
-            [ ! -e "$fleet_s/rc" ] && mkdir "$fleet_s/go" 2>/dev/null && mkdir "$fleet_s/never"
+            [ ! -s "$fleet_s/rc" ] && (set -C; true >"$fleet_s/go") 2>/dev/null && mkdir "$fleet_s/never"
         }
         fleet_group_alive() {
             case $(LC_ALL=C kill -0 "-$1" 2>&1) in
@@ -211,7 +216,7 @@ enum HostShell {
         }
         fleet_alive() {
             read -r fleet_p fleet_t fleet_b fleet_u 2>/dev/null <"$1/pid" || return 1
-            [ "$fleet_b" = "$(fleet_boot)" ] || return 1
+            [ "$fleet_b" = "$fleet_boot" ] || return 1
             fleet_now=
             { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ fleet_now _ </proc/$fleet_p/stat; } 2>/dev/null
             [ -z "$fleet_now" ] || [ "$fleet_now" = "$fleet_t" ] || return 1
@@ -220,18 +225,8 @@ enum HostShell {
         fleet_recover() {
             fleet_s=$fleet_dir/$1
             if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
-            fleet_say BEGIN "$1"
-            fleet_q=
-            if [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
-                tail -c +1 -f "$fleet_s/out" 2>/dev/null &
-                fleet_q=$!
-                while [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
-                kill -KILL $fleet_q 2>/dev/null
-                wait $fleet_q 2>/dev/null
-            else
-                cat "$fleet_s/out" 2>/dev/null
-            fi
-            fleet_say END "$1" "$(fleet_result "$fleet_s")" "$(fleet_size "$fleet_s")"
+            while [ ! -s "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
+            fleet_tell "$1" 1
         }
         fleet_end_group() {
             fleet_signal TERM "$1" "$2"
@@ -246,11 +241,13 @@ enum HostShell {
         fleet_stop() {
             fleet_s=$fleet_dir/$1
             if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
-            if [ ! -e "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
+            if [ ! -s "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
                 fleet_end_group "$fleet_p" "$fleet_u"
                 if fleet_alive "$fleet_s"; then fleet_say STUCK "$1"; return; fi
             fi
-            fleet_say END "$1" "$(fleet_result "$fleet_s")" 0
+            fleet_r=
+            { read -r fleet_r <"$fleet_s/rc"; } 2>/dev/null
+            fleet_say END "$1" "${fleet_r:-gone}" 0
         }
         fleet_stop_group() {
             if fleet_end_group "$1" "$2"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi

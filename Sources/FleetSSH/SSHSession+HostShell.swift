@@ -294,7 +294,6 @@ extension SSHSession: HostSession {
         var answer = try await ask(request, id: id, within: milliseconds, output: output)
         var hasTimedOut = false
         if answer == nil {
-            hasTimedOut = true
             let stopped: ShellAnswer?
             do throws(TransportError) {
                 stopped = try await askAside(HostShell.stop(key), id: id)
@@ -309,6 +308,9 @@ extension SSHSession: HostSession {
                     CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
                 )
             }
+            // With a status of its own it ended in time; only its output came late.
+            let isOver = stopped.words.count > 2 && stopped.words[2] != "gone"
+            hasTimedOut = !isOver
             // Its end wakes the first shell, which prints what there is.
             answer = try await ask(.none, id: id, within: Self.stopMilliseconds, output: output)
         }

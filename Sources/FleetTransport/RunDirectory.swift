@@ -6,7 +6,7 @@ public enum RunDirectory {
     public static let stillRunning = Script(
         #"""
         for step in "$HOME"/.fleet/runs/*/*/; do
-            [ -e "$step/go" ] && [ ! -e "$step/rc" ] && [ ! -e "$step/never" ] || continue
+            [ -e "$step/go" ] && [ ! -s "$step/rc" ] && [ ! -e "$step/never" ] || continue
             read -r pid start boot user 2>/dev/null <"$step/pid" || continue
             [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo 0)" ] || continue
             now=
