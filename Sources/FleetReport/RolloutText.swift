@@ -113,51 +113,77 @@ public enum FoldedOutput {
     public struct Answer: Sendable, Hashable {
         /// The host.
         public let host: HostName
-        /// How the command ended there: `exit 0`, or what went wrong.
+        /// How the command ended there: `ok`, or what went wrong.
         public let status: String
         /// Whether that is good.
         public let isGood: Bool
-        /// What it printed.
-        public let output: String
+        /// How much it printed, in bytes.
+        public let outputBytes: Int
 
         /// Describes a result.
-        public init(host: HostName, status: String, isGood: Bool, output: String) {
+        public init(host: HostName, status: String, isGood: Bool, outputBytes: Int) {
             self.host = host
             self.status = status
             self.isGood = isGood
-            self.output = output
+            self.outputBytes = outputBytes
+        }
+    }
+
+    /// Hosts on which a command ended alike and printed the same.
+    public struct Group: Sendable, Hashable {
+        /// The hosts; the first one's output stands for all.
+        public internal(set) var hosts: [HostName]
+        /// How the command ended there.
+        public let status: String
+        /// Whether that is good.
+        public let isGood: Bool
+
+        /// The line above the output.
+        public func header(style: Style) -> String {
+            let count = hosts.count > 1 ? " (\(hosts.count))" : ""
+            let word = isGood ? style.green(status) : style.red(status)
+            return "\(style.bold(HostRange.fold(hosts)))\(style.dim(count))  \(word)"
         }
     }
 
     /// The results, the largest group first, failures last where the eye ends up.
-    public static func lines(_ answers: [Answer], style: Style) -> [String] {
+    ///
+    /// - Parameter isSame: Whether two hosts, which ended alike and printed as much, printed the
+    ///   same.
+    public static func groups(
+        _ answers: [Answer],
+        isSame: (_ first: HostName, _ second: HostName) -> Bool
+    ) -> [Group] {
         struct Key: Hashable {
             let status: String
             let isGood: Bool
-            let output: String
+            let outputBytes: Int
         }
-        var groups: [Key: [HostName]] = [:]
+        var found: [Key: [Group]] = [:]
         for answer in answers {
-            let key = Key(status: answer.status, isGood: answer.isGood, output: answer.output)
-            groups[key, default: []].append(answer.host)
-        }
-        let ordered = groups.sorted { first, second in
-            if first.key.isGood != second.key.isGood { return first.key.isGood }
-            if first.value.count != second.value.count {
-                return first.value.count > second.value.count
+            let key = Key(
+                status: answer.status,
+                isGood: answer.isGood,
+                outputBytes: answer.outputBytes
+            )
+            let known = found[key] ?? []
+            if let index = known.firstIndex(where: { isSame($0.hosts[0], answer.host) }) {
+                found[key]?[index].hosts.append(answer.host)
+            } else {
+                let group = Group(
+                    hosts: [answer.host],
+                    status: answer.status,
+                    isGood: answer.isGood
+                )
+                found[key, default: []].append(group)
             }
-            return (first.value.min() ?? "") < (second.value.min() ?? "")
         }
-        var lines: [String] = []
-        for (key, hosts) in ordered {
-            let count = hosts.count > 1 ? " (\(hosts.count))" : ""
-            let status = key.isGood ? style.green(key.status) : style.red(key.status)
-            lines.append("\(style.bold(HostRange.fold(hosts)))\(style.dim(count))  \(status)")
-            let text = key.output.hasSuffix("\n") ? String(key.output.dropLast()) : key.output
-            guard !text.isEmpty else { continue }
-            lines += text.split(separator: "\n", omittingEmptySubsequences: false)
-                .map { Sanitizer.safe(String($0)) }
+        return found.values.flatMap { $0 }.sorted { first, second in
+            if first.isGood != second.isGood { return first.isGood }
+            if first.hosts.count != second.hosts.count {
+                return first.hosts.count > second.hosts.count
+            }
+            return (first.hosts.min() ?? "") < (second.hosts.min() ?? "")
         }
-        return lines
     }
 }

@@ -93,6 +93,15 @@ public enum Sanitizer {
         return String(result)
     }
 
+    /// The same for bytes, whatever their encoding; plain text, which most output is, is only
+    /// looked at.
+    public static func safe(_ bytes: [UInt8]) -> [UInt8] {
+        let isPlain = bytes.allSatisfy { byte in
+            byte >= 0x20 && byte < 0x7F || byte == 0x0A || byte == 0x09
+        }
+        return isPlain ? bytes : Array(safe(String(decoding: bytes, as: UTF8.self)).utf8)
+    }
+
     /// One line of it: line breaks are spaces.
     public static func line(_ text: String) -> String {
         safe(String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 }))

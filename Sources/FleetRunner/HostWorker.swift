@@ -20,7 +20,17 @@ actor HostWorker {
     /// How many last lines of an output explain a failure.
     private static let excerptLines = 20
 
-    init(planned: PlannedHost, plan: Plan, rollout: RolloutID, transport: any Transport) {
+    /// Where long outputs are put; nil for memory only.
+    private let spool: String?
+
+    init(
+        planned: PlannedHost,
+        plan: Plan,
+        rollout: RolloutID,
+        transport: any Transport,
+        spool: String?
+    ) {
+        self.spool = spool
         self.planned = planned
         self.plan = plan
         self.rollout = rollout
@@ -64,7 +74,7 @@ actor HostWorker {
                 guard result.status == .exited(0) else {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
-                let text = String(decoding: output.contents.bytes, as: UTF8.self)
+                let text = String(decoding: output.contents().bytes, as: UTF8.self)
                 facts[question.step] = Snapshot.facts(from: text)
             }
             for user in planned.becomeUsers {
@@ -135,10 +145,15 @@ actor HostWorker {
 
     // MARK: Steps
 
+    /// Room for what a step prints.
+    private func capture() -> OutputCapture {
+        OutputCapture(keeping: plan.kind == .exec ? .spool : .journal, in: spool)
+    }
+
     func perform(_ reference: StepReference, attempt: Int, snapshot: Snapshot)
         async -> (StepOutcome, OutputCapture)
     {
-        let output = OutputCapture()
+        let output = capture()
         let step = step(reference)
         let action = step.action.bound(
             to: snapshot,
@@ -163,8 +178,10 @@ actor HostWorker {
                 within: step.timeoutMilliseconds,
                 output: output
             )
+            await output.settle()
             return (Self.outcome(of: result, step: step, output), output)
         } catch {
+            await output.settle()
             await drop()
             // What will not change by asking again is this step's failure; nothing of it ran.
             return (error.isRetryable ? .lost(Failure(error)) : .failed(Failure(error)), output)
@@ -188,7 +205,7 @@ actor HostWorker {
                 output: output
             )
         case .script(let script):
-            return try await session.run(
+            return try await session.runOnly(
                 script,
                 timeoutMilliseconds: milliseconds,
                 output: output
@@ -206,7 +223,7 @@ actor HostWorker {
     }
 
     func recover(_ reference: StepReference, attempt: Int) async -> (StepOutcome, OutputCapture) {
-        let output = OutputCapture()
+        let output = capture()
         let step = step(reference)
         do throws(TransportError) {
             let session = try await open()
@@ -215,12 +232,14 @@ actor HostWorker {
                 timeoutMilliseconds: step.timeoutMilliseconds,
                 output: output
             )
+            await output.settle()
             switch recovery {
             case .ended(let result): return (Self.outcome(of: result, step: step, output), output)
             case .neverStarted: return (.neverStarted, output)
             case .vanished: return (.vanished, output)
             }
         } catch {
+            await output.settle()
             let wasOpen = session != nil
             await drop()
             return (wasOpen ? .lost(Failure(error)) : .unreachable(Failure(error)), output)

@@ -1,53 +1,285 @@
 public import FleetTransport
+internal import Glibc
 internal import Synchronization
 
-/// Keeps the first and the last bytes of an output, and counts exactly what lies between.
+/// Keeps what one step on one host prints: the beginning and the end of it, and an exact count of
+/// what lies between and was dropped.
+///
+/// The first bytes stay in memory; what is more goes into a nameless file, off the reactor. A sink
+/// that falls behind asks its source to wait, so that a hundred hosts that print a gigabyte each
+/// cost no more memory than their windows.
 public final class OutputCapture: OutputSink {
-    /// How many first bytes are kept.
-    public static let headLimitBytes = 256 << 10
-    /// How many last bytes are kept.
-    public static let tailLimitBytes = 256 << 10
+    /// How much is kept, in bytes.
+    public struct Limits: Sendable, Hashable {
+        /// Of the beginning.
+        public var head: Int
+        /// Of the end.
+        public var tail: Int
+
+        /// Sets the limits.
+        public init(head: Int, tail: Int) {
+            self.head = head
+            self.tail = tail
+        }
+
+        /// What a journal keeps of a step: a failure shows at the end.
+        public static let journal = Limits(head: 64 << 10, tail: 192 << 10)
+        /// What `exec` can show.
+        public static let spool = Limits(head: 63 << 20, tail: 1 << 20)
+    }
+
+    /// How much of the beginning stays in memory; without a file, as much of the end, too.
+    private let memoryBytes: Int
+    /// How far the file may lag behind before the source has to wait.
+    private static let lagBytes = 256 << 10
 
     private struct State {
-        var head: [UInt8] = []
-        /// The last bytes, at most twice the limit so that trimming is rare.
-        var tail: [UInt8] = []
+        /// The first bytes.
+        var memory: [UInt8] = []
+        /// Bytes on their way to the file.
+        var pending: [UInt8] = []
+        var isWriting = false
+        var file: Int32 = -1
+        /// Why there is no file: what does not fit into memory is dropped then.
+        var hasFailed = false
+        /// Bytes that are in memory, in the file, or dropped.
+        var settled = 0
         var total = 0
+        var resume: (@Sendable () -> Void)?
+        var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
+    private let limits: Limits
+    private let directory: String?
 
     /// An empty output.
-    public init() {}
+    ///
+    /// - Parameters:
+    ///   - limits: How much of it is kept.
+    ///   - directory: Where the file for long ones is made; nil keeps the first and the last
+    ///     256 KiB in memory only.
+    public init(keeping limits: Limits = .journal, in directory: String? = nil) {
+        self.limits = limits
+        self.directory = directory
+        memoryBytes = directory == nil ? 256 << 10 : 64 << 10
+    }
+
+    deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
+
+    // MARK: Writing
 
     /// Takes the next bytes.
     public func write(_ bytes: UnsafeRawBufferPointer) {
-        state.withLock { state in
+        let starts = state.withLock { state in
             state.total += bytes.count
-            let first = bytes.prefix(Self.headLimitBytes - state.head.count)
-            state.head += first
+            let room =
+                state.pending.isEmpty && state.file < 0 ? memoryBytes - state.memory.count : 0
+            let first = bytes.prefix(max(0, room))
+            state.memory += first
+            state.settled += first.count
             let rest = bytes.dropFirst(first.count)
-            guard !rest.isEmpty else { return }
-            state.tail += rest.suffix(Self.tailLimitBytes)
-            if state.tail.count > 2 * Self.tailLimitBytes {
-                state.tail = Array(state.tail.suffix(Self.tailLimitBytes))
+            guard !rest.isEmpty else { return false }
+            guard directory != nil, !state.hasFailed else {
+                keepInMemory(rest, &state)
+                return false
             }
+            state.pending += rest
+            defer { state.isWriting = true }
+            return !state.isWriting
+        }
+        if starts { writeNext() }
+    }
+
+    /// Without a file the last bytes stay in memory, behind the first ones.
+    private func keepInMemory(_ rest: Slice<UnsafeRawBufferPointer>, _ state: inout State) {
+        state.settled += rest.count
+        state.pending += rest.suffix(memoryBytes)
+        // Twice the limit, so that trimming is rare.
+        guard state.pending.count > 2 * memoryBytes else { return }
+        state.pending = Array(state.pending.suffix(memoryBytes))
+    }
+
+    /// Whether the source has to wait; `resume` is called once when it need not any more.
+    public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool {
+        state.withLock { state in
+            guard directory != nil, !state.hasFailed, state.pending.count > Self.lagBytes else {
+                return false
+            }
+            state.resume = resume
+            return true
         }
     }
 
-    /// The kept bytes, how many there were, and how many were dropped in between.
-    public var contents: (bytes: [UInt8], totalBytes: Int, droppedBytes: Int) {
-        state.withLock { state in
-            let tail = state.tail.suffix(Self.tailLimitBytes)
-            let kept = state.head + tail
-            return (kept, state.total, state.total - kept.count)
+    /// Returns when everything that was written is where it stays.
+    public func settle() async {
+        await withCheckedContinuation { continuation in
+            let isReady = state.withLock { state in
+                guard state.isWriting else { return true }
+                state.waiting.append(continuation)
+                return false
+            }
+            if isReady { continuation.resume() }
         }
+    }
+
+    private func writeNext() {
+        SpoolQueue.shared.perform { [self] in
+            let (bytes, start) = state.withLock { state in
+                let taken = (state.pending, state.settled)
+                state.pending = []
+                return taken
+            }
+            let isKept = store(bytes, at: start)
+            let (resume, waiting, hasMore) = state.withLock { state in
+                state.settled += bytes.count
+                if !isKept { state.hasFailed = true }
+                let hasMore = !state.pending.isEmpty && isKept
+                state.isWriting = hasMore
+                defer {
+                    if state.pending.count <= Self.lagBytes { state.resume = nil }
+                    if !hasMore { state.waiting = [] }
+                }
+                return (
+                    state.pending.count <= Self.lagBytes ? state.resume : nil,
+                    hasMore ? [] : state.waiting, hasMore
+                )
+            }
+            resume?()
+            for continuation in waiting { continuation.resume() }
+            if hasMore { writeNext() }
+        }
+    }
+
+    /// Puts bytes into the file: the first part in order, the last part round and round.
+    private func store(_ bytes: [UInt8], at start: Int) -> Bool {
+        guard let file = file() else { return false }
+        var offset = start
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let (place, room) = place(of: offset)
+            let count = rest.prefix(room).withUnsafeBytes {
+                pwrite(file, $0.baseAddress, $0.count, off_t(place))
+            }
+            guard count > 0 else { return false }
+            offset += count
+            rest = rest.dropFirst(count)
+        }
+        return true
+    }
+
+    /// Where a byte of the output stands in the file, and how many more fit there in a row.
+    private func place(of offset: Int) -> (place: Int, room: Int) {
+        let head = max(limits.head, memoryBytes)
+        guard offset >= head else { return (offset, head - offset) }
+        let turn = (offset - head) % limits.tail
+        return (head + turn, limits.tail - turn)
+    }
+
+    /// The file, made when it is needed; it has no name, so nothing is left of it.
+    private func file() -> Int32? {
+        let (known, memory) = state.withLock { ($0.file, $0.memory) }
+        if known >= 0 { return known }
+        guard let directory else { return nil }
+        let wildcard = String(repeating: "X", count: 6)
+        var name = Array("\(directory)/spool-\(wildcard)".utf8CString)
+        let made = mkstemp(&name)
+        if made >= 0 {
+            unlink(&name)
+            _ = fcntl(made, F_SETFD, FD_CLOEXEC)
+        }
+        guard made >= 0, pwrite(made, memory, memory.count, 0) == memory.count else {
+            if made >= 0 { close(made) }
+            return nil
+        }
+        state.withLock { $0.file = made }
+        return made
+    }
+
+    // MARK: Reading, after settle()
+
+    /// How many bytes there were.
+    public var totalBytes: Int { state.withLock { $0.total } }
+
+    /// How many bytes are gone, all from one place behind the beginning.
+    public var droppedBytes: Int {
+        state.withLock { state in
+            if state.file >= 0, !state.hasFailed {
+                return max(0, state.total - max(limits.head, memoryBytes) - limits.tail)
+            }
+            let tail = min(state.pending.count, memoryBytes)
+            return state.total - state.memory.count - tail
+        }
+    }
+
+    /// The first and the last bytes, within some limits, and how many lie between.
+    public func contents(within limits: Limits = .journal)
+        -> (bytes: [UInt8], totalBytes: Int, droppedBytes: Int)
+    {
+        let total = totalBytes
+        let kept = total - droppedBytes
+        guard kept > limits.head + limits.tail else { return (read(0..<kept), total, total - kept) }
+        let bytes = read(0..<limits.head) + read(kept - limits.tail..<kept)
+        return (bytes, total, total - bytes.count)
+    }
+
+    /// Bytes of what is kept, counted without the dropped ones.
+    public func read(_ range: Range<Int>) -> [UInt8] {
+        let (file, memory, tail, hasFailed) = state.withLock {
+            ($0.file, $0.memory, $0.pending.suffix(memoryBytes), $0.hasFailed)
+        }
+        guard file >= 0, !hasFailed else { return Array((memory + tail)[range]) }
+        let head = max(limits.head, memoryBytes)
+        let dropped = droppedBytes
+        var result: [UInt8] = []
+        result.reserveCapacity(range.count)
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            // What is kept of the end begins where the dropped bytes end.
+            let isTail = offset >= head
+            let (place, room) = place(of: isTail ? offset + dropped : offset)
+            let size = min(room, range.upperBound - offset)
+            let count = result.withUnsafeMutableBufferAppending(size) {
+                pread(file, $0, size, off_t(place))
+            }
+            guard count > 0 else { break }
+            offset += count
+        }
+        return result
+    }
+
+    /// Whether another output kept the same bytes.
+    public func isSame(as other: OutputCapture) -> Bool {
+        let size = totalBytes
+        guard size == other.totalBytes, droppedBytes == other.droppedBytes else { return false }
+        let kept = size - droppedBytes
+        for start in stride(from: 0, to: kept, by: 1 << 18) {
+            let range = start..<min(kept, start + 1 << 18)
+            guard read(range) == other.read(range) else { return false }
+        }
+        return true
     }
 
     /// The end of the output as text.
     public func tail(lines: Int, bytes limit: Int = 4000) -> String {
-        let kept = contents.bytes.suffix(limit)
-        let text = String(decoding: kept, as: UTF8.self)
+        let kept = totalBytes - droppedBytes
+        let text = String(decoding: read(max(0, kept - limit)..<kept), as: UTF8.self)
         return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
+    }
+}
+
+extension [UInt8] {
+    /// Lets `fill` write up to `size` bytes behind the others; returns how many it wrote.
+    fileprivate mutating func withUnsafeMutableBufferAppending(
+        _ size: Int,
+        _ fill: (UnsafeMutableRawPointer?) -> Int
+    ) -> Int {
+        var count = 0
+        let more = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+            count = fill(UnsafeMutableRawPointer(buffer.baseAddress))
+            filled = Swift.max(0, count)
+        }
+        append(contentsOf: more)
+        return count
     }
 }

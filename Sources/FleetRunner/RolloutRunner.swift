@@ -8,6 +8,8 @@ internal import Synchronization
 public enum RolloutUpdate: Sendable {
     /// Records that have just become durable, in order; those of `exec` are told as they are made.
     case recorded([JournalEntry])
+    /// What a command of `exec` printed on a host, once it has ended.
+    case printed(HostName, OutputCapture)
 }
 
 /// Owns one rollout: journals its events, performs its effects, posts the results as events.
@@ -22,13 +24,14 @@ public final class RolloutRunner: Sendable {
     private let origin: RolloutOrigin
     private let transport: any Transport
     private let journal: Journal
+    private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let inbox = Inbox()
 
     /// How many busy hosts make it worth while to gather results, and for how long, in
     /// milliseconds: a commit costs about as much as a step's own messages (measured).
     private static let crowd = 8
-    private static let gatherMilliseconds = 5
+    private static let gatherMilliseconds = 10
 
     /// Prepares a rollout.
     ///
@@ -38,6 +41,7 @@ public final class RolloutRunner: Sendable {
     ///   - origin: Who started it.
     ///   - transport: How hosts are reached.
     ///   - journal: Where everything is recorded.
+    ///   - spool: A directory for outputs that are too long for memory; nil for none.
     ///   - watch: Told of every record once it is durable; must not block.
     public init(
         id: RolloutID,
@@ -45,9 +49,11 @@ public final class RolloutRunner: Sendable {
         origin: RolloutOrigin,
         transport: any Transport,
         journal: Journal,
+        spool: String? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.id = id
+        self.spool = spool
         self.plan = plan
         self.origin = origin
         self.transport = transport
@@ -70,7 +76,13 @@ public final class RolloutRunner: Sendable {
             uniqueKeysWithValues: plan.hosts.map { host in
                 (
                     host.name,
-                    HostWorker(planned: host, plan: plan, rollout: id, transport: transport)
+                    HostWorker(
+                        planned: host,
+                        plan: plan,
+                        rollout: id,
+                        transport: transport,
+                        spool: spool
+                    )
                 )
             }
         )
@@ -125,6 +137,8 @@ public final class RolloutRunner: Sendable {
         in group: inout DiscardingTaskGroup
     ) {
         let inbox = inbox
+        let watch = watch
+        let isExec = plan.kind == .exec
         switch effect {
         case .check(let host):
             guard let worker = workers[host] else { return }
@@ -140,6 +154,7 @@ public final class RolloutRunner: Sendable {
                     attempt: attempt,
                     snapshot: snapshot
                 )
+                if isExec { watch(.printed(host, output)) }
                 inbox.post(host, step, attempt, outcome, output)
             }
         case .recover(let host, let step, let attempt):
@@ -304,7 +319,7 @@ private final class Inbox: Sendable {
         _ outcome: StepOutcome,
         _ output: OutputCapture
     ) {
-        let (bytes, total, dropped) = output.contents
+        let (bytes, total, dropped) = output.contents()
         let stored = StoredOutput(
             host: host,
             key: step.key(attempt: attempt),

@@ -38,7 +38,7 @@ public struct Survey: Sendable {
             await session.close(removingRunDirectory: false)
             return Answer(
                 status: result.status,
-                text: String(decoding: output.contents.bytes, as: UTF8.self)
+                text: String(decoding: output.contents().bytes, as: UTF8.self)
             )
         } catch {
             await session.close(removingRunDirectory: false)

@@ -12,7 +12,7 @@ actor JumpHost {
     /// The most sessions to one jump host.
     static let laneLimit = 8
     /// How long hosts wait for a turn before there is another session, in milliseconds.
-    static let patienceMilliseconds = 250
+    static let patienceMilliseconds = 1_000
 
     nonisolated let reactor: Reactor
     nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -103,15 +103,16 @@ actor JumpHost {
             // The first session is worth waiting for: it is what all share.
             let isOpeningFirst = lanes.count == 1 && lanes[0].session == nil
             if lanes.isEmpty || hasWaited && !isOpeningFirst && lanes.count < Self.laneLimit {
-                return try await openLane()
+                // Reserved before anything is waited for: the next host must see it.
+                let lane = Lane()
+                lanes.append(lane)
+                return try await open(lane)
             }
             hasWaited = await !turn()
         }
     }
 
-    private func openLane() async throws(TransportError) -> Lane {
-        let lane = Lane()
-        lanes.append(lane)
+    private func open(_ lane: Lane) async throws(TransportError) -> Lane {
         do throws(TransportError) {
             lane.session = try await connect()
             return lane

@@ -9,6 +9,10 @@ struct Channel: @unchecked Sendable {
 }
 
 extension SSHSession {
+    /// How much a host may send before we have taken it, in bytes: 10 MB/s at 50 ms, and what a
+    /// session costs at most in memory.
+    private static let windowBytes: UInt32 = 512 << 10
+
     /// Runs `body` while no other channel is being opened.
     private func opening<T: Sendable>(
         _ body: () async throws(TransportError) -> T
@@ -29,7 +33,7 @@ extension SSHSession {
         let channel = try await opening { () async throws(TransportError) in
             try await perform(.channel, within: milliseconds) {
                 () throws(TransportError) -> Channel? in
-                let window = UInt32(2 << 20)
+                let window = Self.windowBytes
                 if let pointer = libssh2_channel_open_ex(
                     self.session,
                     "session",

@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetDigest
 internal import FleetTransport
 internal import Glibc
 
@@ -91,16 +92,54 @@ extension SSHSession: HostSession {
     func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
-        let id = "run"
         try await authorise(script.becomeUser)
-        let answer = try await ask(
-            HostShell.attached(script, id: id),
-            id: id,
+        return try await attached(
+            HostShell.attached(script, id: Self.runID),
+            becomeUser: script.becomeUser,
             within: timeoutMilliseconds,
             output: output
         )
+    }
+
+    func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+    {
+        let nonce = Self.newNonce()
+        guard shell == nil,
+            let line = HostShell.commandLine(running: script, id: Self.runID, nonce: nonce)
+        else {
+            return try await run(
+                script,
+                timeoutMilliseconds: timeoutMilliseconds,
+                output: output
+            )
+        }
+        let channel = try await openChannel(command: line, within: Self.shellMilliseconds)
+        shell = ShellChannel(channel: channel, reader: HostShellReader(nonce: nonce))
+        let result = try await attached(
+            .none,
+            becomeUser: nil,
+            within: timeoutMilliseconds,
+            output: output
+        )
+        // It takes no more requests.
+        await dropShell()
+        return result
+    }
+
+    /// Names an attached script in the shell's answers.
+    private static let runID = "run"
+
+    /// Asks the shell and ends it, with everything it started, when the time is over.
+    private func attached(
+        _ request: HostShell.Request,
+        becomeUser: String?,
+        within milliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> CommandResult {
+        let answer = try await ask(request, id: Self.runID, within: milliseconds, output: output)
         if let answer { return try result(answer, bytes: answer.outputBytes) }
-        // The shell itself is waiting, so a second one ends it, with everything it started.
+        // The shell itself is waiting, so a second one ends it.
         let group = shell?.group
         let waiting = shell
         shell = nil
@@ -110,7 +149,7 @@ extension SSHSession: HostSession {
         let end: ShellAnswer?
         do throws(TransportError) {
             end = try await askAside(
-                HostShell.stopGroup(group, becomeUser: script.becomeUser),
+                HostShell.stopGroup(group, becomeUser: becomeUser),
                 id: String(group)
             )
         } catch {
@@ -409,6 +448,8 @@ extension SSHSession: HostSession {
         try sendRequests()
         var answer: ShellAnswer?
         while answer == nil {
+            // Unread output stays in the channel, and the host stops when its window is full.
+            guard !mustWait(for: output) else { return nil }
             let count = try read(channel, stream: 0)
             guard count > 0 else { break }
             let bytes = UnsafeRawBufferPointer(
@@ -421,6 +462,15 @@ extension SSHSession: HostSession {
         if let answer { return answer }
         guard libssh2_channel_eof(channel.pointer) == 0 else { throw shellEnded() }
         return nil
+    }
+
+    /// Whether the sink has to catch up first; everything goes on when it has.
+    private func mustWait(for output: any OutputSink) -> Bool {
+        let reactor = reactor
+        return output.isFull { [weak self] in
+            guard let self else { return }
+            reactor.post { self.assumeIsolated { $0.pump() } }
+        }
     }
 
     /// Asks a second shell, while the first one waits for a step.
@@ -446,11 +496,7 @@ extension SSHSession: HostSession {
             command: HostShell.command,
             within: Self.shellMilliseconds
         )
-        var random = SystemRandomNumberGenerator()
-        let nonce = (0..<2).map { _ in
-            let word = String(random.next(), radix: 16)
-            return String(repeating: "0", count: 16 - word.count) + word
-        }.joined()
+        let nonce = Self.newNonce()
         shell = ShellChannel(
             channel: channel,
             reader: HostShellReader(nonce: nonce),
@@ -459,6 +505,15 @@ extension SSHSession: HostSession {
         if hasProvenPassword, let password = becomePassword {
             shell?.unsent += HostShell.knowing(password)
         }
+    }
+
+    /// 128 random bits as text: what marks the lines that are ours.
+    private static func newNonce() -> String {
+        var random = SystemRandomNumberGenerator()
+        let bytes = (0..<2).flatMap { _ in
+            withUnsafeBytes(of: random.next()) { Array($0) }
+        }
+        return SHA256Digest.hexadecimal(bytes)
     }
 
     /// Closes the shell: sshd allows ten sessions on a connection (MaxSessions).

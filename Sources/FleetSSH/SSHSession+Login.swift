@@ -29,8 +29,10 @@ extension SSHSession {
             () throws(TransportError) -> Bool? in
             let status = libssh2_session_handshake(session, null)
             if status == 0 { return true }
-            let opening = ServerOpening(self.wire.opening ?? [])
-            if opening.hasBanner {
+            let bytes = self.wire.opening ?? []
+            let isUsual = ServerOpening.beginsWithBanner(bytes)
+            let opening = isUsual ? nil : ServerOpening(bytes)
+            guard let opening, opening.banner == nil else {
                 guard status == LIBSSH2_ERROR_EAGAIN else { throw self.noHandshake(status) }
                 return false
             }

@@ -26,7 +26,12 @@ struct ServerOpening: Sendable {
         }
     }
 
-    var hasBanner: Bool { banner != nil }
+    /// Whether the first line is a complete banner, as it nearly always is; costs nothing.
+    static func beginsWithBanner(_ bytes: [UInt8]) -> Bool {
+        bytes.starts(with: Self.mark) && bytes.contains(0x0A)
+    }
+
+    private static let mark = Array("SSH-".utf8)
 
     /// The first words that came, printable.
     var firstWords: String { SSHText.oneLine(bytes.prefix(200), limit: 80) }

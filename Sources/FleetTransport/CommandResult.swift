@@ -38,6 +38,15 @@ public enum Recovery: Sendable, Hashable {
 public protocol OutputSink: Sendable {
     /// Takes the next bytes.
     func write(_ bytes: UnsafeRawBufferPointer)
+
+    /// Whether whoever reads the host's output shall wait; `resume` is then called once, on any
+    /// thread, when there is room again.
+    func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool
+}
+
+extension OutputSink {
+    /// There is always room.
+    public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool { false }
 }
 
 /// Names one attempt at one step on one host; the host refuses to start the same key twice.

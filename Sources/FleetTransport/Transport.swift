@@ -17,6 +17,15 @@ public protocol Transport: Sendable {
     func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)?
 }
 
+extension HostSession {
+    /// As any other script.
+    public func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+    {
+        try await run(script, timeoutMilliseconds: timeoutMilliseconds, output: output)
+    }
+}
+
 extension Transport {
     /// No preference.
     public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { nil }
@@ -30,6 +39,13 @@ public protocol HostSession: Sendable {
     ///
     /// - Throws: ``TransportError``; see ``TransportError/mayHaveRun``.
     func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+
+    /// Runs one script and nothing after it: the same, but for what a person typed as a command
+    /// line, which may then be seen in the host's process list.
+    ///
+    /// - Throws: ``TransportError``; see ``TransportError/mayHaveRun``.
+    func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
 
     /// Runs a script detached on the host, its output and status spooled there under `key`, so

@@ -6,6 +6,7 @@ import FleetReport
 import FleetRollout
 import FleetRunner
 import FleetTransport
+import Synchronization
 
 /// Carries a plan out for a command: asks, locks, journals, shows, and says how it ended.
 struct RolloutSession {
@@ -60,14 +61,17 @@ struct RolloutSession {
             common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
             ? nil : LiveView(plan: plan, style: common.standardErrorStyle)
         let isJSON = common.output == .json
+        let outputs = HostOutputs()
         let runner = RolloutRunner(
             id: id,
             plan: plan,
             origin: Surroundings.origin,
             transport: transport,
-            journal: journal
+            journal: journal,
+            spool: directory.path
         ) { update in
             switch update {
+            case .printed(let host, let output): outputs.add(output, of: host)
             case .recorded(let entries):
                 view?.show(entries)
                 guard isJSON else { return }
@@ -90,7 +94,7 @@ struct RolloutSession {
         view?.finish()
         withExtendedLifetime((signals, lock)) {}
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
-        if !isJSON { try report(rollout, id: id, journal: journal, elapsed: elapsed) }
+        if !isJSON { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
     }
 
@@ -111,9 +115,12 @@ struct RolloutSession {
         }
     }
 
-    private func report(_ rollout: Rollout, id: RolloutID, journal: Journal, elapsed: Int)
-        throws(CommandFailure)
-    {
+    private func report(
+        _ rollout: Rollout,
+        id: RolloutID,
+        outputs: HostOutputs,
+        elapsed: Int
+    ) {
         let style = common.standardOutputStyle
         guard rollout.plan.kind == .exec else {
             common.print(
@@ -121,28 +128,63 @@ struct RolloutSession {
             )
             return
         }
-        do {
-            let outputs = Dictionary(
-                try journal.outputs(of: id).map { ($0.host, $0) },
-                uniquingKeysWith: { $1 }
+        let answers = rollout.hosts.map { host in
+            let isGood = host.outcome == .succeeded
+            return FoldedOutput.Answer(
+                host: host.name,
+                status: isGood ? "ok" : Sanitizer.line(host.failure?.summary ?? "not run"),
+                isGood: isGood,
+                outputBytes: outputs[host.name]?.totalBytes ?? 0
             )
-            let answers = rollout.hosts.map { host in
-                let output = outputs[host.name]
-                var text = String(decoding: output?.bytes ?? [], as: UTF8.self)
-                if let dropped = output?.droppedBytes, dropped > 0 {
-                    text += "\n(\(dropped) bytes in the middle were not kept)"
-                }
-                let isGood = host.outcome == .succeeded
-                return FoldedOutput.Answer(
-                    host: host.name,
-                    status: isGood ? "ok" : Sanitizer.line(host.failure?.summary ?? "not run"),
-                    isGood: isGood,
-                    output: text
-                )
-            }
-            common.print(FoldedOutput.lines(answers, style: style).joined(separator: "\n"))
-        } catch {
-            throw CommandFailure(error)
+        }
+        let groups = FoldedOutput.groups(answers) { first, second in
+            guard let one = outputs[first], let other = outputs[second] else { return true }
+            return one.isSame(as: other)
+        }
+        for group in groups {
+            common.print(group.header(style: style))
+            if let output = outputs[group.hosts[0]] { show(output) }
         }
     }
+
+    /// Prints an output piece by piece, whatever its size, and says where bytes are missing.
+    private func show(_ output: OutputCapture) {
+        let total = output.totalBytes
+        let dropped = output.droppedBytes
+        let kept = total - dropped
+        guard kept > 0 else { return }
+        let head = dropped > 0 ? min(kept, OutputCapture.Limits.spool.head) : kept
+        write(output, 0..<head)
+        guard dropped > 0 else { return }
+        common.print("(\(dropped) bytes in the middle were not kept)")
+        write(output, head..<kept)
+    }
+
+    private func write(_ output: OutputCapture, _ range: Range<Int>) {
+        var start = range.lowerBound
+        var last: UInt8 = 0x0A
+        while start < range.upperBound {
+            var piece = output.read(start..<min(range.upperBound, start + 1 << 18))
+            guard !piece.isEmpty else { break }
+            // A character is not cut in two: pieces end with a line where there is one.
+            if start + piece.count < range.upperBound, let end = piece.lastIndex(of: 0x0A) {
+                piece = Array(piece[...end])
+            }
+            start += piece.count
+            last = piece[piece.count - 1]
+            Terminal.standardOutput.write(Sanitizer.safe(piece))
+        }
+        if last != 0x0A { common.print("") }
+    }
+}
+
+/// What the hosts printed, by host.
+private final class HostOutputs: Sendable {
+    private let outputs = Mutex<[HostName: OutputCapture]>([:])
+
+    func add(_ output: OutputCapture, of host: HostName) {
+        outputs.withLock { $0[host] = output }
+    }
+
+    subscript(host: HostName) -> OutputCapture? { outputs.withLock { $0[host] } }
 }

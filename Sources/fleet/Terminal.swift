@@ -19,8 +19,11 @@ struct Terminal: Sendable {
     }
 
     /// Writes text; a stream whose reader has gone swallows it, because a rollout goes on headless.
-    func write(_ text: String) {
-        var bytes = Array(text.utf8)[...]
+    func write(_ text: String) { write(Array(text.utf8)) }
+
+    /// Writes bytes, in the same way.
+    func write(_ all: [UInt8]) {
+        var bytes = all[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }

@@ -93,7 +93,8 @@ struct ArchitectureTests {
             let lines = source.text.split(separator: "\n", omittingEmptySubsequences: false)
             for (number, line) in lines.enumerated()
             where line.contains("@unchecked Sendable {") || line.hasSuffix("@unchecked Sendable") {
-                let comment = lines[..<number].reversed().prefix { $0.hasPrefix("///") }
+                let comment = lines[..<number].reversed()
+                    .prefix { $0.drop { $0 == " " }.hasPrefix("///") }
                 let isExplained = comment.contains { $0.contains("`@unchecked Sendable`:") }
                 #expect(isExplained, "\(source.name):\(number + 1)")
             }

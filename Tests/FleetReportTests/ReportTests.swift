@@ -210,23 +210,29 @@ struct ReportTests {
     }
 
     @Test func identicalOutputIsShownOnce() {
-        func answer(_ host: HostName, _ output: String, _ isGood: Bool = true)
-            -> FoldedOutput.Answer
-        {
-            .init(host: host, status: isGood ? "ok" : "exited 1", isGood: isGood, output: output)
+        let outputs: [HostName: String] = [
+            "web1": "up\n", "web2": "up\n", "web3": "up\n", "web5": "no\n", "web4": "down\n",
+            "db1": "",
+        ]
+        let answers = outputs.keys.sorted().map { host in
+            FoldedOutput.Answer(
+                host: host,
+                status: host == "web4" ? "exited 1" : "ok",
+                isGood: host != "web4",
+                outputBytes: outputs[host]?.utf8.count ?? 0
+            )
         }
-        let lines = FoldedOutput.lines(
-            [
-                answer("web1", "up\n"), answer("web2", "up\n"), answer("web3", "up\n"),
-                answer("web4", "down \u{7}\n", false), answer("db1", ""),
-            ],
-            style: .plain
-        )
+        let groups = FoldedOutput.groups(answers) { outputs[$0] == outputs[$1] }
         #expect(
-            lines == [
-                "web[1-3] (3)  ok", "up", "db1  ok", "web4  exited 1", "down \u{2407}",
+            groups.map { $0.header(style: .plain) } == [
+                "web[1-3] (3)  ok", "db1  ok", "web5  ok", "web4  exited 1",
             ]
         )
+    }
+
+    @Test func bytesAreMadeSafeWhateverTheyAre() {
+        #expect(Sanitizer.safe(Array("plain\ttext\n".utf8)) == Array("plain\ttext\n".utf8))
+        #expect(Sanitizer.safe([0x61, 0x1B, 0xFF]) == Array("a\u{241B}\u{FFFD}".utf8))
     }
 
     @Test(arguments: [

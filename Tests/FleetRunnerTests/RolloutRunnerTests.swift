@@ -212,8 +212,8 @@ struct OutputCaptureTests {
     @Test func keepsASmallOutputWhole() {
         let capture = OutputCapture()
         write("one\ntwo\n", to: capture)
-        #expect(capture.contents.bytes == Array("one\ntwo\n".utf8))
-        #expect(capture.contents.droppedBytes == 0)
+        #expect(capture.contents().bytes == Array("one\ntwo\n".utf8))
+        #expect(capture.contents().droppedBytes == 0)
         #expect(capture.tail(lines: 1) == "two")
     }
 
@@ -223,11 +223,93 @@ struct OutputCaptureTests {
         write("first", to: capture)
         for _ in 0..<50 { piece.withUnsafeBytes { capture.write($0) } }
         write("last", to: capture)
-        let (bytes, total, dropped) = capture.contents
+        let (bytes, total, dropped) = capture.contents()
         #expect(total == 5_000_009)
-        #expect(bytes.count == OutputCapture.headLimitBytes + OutputCapture.tailLimitBytes)
+        #expect(bytes.count == 256 << 10)
         #expect(dropped == total - bytes.count)
         #expect(bytes.starts(with: Array("firstA".utf8)))
         #expect(bytes.suffix(5) == Array("Alast".utf8))
+    }
+
+    /// Bytes whose place can be told from their value.
+    private func pattern(_ range: Range<Int>) -> [UInt8] {
+        range.map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    }
+
+    @Test(arguments: [1_000, 65_536, 65_537, 300_000, 1_000_000, 1_500_000, 4_000_001])
+    func aLongOutputIsOnTheDiskWithItsEnds(_ size: Int) async throws {
+        let directory = try TemporaryDirectory()
+        let limits = OutputCapture.Limits(head: 1 << 20, tail: 100_000)
+        let capture = OutputCapture(keeping: limits, in: directory.path)
+        var random = SeededRandom(seed: UInt64(size))
+        var start = 0
+        while start < size {
+            let count = min(size - start, Int.random(in: 1...90_000, using: &random))
+            pattern(start..<start + count).withUnsafeBytes { capture.write($0) }
+            start += count
+        }
+        await capture.settle()
+        let dropped = max(0, size - limits.head - limits.tail)
+        #expect(capture.totalBytes == size)
+        #expect(capture.droppedBytes == dropped)
+        let kept = capture.read(0..<size - dropped)
+        let expected =
+            dropped == 0
+            ? pattern(0..<size)
+            : pattern(0..<limits.head) + pattern(size - limits.tail..<size)
+        #expect(kept == expected)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+        let journal = capture.contents()
+        #expect(journal.bytes.count + journal.droppedBytes == size)
+        #expect(journal.bytes.suffix(1_000) == expected.suffix(1_000))
+    }
+
+    @Test func aSourceThatIsFasterThanTheDiskIsAskedToWait() async throws {
+        let directory = try TemporaryDirectory()
+        let capture = OutputCapture(keeping: .spool, in: directory.path)
+        let piece = [UInt8](repeating: 65, count: 1 << 20)
+        let resumed = Mutex(0)
+        var waits = 0
+        for _ in 0..<40 {
+            piece.withUnsafeBytes { capture.write($0) }
+            if capture.isFull({ resumed.withLock { $0 += 1 } }) {
+                waits += 1
+                let due = waits
+                try await eventually("there is room again") { resumed.withLock { $0 } == due }
+            }
+        }
+        await capture.settle()
+        #expect(waits > 0)
+        #expect(capture.totalBytes == 40 << 20)
+        #expect(capture.droppedBytes == 0)
+    }
+
+    @Test func withoutAPlaceForAFileTheEndsAreKeptAllTheSame() async {
+        let capture = OutputCapture(keeping: .spool, in: "/nonexistent")
+        let piece = [UInt8](repeating: 65, count: 100_000)
+        for _ in 0..<10 { piece.withUnsafeBytes { capture.write($0) } }
+        await capture.settle()
+        write("last", to: capture)
+        #expect(capture.totalBytes == 1_000_004)
+        let (bytes, _, dropped) = capture.contents()
+        #expect(bytes.suffix(4) == Array("last".utf8))
+        #expect(bytes.count + dropped == 1_000_004)
+    }
+
+    @Test func outputsAreComparedByTheirBytes() async throws {
+        let directory = try TemporaryDirectory()
+        func capture(_ bytes: [UInt8]) async -> OutputCapture {
+            let capture = OutputCapture(keeping: .spool, in: directory.path)
+            bytes.withUnsafeBytes { capture.write($0) }
+            await capture.settle()
+            return capture
+        }
+        var bytes = pattern(0..<400_000)
+        let one = await capture(bytes)
+        let same = await capture(bytes)
+        bytes[399_999] ^= 1
+        let other = await capture(bytes)
+        #expect(one.isSame(as: same))
+        #expect(!one.isSame(as: other))
     }
 }

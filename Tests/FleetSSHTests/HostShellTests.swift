@@ -106,6 +106,66 @@ struct HostShellTests {
         #expect(lines.suffix(3) == ["@ BEGIN c", "still here", "@ END c 0 0"])
     }
 
+    /// Login shells that are on this machine; sshd runs each command as `SHELL -c COMMAND`.
+    static let loginShells = [
+        ["dash"], ["bash"], ["bash", "-r"], ["zsh"], ["fish"], ["tcsh"], ["busybox", "sh"],
+    ].filter { shell in
+        ["/bin/", "/usr/bin/"].contains { access($0 + shell[0], X_OK) == 0 }
+    }
+
+    /// H26: whatever the account's shell is, our two kinds of command line mean the same to it.
+    @Test(arguments: loginShells)
+    func everyLoginShellRunsOurCommandLines(_ shell: [String]) throws {
+        let home = try TemporaryDirectory()
+        func run(_ line: String, input: String = "") throws -> [String] {
+            let output = try Command.run(
+                shell + ["-c", line],
+                environment: ["HOME": home.path, "PATH": "/usr/bin:/bin"],
+                input: input
+            ).output
+            return output.replacingOccurrences(of: Self.nonce, with: "@")
+                .split(separator: "\n").map(String.init).filter { !$0.hasPrefix("@ READY") }
+        }
+        let text = #"echo "$HOME" | wc -c >/dev/null; (exit 3) || echo {a,b} $((2+3)) ~ [x] * #c"#
+        let line = try #require(
+            HostShell.commandLine(running: Script(text), id: "run", nonce: Self.nonce)
+        )
+        let direct = try run(line)
+        #expect(direct.first == "@ BEGIN run")
+        #expect(direct.last == "@ END run 0 0")
+        #expect(direct.dropFirst().first?.hasPrefix("{a,b} 5 \(home.path) [x]") ?? false)
+        let requests = [HostShell.attached(Script("echo 'a!b'; exit 4"), id: "x")]
+        let asked = try run(HostShell.command, input: Self.input(requests))
+        #expect(asked == ["@ BEGIN x", "a!b", "@ END x 4 0"])
+    }
+
+    @Test func aBrokenScriptOnACommandLineStillEnds() throws {
+        let home = try TemporaryDirectory()
+        for (text, status) in [("echo )", 2), ("exit 7", 7), ("kill -9 $$", nil), ("", 0)] {
+            let line = try #require(
+                HostShell.commandLine(running: Script(text), id: "run", nonce: Self.nonce)
+            )
+            let output = try Command.run(["sh", "-c", line], environment: ["HOME": home.path])
+                .output
+            #expect(output.contains("END run") == (status != nil))
+            if let status { #expect(output.contains("\(Self.nonce) END run \(status) 0")) }
+        }
+    }
+
+    @Test(arguments: [
+        "it's", "a\\b", "hello!", "two\nlines", "caf\u{e9}", String(repeating: "x", count: 1_001),
+    ])
+    func whatALoginShellMightChangeGoesThroughStandardInput(_ text: String) {
+        #expect(HostShell.commandLine(running: Script(text), id: "run", nonce: "n") == nil)
+    }
+
+    @Test func valuesNeverStandOnACommandLine() {
+        var script = Script("echo $A", environment: [EnvironmentVariable("A", "secret")])
+        #expect(HostShell.commandLine(running: script, id: "run", nonce: "n") == nil)
+        script = Script("id", becomeUser: "root")
+        #expect(HostShell.commandLine(running: script, id: "run", nonce: "n") == nil)
+    }
+
     @Test(arguments: shells)
     func runsDetachedOnce(_ shell: [String]) throws {
         let home = try TemporaryDirectory()
