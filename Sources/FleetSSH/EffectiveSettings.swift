@@ -64,6 +64,8 @@ public struct EffectiveSettings: Sendable {
     /// With these, a host that has gone silent is found within 21 s.
     static let aliveMilliseconds = 7_000
     static let aliveCount = 2
+    /// libssh2 asks at most every two whole seconds.
+    static let leastAliveMilliseconds = 3_000
     /// Longer silences than this are never waited for, whatever ssh_config says.
     static let aliveLimitMilliseconds = 25_000
 
@@ -180,7 +182,8 @@ public struct EffectiveSettings: Sendable {
         )
         // 0 switches it off in ssh; here a silent host must be found all the same.
         let isSound =
-            alive > 0 && count > 0 && alive * (count + 1) <= Self.aliveLimitMilliseconds
+            alive >= Self.leastAliveMilliseconds && count > 0
+            && alive * (count + 1) <= Self.aliveLimitMilliseconds
         aliveMilliseconds = isSound ? alive : Self.aliveMilliseconds
         aliveCount = isSound ? count : Self.aliveCount
         family = sources.pick(

@@ -116,6 +116,7 @@ extension SSHSession {
     /// Closes and forgets a channel; the session lives on.
     func free(_ channel: Channel) async {
         guard failure == nil, session != nil else { return }
+        hasClosedChannels = true
         do throws(TransportError) {
             _ = try await perform(.channel, within: 5000) { () throws(TransportError) -> Bool? in
                 libssh2_channel_free(channel.pointer) == LIBSSH2_ERROR_EAGAIN ? nil : true

@@ -108,6 +108,7 @@ extension SSHSession: HostSession {
         guard shell == nil,
             let line = HostShell.commandLine(running: script, id: Self.runID, nonce: nonce)
         else {
+            try await waitForShell()
             return try await run(
                 script,
                 timeoutMilliseconds: timeoutMilliseconds,
@@ -170,6 +171,7 @@ extension SSHSession: HostSession {
         timeoutMilliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
+        try await waitForShell()
         try await authorise(script.becomeUser)
         let request = HostShell.detached(script, key: key)
         return try await follow(
@@ -432,6 +434,21 @@ extension SSHSession: HostSession {
         }
     }
 
+    /// Returns once the shell has said that it is ours.
+    ///
+    /// A login that reads some of our input would leave the rest of it to be run. So what may change
+    /// the host is sent only when everything before it is known to have arrived.
+    private func waitForShell() async throws(TransportError) {
+        if shell == nil { try await openShell() }
+        guard shell?.isReady == false else { return }
+        let isReady = try await performOrExpire(.command, within: Self.shellMilliseconds) {
+            () throws(TransportError) -> Bool? in
+            _ = try self.advance(id: "", DiscardingSink())
+            return self.shell?.isReady ?? false ? true : nil
+        }
+        if isReady == nil { throw slowShell() }
+    }
+
     /// What came first from a shell that was just started.
     private enum ShellStart: Sendable {
         case ready
@@ -492,10 +509,7 @@ extension SSHSession: HostSession {
     }
 
     private func openShell() async throws(TransportError) {
-        let channel = try await openChannel(
-            command: HostShell.command,
-            within: Self.shellMilliseconds
-        )
+        let channel = try await openAfterOthers(command: HostShell.command)
         let nonce = Self.newNonce()
         shell = ShellChannel(
             channel: channel,
@@ -514,6 +528,37 @@ extension SSHSession: HostSession {
             withUnsafeBytes(of: random.next()) { Array($0) }
         }
         return SHA256Digest.hexadecimal(bytes)
+    }
+
+    /// Opens a channel, giving up the shell if the host allows one at a time (MaxSessions 1); the
+    /// next request starts another one.
+    private func openOnlyChannel(command: String) async throws(TransportError) -> Channel {
+        do throws(TransportError) {
+            return try await openChannel(command: command, within: Self.shellMilliseconds)
+        } catch {
+            guard case .refusedByHost = error, shell != nil else { throw error }
+            await dropShell()
+        }
+        return try await openAfterOthers(command: command)
+    }
+
+    /// Opens a channel where others were closed a moment ago: sshd counts a session until its
+    /// process is gone.
+    private func openAfterOthers(command: String) async throws(TransportError) -> Channel {
+        var pause = 20
+        while true {
+            do throws(TransportError) {
+                return try await openChannel(command: command, within: Self.shellMilliseconds)
+            } catch {
+                guard case .refusedByHost = error, pause < 2_000, hasClosedChannels else {
+                    throw error
+                }
+            }
+            do { try await Task.sleep(for: .milliseconds(pause)) } catch {
+                throw TransportError.connectionLost(.channel, reason: "cancelled")
+            }
+            pause *= 2
+        }
     }
 
     /// Closes the shell: sshd allows ten sessions on a connection (MaxSessions).
@@ -620,10 +665,7 @@ extension SSHSession: HostSession {
         guard let file = LocalFileReader(path: upload.source) else {
             throw .localFile(path: upload.source, reason: "cannot be read")
         }
-        let channel = try await openChannel(
-            command: "dd of=\(path) bs=65536",
-            within: Self.shellMilliseconds
-        )
+        let channel = try await openOnlyChannel(command: "dd of=\(path) bs=65536")
         var chunk: [UInt8] = []
         var offset = 0
         var isAtEnd = false

@@ -3,10 +3,6 @@ internal import FleetTransport
 internal import Glibc
 
 extension SSHSession {
-    /// The longest wait for the server's banner, in milliseconds; a total, however it trickles.
-    private static let bannerMilliseconds = 10_000
-    /// The longest wait for the key exchange, in milliseconds.
-    private static let handshakeMilliseconds = 20_000
     /// The longest wait for a login, in milliseconds.
     private static let authenticationMilliseconds = 30_000
 
@@ -15,7 +11,11 @@ extension SSHSession {
     /// Exchanges banners and keys, and returns the key that the host proved.
     ///
     /// The types of the keys known for the host come first, so that it proves one of them.
-    func handshake(hostKeyTypes: [String]) async throws(TransportError) -> HostKey {
+    func handshake(
+        hostKeyTypes: [String],
+        bannerWithin bannerMilliseconds: Int,
+        keysWithin handshakeMilliseconds: Int
+    ) async throws(TransportError) -> HostKey {
         let session = try begin()
         let known = hostKeyTypes.filter { !$0.isEmpty }
         for (method, names) in Algorithms.preferences(hostKeyTypes: known) {
@@ -25,7 +25,7 @@ extension SSHSession {
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
         defer { Glibc.close(null) }
         // Once this returns the server has shown that it speaks SSH.
-        let isOver = try await perform(.banner, within: Self.bannerMilliseconds) {
+        let isOver = try await perform(.banner, within: bannerMilliseconds) {
             () throws(TransportError) -> Bool? in
             let status = libssh2_session_handshake(session, null)
             if status == 0 { return true }
@@ -43,7 +43,7 @@ extension SSHSession {
             return nil
         }
         if !isOver {
-            _ = try await perform(.handshake, within: Self.handshakeMilliseconds) {
+            _ = try await perform(.handshake, within: handshakeMilliseconds) {
                 () throws(TransportError) -> Bool? in
                 let status = libssh2_session_handshake(session, null)
                 if status == LIBSSH2_ERROR_EAGAIN { return nil }

@@ -44,6 +44,8 @@ actor SSHSession {
     /// Opening a channel is not re-entrant in libssh2; callers take turns.
     var isOpening = false
     var openingQueue: [CheckedContinuation<Void, Never>] = []
+    /// Whether a channel was closed before, which the host may still count.
+    var hasClosedChannels = false
 
     /// The connected address, for messages.
     var address = ""
@@ -207,6 +209,24 @@ actor SSHSession {
         guard !isPumping else { return }
         isPumping = true
         defer { isPumping = false }
+        var before: (isAtEnd: Bool, waiting: Int)
+        repeat {
+            before = (wire.isAtEnd, wire.incoming.count)
+            stepOperations()
+            if !closing.isEmpty { freeClosed() }
+            if !tunnels.isEmpty { carryTunnels() }
+            flush()
+            // The last bytes may be a piece of a packet: libssh2 takes them and asks for more, and
+            // sees the end only when it asks again. Nothing will wake us for that.
+        } while wire.isAtEnd && !operations.isEmpty && before != (true, wire.incoming.count)
+        if operations.isEmpty, let timer {
+            reactor.unschedule(timer)
+            self.timer = nil
+            timerAt = .max
+        }
+    }
+
+    private func stepOperations() {
         var index = 0
         while index < operations.count {
             let operation = operations[index]
@@ -216,14 +236,6 @@ actor SSHSession {
             } else {
                 index += 1
             }
-        }
-        if !closing.isEmpty { freeClosed() }
-        if !tunnels.isEmpty { carryTunnels() }
-        flush()
-        if operations.isEmpty, let timer {
-            reactor.unschedule(timer)
-            self.timer = nil
-            timerAt = .max
         }
     }
 

@@ -21,6 +21,11 @@ public final class SSHTransport: Transport {
         public var systemConfiguration = "/etc/ssh/ssh_config"
         /// How long an sshd that drops connections, being busy, is tried again, in milliseconds.
         public var busyMilliseconds = 60_000
+        /// The longest waits for the server's banner and for the key exchange, in milliseconds:
+        /// totals, however slowly bytes trickle in.
+        public var bannerMilliseconds = 10_000
+        /// See above.
+        public var handshakeMilliseconds = 20_000
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
@@ -320,7 +325,9 @@ public final class SSHTransport: Transport {
         let (host, port) = settings.keyName
         let known = files.knownHosts(settings.knownHostsFiles)
         let key = try await session.handshake(
-            hostKeyTypes: known.knownTypes(host: host, port: port)
+            hostKeyTypes: known.knownTypes(host: host, port: port),
+            bannerWithin: environment.bannerMilliseconds,
+            keysWithin: environment.handshakeMilliseconds
         )
         try await accept(key, settings, known)
         try await session.authenticate(user: settings.user, with: credentials)
@@ -349,7 +356,11 @@ public final class SSHTransport: Transport {
             rollout: "keys",
             depth: 0
         ) { session throws(TransportError) in
-            let key = try await session.handshake(hostKeyTypes: types)
+            let key = try await session.handshake(
+                hostKeyTypes: types,
+                bannerWithin: self.environment.bannerMilliseconds,
+                keysWithin: self.environment.handshakeMilliseconds
+            )
             await session.disconnect()
             return key
         }

@@ -13,7 +13,21 @@ public final class Relay: Sendable {
         case silence
     }
 
+    /// What happens to the bytes of one direction.
+    public enum Trouble: Sendable {
+        /// They vanish.
+        case blackhole
+        /// One byte at a time, with a pause of so many microseconds.
+        case trickle(microseconds: UInt32)
+        /// The byte at this place of each connection is changed.
+        case flip(at: Int)
+        /// Pieces larger than this vanish, as behind a path that drops large packets in silence.
+        case dropLarge(bytes: Int)
+    }
+
     private struct State {
+        var fromServer: Trouble?
+        var fromClient: Trouble?
         var connections: [Connection] = []
         var isSilent = false
         var isRefusing = false
@@ -75,8 +89,12 @@ public final class Relay: Sendable {
         listener = try Listener()
         port = listener.port
         self.target = target
+        let listener = listener
         let thread = Thread { [weak self] in
-            while let relay = self, relay.accept() {}
+            // Without holding the relay while it waits: it must be able to go.
+            while case let client = Foundation.accept(listener.descriptor, nil, nil), client >= 0 {
+                guard let relay = self, relay.take(client) else { break }
+            }
         }
         thread.start()
     }
@@ -102,15 +120,23 @@ public final class Relay: Sendable {
         }
     }
 
+    /// Makes trouble for one direction of every connection, or ends it.
+    public func trouble(fromServer: Trouble?, fromClient: Trouble? = nil) {
+        state.withLock { state in
+            state.fromServer = fromServer
+            state.fromClient = fromClient
+        }
+    }
+
     /// Whether new connections are closed at once.
     public func refuse(_ refuses: Bool) { state.withLock { $0.isRefusing = refuses } }
 
     /// How many connections were made.
     public var acceptedCount: Int { state.withLock { $0.accepted } }
 
-    private func accept() -> Bool {
-        let client = Foundation.accept(listener.descriptor, nil, nil)
-        guard client >= 0 else { return false }
+    deinit { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
+
+    private func take(_ client: Int32) -> Bool {
         let isRefusing = state.withLock { state in
             state.accepted += 1
             return state.isRefusing
@@ -155,8 +181,9 @@ public final class Relay: Sendable {
                 count = max(0, budget - passed)
                 isCut = true
             }
+            let trouble = state.withLock { isFromServer ? $0.fromServer : $0.fromClient }
+            pass(&buffer, count, to: target, behind: passed, trouble)
             passed += count
-            if count > 0 { send(target, buffer, count, Int32(MSG_NOSIGNAL)) }
             guard isCut else { continue }
             if how == .silence {
                 state.withLock { $0.isSilent = true }
@@ -167,4 +194,64 @@ public final class Relay: Sendable {
         }
         connection.pumpEnded()
     }
+
+    private func pass(
+        _ buffer: inout [UInt8],
+        _ count: Int,
+        to target: Int32,
+        behind passed: Int,
+        _ trouble: Trouble?
+    ) {
+        switch trouble {
+        case .blackhole: return
+        case .dropLarge(let limit) where count > limit: return
+        case .trickle(let pause):
+            for index in 0..<count {
+                let byte = [buffer[index]]
+                guard send(target, byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return }
+                usleep(pause)
+            }
+            return
+        case .flip(let place) where (passed..<passed + count).contains(place):
+            buffer[place - passed] ^= 0x40
+        case .flip, .dropLarge, nil: break
+        }
+        if count > 0 { send(target, buffer, count, Int32(MSG_NOSIGNAL)) }
+    }
+}
+
+/// A server on loopback that says what it is told to, and is no SSH server.
+public final class TalkingServer: Sendable {
+    /// Where it listens.
+    public let port: Int
+    private let listener: Listener
+
+    /// Sends `pieces` to each connection, one after another with a pause; then, if `repeats`, again
+    /// and again, and otherwise waits for the other side to close.
+    public init(_ pieces: [String], pauseMicroseconds: UInt32 = 0, repeats: Bool = false) throws {
+        listener = try Listener()
+        port = listener.port
+        let listener = listener
+        Thread {
+            while case let client = Foundation.accept(listener.descriptor, nil, nil), client >= 0 {
+                Thread {
+                    repeat {
+                        for piece in pieces {
+                            let bytes = Array(piece.utf8)
+                            guard send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL)) > 0 else {
+                                close(client)
+                                return
+                            }
+                            usleep(pauseMicroseconds)
+                        }
+                    } while repeats
+                    var byte: UInt8 = 0
+                    while recv(client, &byte, 1, 0) > 0 {}
+                    close(client)
+                }.start()
+            }
+        }.start()
+    }
+
+    deinit { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
 }

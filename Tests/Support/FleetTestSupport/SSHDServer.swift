@@ -140,7 +140,9 @@ public final class Listener: Sendable {
     public let port: Int
 
     /// Listens on a port that is free.
-    public init() throws {
+    ///
+    /// - Parameter backlog: How many connections the kernel accepts for it.
+    public init(backlog: Int32 = 128) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -149,7 +151,7 @@ public final class Listener: Sendable {
         let descriptor = descriptor
         let status = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(descriptor, address, size) | listen(descriptor, 128)
+                bind(descriptor, address, size) | listen(descriptor, backlog)
                     | getsockname(descriptor, address, &size)
             }
         }
