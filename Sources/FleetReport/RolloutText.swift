@@ -148,8 +148,10 @@ public enum FoldedOutput {
 
     /// The results, the largest group first, failures last where the eye ends up.
     ///
-    /// - Parameter isSame: Whether two hosts, which ended alike and printed as much, printed the
-    ///   same.
+    /// - Parameters:
+    ///   - answers: One for each host.
+    ///   - isSame: Whether two hosts, which ended alike and printed as much, printed the same.
+    /// - Returns: The groups, in the order in which they are shown.
     public static func groups(
         _ answers: [Answer],
         isSame: (_ first: HostName, _ second: HostName) -> Bool

@@ -6,7 +6,9 @@ internal import CLibSSH2
 /// Future-Adaptable Password Scheme", 1999) is here. Its tables are the first 33,344 bits of pi's
 /// fraction; they are worked out rather than copied, and the tests open keys that ssh-keygen wrote.
 enum BcryptPBKDF {
-    /// More rounds than this are refused: each costs about a millisecond, and a file may name any
+    /// The most rounds.
+    ///
+    /// More than this are refused: each costs about a millisecond, and a file may name any
     /// number. ssh-keygen's default is 16 or 24.
     static let roundsLimit = 1_024
 

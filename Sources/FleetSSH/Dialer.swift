@@ -133,6 +133,8 @@ enum SocketOptions {
         }
     }
 
+    /// Acknowledges what was read at once.
+    ///
     /// sshd keeps Nagle on until a command runs and would wait for our delayed ACK: 40 ms per
     /// connection without this (measured). The kernel forgets it, so it is set after each read.
     static func acknowledgeAtOnce(on socket: Int32) {

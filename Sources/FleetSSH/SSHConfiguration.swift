@@ -19,7 +19,9 @@ struct SSHConfiguration: Sendable {
         let reason: String
     }
 
-    /// What is read of the files. Everything else that ssh knows is skipped.
+    /// What is read of the files.
+    ///
+    /// Everything else that ssh knows is skipped.
     enum Keyword: String, Sendable, Hashable, CaseIterable {
         case hostName = "hostname"
         case port, user

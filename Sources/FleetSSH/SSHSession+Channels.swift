@@ -66,8 +66,14 @@ extension SSHSession {
 
     /// Opens a channel that the host connects to an address of its own.
     ///
-    /// - Parameter whenLate: Nil if a missed deadline shall end the session. Otherwise the session
-    ///   lives on, opens nothing else, and this is called once the late answer has come.
+    /// - Parameters:
+    ///   - host: The address, as the other side sees it.
+    ///   - port: The TCP port.
+    ///   - milliseconds: The longest wait.
+    ///   - whenLate: Nil if a missed deadline shall end the session. Otherwise the session lives on,
+    ///     opens nothing else, and this is called once the late answer has come.
+    /// - Returns: The channel.
+    /// - Throws: ``FleetTransport/TransportError``.
     func openTunnel(
         host: String,
         port: Int,

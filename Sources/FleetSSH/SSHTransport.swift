@@ -221,6 +221,8 @@ public final class SSHTransport: Transport {
         }
     }
 
+    /// Whether an error is that of a busy sshd.
+    ///
     /// A refused port or a silent host stays so for longer than we would wait here; the rollout
     /// decides about that. A connection that was dropped before the banner is a busy sshd.
     private static func isBusyServer(_ error: TransportError) -> Bool {

@@ -1,5 +1,6 @@
-/// What a server said first: lines, its banner, and the algorithms it offers (RFC 4253, sections
-/// 4.2 and 7.1). Only for messages: libssh2 does the protocol.
+/// What a server said first: lines, its banner, and the algorithms it offers.
+///
+/// RFC 4253, sections 4.2 and 7.1. Only for messages: libssh2 does the protocol.
 struct ServerOpening: Sendable {
     /// The most that may come before the banner, in bytes and lines; sshd sends nothing.
     static let limitBytes = 8_192

@@ -82,8 +82,10 @@ final class Wire: @unchecked Sendable {
     let outgoing = ByteQueue()
     /// The other side has closed: RECV returns 0 once the buffer is empty.
     var isAtEnd = false
-    /// The first bytes that arrived, until the handshake is over: what the server called itself and
-    /// which algorithms it offered, for messages. libssh2 tells neither.
+    /// The first bytes that arrived, until the handshake is over.
+    ///
+    /// What the server called itself and which algorithms it offered, for messages: libssh2 tells
+    /// neither.
     private(set) var opening: [UInt8]? = []
     /// Torn down: sends vanish and nothing arrives, so that freeing a session never waits.
     var isDead = false

@@ -142,6 +142,7 @@ public final class Listener: Sendable {
     /// Listens on a port that is free.
     ///
     /// - Parameter backlog: How many connections the kernel accepts for it.
+    /// - Throws: `POSIXError` if there is no port.
     public init(backlog: Int32 = 128) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
