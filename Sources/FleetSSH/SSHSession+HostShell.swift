@@ -84,8 +84,11 @@ extension SSHSession: HostSession {
     private static let shellMilliseconds = 15_000
     /// The longest wait for processes to end: 5 s after TERM, 5 s after KILL, and the way there.
     private static let stopMilliseconds = 20_000
-    /// Unsent bytes above which no more is given to libssh2, in bytes.
-    private static let backlogLimitBytes = 1 << 20
+    /// Unsent bytes above which no more is given to libssh2.
+    ///
+    /// What an upload costs each host in memory; the socket is refilled whenever it takes more, so
+    /// this bounds no transfer.
+    private static let backlogLimitBytes = 64 << 10
 
     // MARK: HostSession
 
@@ -610,7 +613,12 @@ extension SSHSession: HostSession {
         throws(TransportError) -> Int
     {
         var sent = start
-        while sent < bytes.count, wire.outgoing.count < Self.backlogLimitBytes {
+        while sent < bytes.count {
+            if wire.outgoing.count >= Self.backlogLimitBytes {
+                // Straight on while the socket takes it: a wake-up per piece would cost more.
+                flush()
+                guard wire.outgoing.count < Self.backlogLimitBytes else { break }
+            }
             let count = bytes[sent...].withUnsafeBytes { rest in
                 libssh2_channel_write_ex(
                     channel.pointer,
@@ -774,8 +782,11 @@ private final class LocalFileReader: @unchecked Sendable {
 
     /// The next bytes; none at the end, or after an error, which the size check then finds.
     func next() -> [UInt8] {
-        var buffer = [UInt8](repeating: 0, count: 1 << 18)
-        let count = buffer.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
-        return Array(buffer.prefix(max(0, count)))
+        [UInt8](unsafeUninitializedCapacity: Self.pieceBytes) { buffer, filled in
+            filled = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
+        }
     }
+
+    /// How much is read at once, in bytes.
+    private static let pieceBytes = 64 << 10
 }

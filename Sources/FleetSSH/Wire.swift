@@ -63,7 +63,7 @@ final class ByteQueue {
         head = 0
         tail = 0
         // A buffer that a large transfer blew up is given back.
-        guard capacity > 1 << 17 else { return }
+        guard capacity > 1 << 16 else { return }
         free(base)
         base = nil
         capacity = 0

@@ -147,7 +147,7 @@ struct TrustCommand: AsyncParsableCommand {
             guard Terminal.canAsk else {
                 throw CommandFailure(
                     .refused,
-                    "\(new.count) new keys need a person's word",
+                    "new keys need a person's word: \(new.count)",
                     hints: ["compare the fingerprints, then add --yes", "nothing was changed"]
                 )
             }
@@ -161,7 +161,7 @@ struct TrustCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(.stateDirectory, error.message)
         }
-        common.print("\(new.count) keys remembered")
+        common.print(new.count == 1 ? "1 key remembered" : "\(new.count) keys remembered")
         return isGood
     }
 }
