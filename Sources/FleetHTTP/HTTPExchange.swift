@@ -131,11 +131,9 @@ public final class HTTPExchange: Sendable {
     /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not,
     /// or is no JSON.
     static func errorReport(in body: [UInt8]) -> String? {
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body)) else {
-            // A body that is no JSON reports nothing in JSON; that is not a failure of ours.
-            return nil
-        }
-        return value.placeOfError(path: [])
+        // The error says that the body is no JSON: then it reports nothing in JSON.
+        let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body))
+        return value?.placeOfError(path: [])
     }
 }
 
@@ -148,16 +146,19 @@ private indirect enum JSONValue: Decodable {
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        // Each attempt fails for values of another type; what is left is a number, flag or null.
+        // An error only says that the value is no text.
         if let text = try? container.decode(String.self) {
             self = .text(text)
-        } else if let list = try? container.decode([JSONValue].self) {
-            self = .list(list)
-        } else if let object = try? container.decode([String: JSONValue].self) {
-            self = .object(object)
-        } else {
-            self = .other
+            return
         }
+        // An error only says that the value is no list.
+        if let list = try? container.decode([JSONValue].self) {
+            self = .list(list)
+            return
+        }
+        // An error only says that the value is no object: what is left is a number, flag or null.
+        let object = try? container.decode([String: JSONValue].self)
+        self = object.map { .object($0) } ?? .other
     }
 
     func placeOfError(path: [String]) -> String? {

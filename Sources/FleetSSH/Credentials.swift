@@ -42,7 +42,7 @@ actor CredentialStore {
 
     private let ask: @Sendable (SecretSource) async -> SecretAnswer
     private var made: [Request: Task<Answer, Never>] = [:]
-    private var secrets: [SecretSource: SecretAnswer] = [:]
+    private var secrets: [SecretSource: Task<SecretAnswer, Never>] = [:]
 
     init(ask: @escaping @Sendable (SecretSource) async -> SecretAnswer) { self.ask = ask }
 
@@ -76,14 +76,10 @@ actor CredentialStore {
     ///
     /// - Throws: ``FleetTransport/TransportError/credentialUnusable(reason:)``.
     func secret(_ source: SecretSource) async throws(TransportError) -> String {
-        let answer: SecretAnswer
-        if let known = secrets[source] {
-            answer = known
-        } else {
-            answer = await ask(source)
-            secrets[source] = answer
-        }
-        switch answer {
+        // Kept before it is answered: nobody is asked twice, however many hosts wait.
+        let question = secrets[source] ?? Task { await ask(source) }
+        secrets[source] = question
+        switch await question.value {
         case .secret(let text): return text
         case .unavailable(let reason): throw .credentialUnusable(reason: reason)
         }

@@ -10,6 +10,7 @@ struct HostAddress: Sendable, Hashable {
 
     /// An address that is written as a number; nil if the text is a name.
     init?(literal text: String, port: Int) {
+        // The error says that the text is no number, which is the answer.
         guard let first = try? Self.lookUp(text, port: port, flags: AI_NUMERICHOST).first else {
             return nil
         }

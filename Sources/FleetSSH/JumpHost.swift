@@ -50,7 +50,7 @@ actor JumpHost {
         let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
         var hasMetDeadSession = false
         while true {
-            let lane = try await lane()
+            let lane = try await lane(before: deadline, milliseconds)
             guard let session = lane.session else {
                 throw .connectionLost(.connecting, reason: "the jump host \(name) is gone")
             }
@@ -74,6 +74,12 @@ actor JumpHost {
                 return (session, channel)
             } catch {
                 if case .timedOut = error {
+                    // The jump host itself may take minutes to give up, and its session opens
+                    // nothing else until then: one that carries nobody is not waited for.
+                    if await session.tunnels.isEmpty {
+                        lanes.removeAll { $0 === lane }
+                        await session.disconnect()
+                    }
                     throw .timedOut(.connecting, milliseconds: milliseconds)
                 }
                 let isLost = await session.failure != nil
@@ -92,9 +98,14 @@ actor JumpHost {
     }
 
     /// A lane that is ours until ``free(_:)``.
-    private func lane() async throws(TransportError) -> Lane {
+    private func lane(before deadline: UInt64, _ milliseconds: Int)
+        async throws(TransportError) -> Lane
+    {
         var hasWaited = false
         while true {
+            guard Reactor.now() < deadline else {
+                throw .timedOut(.connecting, milliseconds: milliseconds)
+            }
             for lane in lanes where !lane.isBusy {
                 lane.isBusy = true
                 if let session = lane.session, await session.failure == nil { return lane }
@@ -108,7 +119,7 @@ actor JumpHost {
                 lanes.append(lane)
                 return try await open(lane)
             }
-            hasWaited = await !turn()
+            hasWaited = await !turn(before: deadline)
         }
     }
 
@@ -124,10 +135,11 @@ actor JumpHost {
     }
 
     /// Waits for a lane to become free; false when patience ran out.
-    private func turn() async -> Bool {
+    private func turn(before deadline: UInt64) async -> Bool {
         nextWaiter += 1
         let id = nextWaiter
-        let due = Reactor.now() + UInt64(Self.patienceMilliseconds) * 1_000_000
+        let patience = Reactor.now() + UInt64(Self.patienceMilliseconds) * 1_000_000
+        let due = min(patience, deadline)
         let timer = reactor.schedule(at: due) { [weak self] in
             self?.assumeIsolated { $0.wake(id, isTurn: false) }
         }
@@ -148,11 +160,5 @@ actor JumpHost {
     private func free(_ lane: Lane) {
         lane.isBusy = false
         wakeNext()
-    }
-
-    /// Ends every session; what goes through them ends too.
-    func close() async {
-        for lane in lanes { await lane.session?.disconnect() }
-        lanes = []
     }
 }

@@ -66,7 +66,7 @@ enum Deadline {
                 once.arm(continuation)
                 Task { once.resume(await task.value) }
                 Task {
-                    // Cancelled or over: the value is not waited for any more.
+                    // Only a cancellation ends it early, and nothing is waited for after that.
                     try? await Task.sleep(for: .milliseconds(milliseconds))
                     once.resume(nil)
                 }

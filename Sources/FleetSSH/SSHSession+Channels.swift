@@ -71,7 +71,7 @@ extension SSHSession {
     ///   - port: The TCP port.
     ///   - milliseconds: The longest wait.
     ///   - whenLate: Nil if a missed deadline shall end the session. Otherwise the session lives on,
-    ///     opens nothing else, and this is called once the late answer has come.
+    ///     opens nothing else, and this is called once the late answer has come, or the session ends.
     /// - Returns: The channel.
     /// - Throws: ``FleetTransport/TransportError``.
     func openTunnel(
@@ -99,7 +99,7 @@ extension SSHSession {
         }
         let channel = try await performOrExpire(.channel, within: milliseconds, open)
         if let channel { return channel }
-        finishLater(.channel) {
+        func finish() -> Bool {
             do throws(TransportError) {
                 guard let late = try open() else { return false }
                 self.closing.append(late)
@@ -109,6 +109,7 @@ extension SSHSession {
             whenLate()
             return true
         }
+        finishLater(.channel, finish, fail: whenLate)
         throw .timedOut(.channel, milliseconds: milliseconds)
     }
 

@@ -94,6 +94,7 @@ extension SSHSession {
         var accepts: [String]?
         if !(1..<CredentialStore.keyLimit).contains(credentials.signers.count) {
             accepts = try await acceptedMethods(user: user, within: left())
+            if accepts == nil { return }
         }
         for signer in credentials.signers {
             tried.append("\(signer.type) \(signer.name)")
@@ -101,7 +102,7 @@ extension SSHSession {
             if try await offer(signer, blob: blob, user: user, within: left()) { return }
         }
         if accepts == nil { accepts = try await acceptedMethods(user: user, within: left()) }
-        let methods = accepts ?? []
+        guard let methods = accepts else { return }
         if let password = credentials.password {
             // The order of OpenSSH's PreferredAuthentications.
             if methods.contains("keyboard-interactive") {
@@ -200,18 +201,22 @@ extension SSHSession {
         }
     }
 
+    /// What the server takes; nil if it takes the bare name, and the user is logged in.
+    ///
+    /// The question is a login by the method `none` (RFC 4252, section 5.2).
     private func acceptedMethods(user: String, within milliseconds: Int)
-        async throws(TransportError) -> [String]
+        async throws(TransportError) -> [String]?
     {
         try await perform(.authentication, within: milliseconds) {
-            () throws(TransportError) -> [String]? in
+            () throws(TransportError) -> [String]?? in
             if let list = libssh2_userauth_list(self.session, user, UInt32(user.utf8.count)) {
-                return String(cString: list).split(separator: ",").map(String.init)
+                return .some(String(cString: list).split(separator: ",").map(String.init))
             }
             let status = libssh2_session_last_errno(self.session)
             if status == LIBSSH2_ERROR_EAGAIN { return nil }
+            if libssh2_userauth_authenticated(self.session) == 1 { return .some(nil) }
             // The server may close instead of answering; what was refused is known all the same.
-            return []
+            return .some([])
         }
     }
 }

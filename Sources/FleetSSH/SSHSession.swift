@@ -157,8 +157,12 @@ actor SSHSession {
     }
 
     /// Goes on with something that nobody waits for any more, because libssh2 cannot leave it
-    /// half done; without a deadline, until it is over or the session is.
-    func finishLater(_ phase: ConnectionPhase, _ step: @escaping () -> Bool) {
+    /// half done; without a deadline, until it is over or the session is, which `fail` is told.
+    func finishLater(
+        _ phase: ConnectionPhase,
+        _ step: @escaping () -> Bool,
+        fail: @escaping () -> Void
+    ) {
         nextOperation += 1
         operations.append(
             Operation(
@@ -167,7 +171,7 @@ actor SSHSession {
                 deadline: .max,
                 milliseconds: 0,
                 step: step,
-                fail: { _ in },
+                fail: { _ in fail() },
                 expire: nil
             )
         )

@@ -123,6 +123,7 @@ public final class SSHTransport: Transport {
     }
 
     private func reactor(for endpoint: HostEndpoint) -> Reactor {
+        // Settings that are wrong are reported when the host is opened; any reactor will do then.
         if let settings = try? effectiveSettings(for: endpoint),
             case .jump(let hops) = settings.route, let first = hops.first
         {
@@ -137,8 +138,11 @@ public final class SSHTransport: Transport {
     /// What is missing for a host is reported when that host is opened.
     public func prepare(_ endpoints: [HostEndpoint]) async {
         for endpoint in endpoints {
+            // Each answer is kept, failures too, and `open` throws it for the host that needs it.
             guard let settings = try? effectiveSettings(for: endpoint) else { continue }
+            // As above.
             _ = try? await credentials.credentials(for: settings)
+            // As above.
             if let source = settings.becomePassword { _ = try? await credentials.secret(source) }
         }
     }

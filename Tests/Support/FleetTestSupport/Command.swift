@@ -55,6 +55,9 @@ public struct Command: Sendable {
 }
 
 /// Waits until something is so, looking often; fails after a minute.
+///
+/// For what no event tells: a file or a process of a program that knows nothing of the test. What
+/// the test's own code does is waited for by its own event.
 public func eventually(_ what: String, _ isSo: () throws -> Bool) async throws {
     for _ in 0..<6000 {
         if try isSo() { return }

@@ -206,6 +206,7 @@ public final class Relay: Sendable {
         case .blackhole: return
         case .dropLarge(let limit) where count > limit: return
         case .trickle(let pause):
+            // The pause is the fault itself: a network that lets one byte through at a time.
             for index in 0..<count {
                 let byte = [buffer[index]]
                 guard send(target, byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return }
@@ -242,6 +243,7 @@ public final class TalkingServer: Sendable {
                                 close(client)
                                 return
                             }
+                            // The pause is the fault itself: a server that takes its time.
                             usleep(pauseMicroseconds)
                         }
                     } while repeats

@@ -112,17 +112,16 @@ public final class SSHDServer: Sendable {
     }
 
     private static func start(_ path: String) throws -> ChildProcess? {
-        let process = try ChildProcess([
-            "/usr/sbin/sshd", "-D", "-f", "\(path)/sshd_config", "-E", "\(path)/sshd.log",
-        ])
-        while process.isRunning {
-            let log = FileManager.default.contents(atPath: "\(path)/sshd.log") ?? Data()
-            if String(decoding: log, as: UTF8.self).contains("Server listening on") {
-                return process
-            }
-            usleep(2000)
+        let log = try LogPipe(path + "/sshd.log")
+        let process = try ChildProcess(
+            ["/usr/sbin/sshd", "-D", "-e", "-f", "\(path)/sshd_config"],
+            files: ("/dev/null", "/dev/null", log.entrance)
+        )
+        guard log.waits(for: "Server listening on") else {
+            process.wait()
+            return nil
         }
-        return nil
+        return process
     }
 
     /// A port that nobody listens on now.
