@@ -93,7 +93,7 @@ let package = Package(
             "FleetRunner",
             [
                 "FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal",
-                "FleetHTTP",
+                "FleetHTTP", "FleetDigest",
             ]
         ),
         .executableTarget(
@@ -165,3 +165,15 @@ let package = Package(
         tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )
+
+// Fuzzing needs a toolchain with libFuzzer, so it is no part of the usual build: `scripts/fuzz`.
+if Context.environment["FLEET_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fleet-fuzz",
+            dependencies: ["FleetSSH", "FleetTransport", "FleetTestSupport"],
+            path: "Tests/Support/fleet-fuzz",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
+        )
+    )
+}

@@ -1,5 +1,27 @@
 internal import CLibSSH2
 
+/// A SHA-256 digest that is computed piece by piece.
+///
+/// `@unchecked Sendable`: used by one caller at a time, in turn.
+public final class SHA256Stream: @unchecked Sendable {
+    private let context = EVP_MD_CTX_new()
+
+    /// Begins a digest.
+    public init() { EVP_DigestInit_ex(context, EVP_sha256(), nil) }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    /// Takes the next bytes.
+    public func update(_ bytes: [UInt8]) { EVP_DigestUpdate(context, bytes, bytes.count) }
+
+    /// Ends the digest: 64 lower-case hexadecimal digits.
+    public func finish() -> String {
+        var output = [UInt8](repeating: 0, count: 32)
+        EVP_DigestFinal_ex(context, &output, nil)
+        return SHA256Digest.hexadecimal(output)
+    }
+}
+
 /// A SHA-256 digest (FIPS 180-4), computed by libcrypto.
 ///
 /// The one place where plans, journal entries and uploads are hashed. Swift's own `Hasher` is seeded

@@ -45,6 +45,7 @@ extension Action {
                     source: upload.source,
                     sizeBytes: upload.sizeBytes,
                     sha256: upload.sha256,
+                    handOver: upload.handOver.map(bind),
                     prepare: bind(upload.prepare),
                     finish: bind(upload.finish)
                 )

@@ -122,7 +122,7 @@ public enum SnapshotToken {
     public static let tag = "${{ snapshot.tag }}"
 }
 
-/// A local file as it was when the plan was made.
+/// A local file as it was when the plan was made, or a directory packed into one.
 public struct LocalFile: Sendable, Hashable {
     /// The path that opens it.
     public let path: String
@@ -131,8 +131,13 @@ public struct LocalFile: Sendable, Hashable {
     /// Its SHA-256 in hexadecimal.
     public let sha256: String
 
+    /// Of a packed directory: the SHA-256 of the list of what is in it, in hexadecimal; see
+    /// ``DirectoryDigest``. Nil for a file.
+    public let directorySHA256: String?
+
     /// Describes a file.
-    public init(path: String, sizeBytes: Int, sha256: String) {
+    public init(path: String, sizeBytes: Int, sha256: String, directorySHA256: String? = nil) {
+        self.directorySHA256 = directorySHA256
         self.path = path
         self.sizeBytes = sizeBytes
         self.sha256 = sha256

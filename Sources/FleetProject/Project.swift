@@ -133,15 +133,31 @@ public struct Project: Sendable, Hashable {
         return (try Self.text(of: "\(root)/\(file)", file: file), file)
     }
 
-    /// Measures the local files that a playbook uploads, relative to the project.
+    /// Measures the local files that a playbook uploads, relative to the project, and packs the
+    /// directories.
     ///
+    /// - Parameters:
+    ///   - playbook: The playbook.
+    ///   - archives: The directory that packed directories are kept in; made if one is needed.
     /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read.
-    public func files(of playbook: Playbook) throws(ProjectError) -> [String: LocalFile] {
+    public func files(of playbook: Playbook, packedIn archives: String)
+        async throws(ProjectError) -> [String: LocalFile]
+    {
         var files: [String: LocalFile] = [:]
         var problems: [Diagnostic] = []
         for step in playbook.steps + (playbook.revert ?? []) {
             guard let source = step.kind.localFile, files[source] == nil else { continue }
             let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
+            if Self.isDirectory(path) {
+                do throws(DirectoryArchive.Failure) {
+                    files[source] = try await DirectoryArchive.make(of: path, in: archives)
+                } catch {
+                    problems.append(
+                        Diagnostic("cannot pack `\(source)`: \(error.reason)", at: step.location)
+                    )
+                }
+                continue
+            }
             guard let bytes = Self.bytes(of: path, limit: Self.uploadLimitBytes) else {
                 problems.append(
                     Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location)

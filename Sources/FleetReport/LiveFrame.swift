@@ -1,9 +1,50 @@
 internal import FleetPlan
 public import FleetRollout
-internal import FleetTransport
+public import FleetTransport
 
 /// The part of the screen that is drawn again and again while a rollout runs.
 public enum LiveFrame {
+    /// How far a transfer to a host has come.
+    public struct Transfer: Sendable, Hashable {
+        /// Bytes sent.
+        public let bytes: Int
+        /// Bytes in all.
+        public let total: Int
+
+        /// Describes a transfer.
+        public init(bytes: Int, total: Int) {
+            self.bytes = bytes
+            self.total = total
+        }
+
+        var text: String {
+            "\(Self.size(bytes)) of \(Self.size(total)), \(total == 0 ? 100 : bytes * 100 / total) %"
+        }
+
+        private static func size(_ bytes: Int) -> String {
+            let units = ["B", "kB", "MB", "GB", "TB"]
+            var value = bytes
+            var tenths = 0
+            var unit = 0
+            while value >= 1000, unit < units.count - 1 {
+                tenths = value % 1000 / 100
+                value /= 1000
+                unit += 1
+            }
+            return unit < 2 ? "\(value) \(units[unit])" : "\(value).\(tenths) \(units[unit])"
+        }
+    }
+
+    /// Several hosts' transfers on one line.
+    public static func line(of transfers: [Transfer], width: Int) -> String {
+        let sum = Transfer(
+            bytes: transfers.map(\.bytes).reduce(0, +),
+            total: transfers.map(\.total).reduce(0, +)
+        )
+        let hosts = transfers.count == 1 ? "1 host" : "\(transfers.count) hosts"
+        return Style.cut("\(hosts): \(sum.text)", to: width)
+    }
+
     /// What the screen shows now.
     ///
     /// - Parameters:
@@ -11,6 +52,7 @@ public enum LiveFrame {
     ///   - now: Milliseconds since it began.
     ///   - width: The terminal's columns; no line is longer.
     ///   - height: The most lines to use; hosts that do not fit are counted instead of listed.
+    ///   - transfers: How far transfers have come, for hosts that are at one.
     ///   - style: How text is marked.
     /// - Returns: Lines without line breaks.
     public static func lines(
@@ -18,6 +60,7 @@ public enum LiveFrame {
         at now: Int,
         width: Int,
         height: Int,
+        transfers: [HostName: Transfer] = [:],
         style: Style
     ) -> [String] {
         var lines = [head(rollout, at: now, style)]
@@ -27,8 +70,9 @@ public enum LiveFrame {
         for host in current.prefix(budget) {
             let name = Style.padded(Sanitizer.line(host.name.text), to: nameWidth)
             let time = DurationText.short(milliseconds: now - host.stageSinceMilliseconds)
+            let transfer = transfers[host.name].map { "  " + $0.text } ?? ""
             lines.append(
-                "  \(mark(host, at: now, style)) \(name)  \(style.dim(time))  \(doing(host, rollout, style))"
+                "  \(mark(host, at: now, style)) \(name)  \(style.dim(time))  \(doing(host, rollout, style))\(transfer)"
             )
         }
         if current.count > budget { lines.append("    and \(current.count - budget) more") }

@@ -22,14 +22,17 @@ actor HostWorker {
 
     /// Where long outputs are put; nil for memory only.
     private let spool: String?
+    private let watch: @Sendable (RolloutUpdate) -> Void
 
     init(
         planned: PlannedHost,
         plan: Plan,
         rollout: RolloutID,
         transport: any Transport,
-        spool: String?
+        spool: String?,
+        watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
+        self.watch = watch
         self.spool = spool
         self.planned = planned
         self.plan = plan
@@ -147,7 +150,11 @@ actor HostWorker {
 
     /// Room for what a step prints.
     private func capture() -> OutputCapture {
-        OutputCapture(keeping: plan.kind == .exec ? .spool : .journal, in: spool)
+        let name = planned.name
+        let watch = watch
+        return OutputCapture(keeping: plan.kind == .exec ? .spool : .journal, in: spool) {
+            watch(.transferred(name, bytes: $0, of: $1))
+        }
     }
 
     func perform(_ reference: StepReference, attempt: Int, snapshot: Snapshot)

@@ -50,6 +50,7 @@ public final class OutputCapture: OutputSink {
     }
 
     private let state = Mutex(State())
+    private let progress: (@Sendable (_ bytes: Int, _ total: Int) -> Void)?
     private let limits: Limits
     private let directory: String?
 
@@ -59,13 +60,22 @@ public final class OutputCapture: OutputSink {
     ///   - limits: How much of it is kept.
     ///   - directory: Where the file for long ones is made; nil keeps the first and the last
     ///     256 KiB in memory only.
-    public init(keeping limits: Limits = .journal, in directory: String? = nil) {
+    ///   - progress: Told how far a transfer has come, often; must not block.
+    public init(
+        keeping limits: Limits = .journal,
+        in directory: String? = nil,
+        progress: (@Sendable (_ bytes: Int, _ total: Int) -> Void)? = nil
+    ) {
         self.limits = limits
+        self.progress = progress
         self.directory = directory
         memoryBytes = directory == nil ? 256 << 10 : 64 << 10
     }
 
     deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
+
+    /// Passes on how far a transfer has come.
+    public func transferred(_ bytes: Int, of total: Int) { progress?(bytes, total) }
 
     // MARK: Writing
 

@@ -10,6 +10,8 @@ public enum RolloutUpdate: Sendable {
     case recorded([JournalEntry])
     /// What a command of `exec` printed on a host, once it has ended.
     case printed(HostName, OutputCapture)
+    /// How far a transfer to a host has come; often, and not recorded.
+    case transferred(HostName, bytes: Int, of: Int)
 }
 
 /// Owns one rollout: journals its events, performs its effects, posts the results as events.
@@ -81,7 +83,8 @@ public final class RolloutRunner: Sendable {
                         plan: plan,
                         rollout: id,
                         transport: transport,
-                        spool: spool
+                        spool: spool,
+                        watch: watch
                     )
                 )
             }

@@ -92,6 +92,13 @@ enum HostShell {
         return request
     }
 
+    /// Gives a file of the login account to another one: the script takes it on standard input.
+    static func handOver(_ path: String, to script: Script, id: String) -> Request {
+        var request = request("fleet_hand", id, script.becomeUser ?? "", path, script.streamText)
+        request.needsDetachedFunctions = false
+        return request
+    }
+
     /// Names the question for sudo's password in the shell's answers.
     static let sudoID = "sudo"
 
@@ -147,6 +154,11 @@ enum HostShell {
             sudo -k -S -p "
         $fleet_nonce SUDO $1
         " -u "$2" -- true 2>&1
+            fleet_say END "$1" $? 0
+        }
+        fleet_hand() {
+            fleet_say BEGIN "$1"
+            fleet_sudo "$2" "$4" <"$3" 2>&1
             fleet_say END "$1" $? 0
         }
         fleet_run() {

@@ -1,6 +1,7 @@
 internal import CLibSSH2
 internal import FleetTransport
 internal import FoundationEssentials
+internal import Glibc
 
 /// The library underneath: its one-time initialisation and its versions.
 public enum LibSSH2 {
@@ -66,6 +67,13 @@ public enum LibSSH2 {
         return nil
     }
 
+    /// A descriptor for libssh2 to look at, where our callbacks carry the bytes.
+    ///
+    /// libssh2 makes it non-blocking and, when the session is freed, blocking again if it was so
+    /// before. By then its number may be another connection's, whose next read would stop the whole
+    /// reactor. So there is one for all, non-blocking from the start and never closed.
+    static let placeholder = open("/dev/null", O_RDWR | O_CLOEXEC | O_NONBLOCK)
+
     /// OpenSSL's version line.
     public static var openSSLVersion: String {
         fleet_openssl_version().map { String(cString: $0) } ?? "unknown"
@@ -74,8 +82,9 @@ public enum LibSSH2 {
 
 /// The algorithms offered, most wanted first.
 ///
-/// Always set: the defaults of 1.10 still offer 3des, arcfour and md5 (measured). Names that a
-/// version does not know are skipped by it, so one list serves both.
+/// Always set: the defaults of 1.10 still offer 3des, arcfour and md5 (measured). Only names that
+/// the library knows are given to it: 1.10 strikes out the others by copying overlapping memory
+/// with `memcpy`, which may garble the list (AddressSanitizer).
 enum Algorithms {
     static let keyExchange = [
         "curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256",
@@ -102,18 +111,19 @@ enum Algorithms {
     static func preferences(hostKeyTypes: [String]) -> [(method: Int32, names: String)] {
         let hostKeys =
             hostKeyTypes.isEmpty
-            ? hostKeyNames : hostKeys(preferring: hostKeyTypes).joined(separator: ",")
+            ? hostKeyNames
+            : hostKeys(preferring: hostKeyTypes).filter(knownHostKeys.contains)
+                .joined(separator: ",")
         return common + [(LIBSSH2_METHOD_HOSTKEY, hostKeys)]
     }
 
-    private static let hostKeyNames = hostKeys.joined(separator: ",")
+    private static let knownHostKeys = available(LIBSSH2_METHOD_HOSTKEY, of: hostKeys)
+    private static let hostKeyNames = knownHostKeys.joined(separator: ",")
     private static let common: [(method: Int32, names: String)] = [
-        (LIBSSH2_METHOD_KEX, keyExchange.joined(separator: ",")),
-        (LIBSSH2_METHOD_CRYPT_CS, ciphers.joined(separator: ",")),
-        (LIBSSH2_METHOD_CRYPT_SC, ciphers.joined(separator: ",")),
-        (LIBSSH2_METHOD_MAC_CS, macs.joined(separator: ",")),
-        (LIBSSH2_METHOD_MAC_SC, macs.joined(separator: ",")),
-    ]
+        (LIBSSH2_METHOD_KEX, keyExchange), (LIBSSH2_METHOD_CRYPT_CS, ciphers),
+        (LIBSSH2_METHOD_CRYPT_SC, ciphers), (LIBSSH2_METHOD_MAC_CS, macs),
+        (LIBSSH2_METHOD_MAC_SC, macs),
+    ].map { ($0, available($0, of: $1).joined(separator: ",")) }
 
     /// Those of the wanted algorithms that the library on this machine has.
     static func available(_ method: Int32, of wanted: [String]) -> [String] {

@@ -234,7 +234,23 @@ extension SSHSession: HostSession {
         if let refusal = try await send(upload, to: path, within: timeoutMilliseconds, output) {
             return refusal
         }
-        let finish = upload.finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
+        var finish = upload.finish
+        if let handOver = upload.handOver {
+            let given = try await attached(
+                HostShell.handOver(path, to: handOver, id: Self.runID),
+                becomeUser: handOver.becomeUser,
+                within: timeoutMilliseconds,
+                output: output
+            )
+            guard case .exited(0) = given.status else { return given }
+            _ = try await run(
+                Script("rm -f \(path)"),
+                timeoutMilliseconds: Self.shellMilliseconds,
+                output: output
+            )
+        } else {
+            finish = finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
+        }
         return try await runDetached(
             finish,
             key: key,
@@ -719,6 +735,7 @@ extension SSHSession: HostSession {
             }
             offset += progress
             hasSentEnd = ended
+            output.transferred(total - (chunk.count - offset), of: upload.sizeBytes)
         }
         guard total == upload.sizeBytes else {
             throw .localFile(path: upload.source, reason: "changed since the plan was made")

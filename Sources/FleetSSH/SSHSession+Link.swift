@@ -56,6 +56,10 @@ extension SSHSession {
         reactor.handle(socket) { [weak self] events in
             self?.assumeIsolated { $0.arrived(events) }
         }
+        // The event that told of the connection may have told of bytes and of their end, too, and
+        // edge-triggered epoll does not repeat itself: a server that hangs up at once was waited for
+        // until the banner's deadline (found by fuzzing).
+        receive(untilEnd: true)
     }
 
     /// Lets a command carry the bytes.

@@ -3,9 +3,6 @@ internal import FleetTransport
 internal import Glibc
 
 extension SSHSession {
-    /// The longest wait for a login, in milliseconds.
-    private static let authenticationMilliseconds = 30_000
-
     // MARK: Handshake
 
     /// Exchanges banners and keys, and returns the key that the host proved.
@@ -21,9 +18,7 @@ extension SSHSession {
         for (method, names) in Algorithms.preferences(hostKeyTypes: known) {
             libssh2_session_method_pref(session, method, names)
         }
-        // libssh2 only sets flags on the descriptor; our callbacks carry the bytes.
-        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
-        defer { Glibc.close(null) }
+        let null = LibSSH2.placeholder
         // Once this returns the server has shown that it speaks SSH.
         let isOver = try await perform(.banner, within: bannerMilliseconds) {
             () throws(TransportError) -> Bool? in
@@ -80,10 +75,13 @@ extension SSHSession {
 
     // MARK: Login
 
-    /// Logs in with the first credential that the host takes.
-    func authenticate(user: String, with credentials: Credentials) async throws(TransportError) {
-        let deadline =
-            Reactor.now() + UInt64(Self.authenticationMilliseconds) * 1_000_000
+    /// Logs in with the first credential that the host takes, all attempts within a time.
+    func authenticate(
+        user: String,
+        with credentials: Credentials,
+        within milliseconds: Int
+    ) async throws(TransportError) {
+        let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
         func left() -> Int { max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000)) }
         let banner =
             session.flatMap { libssh2_session_banner_get($0) }

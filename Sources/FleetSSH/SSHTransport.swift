@@ -26,6 +26,8 @@ public final class SSHTransport: Transport {
         public var bannerMilliseconds = 10_000
         /// See above.
         public var handshakeMilliseconds = 20_000
+        /// The longest a login may take, all attempts together, in milliseconds.
+        public var loginMilliseconds = 30_000
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
@@ -336,7 +338,11 @@ public final class SSHTransport: Transport {
             keysWithin: environment.handshakeMilliseconds
         )
         try await accept(key, settings, known)
-        try await session.authenticate(user: settings.user, with: credentials)
+        try await session.authenticate(
+            user: settings.user,
+            with: credentials,
+            within: environment.loginMilliseconds
+        )
         await session.watch(every: settings.aliveMilliseconds, count: settings.aliveCount)
     }
 

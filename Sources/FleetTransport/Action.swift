@@ -85,9 +85,15 @@ public struct Script: Sendable, Hashable, Codable {
         lines += ["{", text, "} </dev/null"]
         return lines.joined(separator: "\n")
     }
+
+    /// The same with its standard input left open: for a script that takes a stream.
+    public var streamText: String {
+        (environment.map { "export \($0.name)=\(ShellWord.quote($0.value))" } + [text])
+            .joined(separator: "\n")
+    }
 }
 
-/// A local file to put on a host.
+/// A local file to put on a host, or a directory as a tar archive.
 public struct Upload: Sendable, Hashable, Codable {
     /// The local file's path, as the controller opens it.
     public let source: String
@@ -95,16 +101,30 @@ public struct Upload: Sendable, Hashable, Codable {
     public let sizeBytes: Int
     /// The file's SHA-256 when the plan was made, in hexadecimal.
     public let sha256: String
+    /// Takes the bytes on its standard input as the account that ``finish`` runs as, which cannot
+    /// look into the login account's run directory; nil where that is the login account.
+    ///
+    /// Its text may show in the host's process list.
+    public let handOver: Script?
     /// Run before any byte is sent; prints ``presentMark`` if the host has these bytes already.
     public let prepare: Script
-    /// Run after the bytes are in `$FLEET_UPLOAD`: checks and renames them into place.
+    /// Run after the bytes are in `$FLEET_UPLOAD`, or where ``handOver`` put them: checks and
+    /// renames them into place.
     public let finish: Script
 
     /// What ``prepare`` prints when nothing need be sent.
     public static let presentMark = "fleet-upload-present"
 
     /// Describes an upload.
-    public init(source: String, sizeBytes: Int, sha256: String, prepare: Script, finish: Script) {
+    public init(
+        source: String,
+        sizeBytes: Int,
+        sha256: String,
+        handOver: Script? = nil,
+        prepare: Script,
+        finish: Script
+    ) {
+        self.handOver = handOver
         self.source = source
         self.sizeBytes = sizeBytes
         self.sha256 = sha256

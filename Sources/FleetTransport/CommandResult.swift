@@ -42,11 +42,17 @@ public protocol OutputSink: Sendable {
     /// Whether whoever reads the host's output shall wait; `resume` is then called once, on any
     /// thread, when there is room again.
     func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool
+
+    /// Takes how far a transfer has come: bytes of all bytes.
+    func transferred(_ bytes: Int, of total: Int)
 }
 
 extension OutputSink {
     /// There is always room.
     public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool { false }
+
+    /// Nobody is told.
+    public func transferred(_ bytes: Int, of total: Int) {}
 }
 
 /// Names one attempt at one step on one host; the host refuses to start the same key twice.

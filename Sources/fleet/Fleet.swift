@@ -35,7 +35,8 @@ struct Fleet: AsyncParsableCommand {
         subcommands: [
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
-            HistoryCommand.self, ShowCommand.self, TrustCommand.self, DoctorCommand.self,
+            HistoryCommand.self, ShowCommand.self, FetchCommand.self, TrustCommand.self,
+            DoctorCommand.self,
         ]
     )
 

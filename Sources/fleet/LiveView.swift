@@ -2,6 +2,7 @@ import Dispatch
 import FleetPlan
 import FleetReport
 import FleetRollout
+import FleetTransport
 import Glibc
 import Synchronization
 
@@ -21,6 +22,9 @@ final class LiveView: Sendable {
     private let isLive: Bool
     private let queue = DispatchQueue(label: "fleet.live-view")
     private let state: Mutex<State>
+    /// How far transfers have come, for hosts that are at one. Apart from the state, which is held
+    /// while a terminal that may have stopped is written to.
+    private let transfers = Mutex<[HostName: LiveFrame.Transfer]>([:])
     private let start = ContinuousClock.now
     private let ticking: Mutex<Task<Void, Never>?> = Mutex(nil)
 
@@ -45,6 +49,12 @@ final class LiveView: Sendable {
         queue.async { self.take(entries) }
     }
 
+    /// Takes how far a transfer has come; the next frame shows it.
+    func transferred(_ host: HostName, _ bytes: Int, of total: Int) {
+        guard isLive else { return }
+        transfers.withLock { $0[host] = LiveFrame.Transfer(bytes: bytes, total: total) }
+    }
+
     /// Draws a last time and waits until everything is on the screen, but not for ever.
     func finish() {
         ticking.withLock { $0?.cancel() }
@@ -65,6 +75,9 @@ final class LiveView: Sendable {
             for entry in entries {
                 let lines = state.text.lines(for: entry)
                 kept += lines.filter { !isLive || $0.weight == .notable }.map(\.text)
+                if case .event(.stepEnded(let host, _, _, _, _)) = entry.body {
+                    transfers.withLock { $0[host] = nil }
+                }
                 if case .event(let event) = entry.body {
                     _ = state.rollout.handle(event, at: entry.elapsedMilliseconds)
                 }
@@ -99,6 +112,7 @@ final class LiveView: Sendable {
             at: now,
             width: size.width,
             height: min(size.height - 2, 40),
+            transfers: transfers.withLock { $0 },
             style: style
         )
         terminal.write(lines.joined(separator: "\n") + "\n")

@@ -44,6 +44,9 @@ struct CommonOptions: ParsableArguments {
     var standardOutputStyle: Style { color.style(for: .standardOutput) }
     var standardErrorStyle: Style { color.style(for: .standardError) }
 
+    /// Where packed directories are kept.
+    var archives: String { Surroundings.stateDirectory(option: stateDirectory) + "/uploads" }
+
     func openProject() throws(CommandFailure) -> Project {
         if let project { return Project(root: project) }
         do {

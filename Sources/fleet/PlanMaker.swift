@@ -23,6 +23,8 @@ struct RolloutChoice {
 struct PlanMaker {
     let project: Project
     let transport: any Transport
+    /// Where packed directories are kept.
+    let archives: String
     /// Told what is being done; progress, not results.
     let note: (String) -> Void
 
@@ -37,7 +39,7 @@ struct PlanMaker {
         let files: [String: LocalFile]
         do {
             playbook = try project.playbook(name)
-            files = try project.files(of: playbook)
+            files = try await project.files(of: playbook, packedIn: archives)
         } catch {
             throw CommandFailure(error)
         }

@@ -1,3 +1,4 @@
+import Dispatch
 import FleetDigest
 import FleetInventory
 import FleetJournal
@@ -60,7 +61,7 @@ struct RolloutSession {
         let view =
             common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
             ? nil : LiveView(plan: plan, style: common.standardErrorStyle)
-        let isJSON = common.output == .json
+        let json = common.output == .json ? QueuedOutput(.standardOutput) : nil
         let outputs = HostOutputs()
         let runner = RolloutRunner(
             id: id,
@@ -72,14 +73,12 @@ struct RolloutSession {
         ) { update in
             switch update {
             case .printed(let host, let output): outputs.add(output, of: host)
+            case .transferred(let host, let bytes, let total):
+                view?.transferred(host, bytes, of: total)
             case .recorded(let entries):
                 view?.show(entries)
-                guard isJSON else { return }
-                for entry in entries {
-                    Terminal.standardOutput.write(
-                        String(decoding: CanonicalJSON.encode(entry), as: UTF8.self) + "\n"
-                    )
-                }
+                guard let json else { return }
+                for entry in entries { json.write(CanonicalJSON.encode(entry) + [0x0A]) }
             }
         }
         let signals = OperatorSignals(runner: runner)
@@ -89,12 +88,14 @@ struct RolloutSession {
             rollout = try await runner.run()
         } catch {
             view?.finish()
+            json?.finish()
             throw CommandFailure(error)
         }
         view?.finish()
+        json?.finish()
         withExtendedLifetime((signals, lock)) {}
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
-        if !isJSON { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
+        if json == nil { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
     }
 
@@ -176,6 +177,22 @@ struct RolloutSession {
         }
         if last != 0x0A { common.print("") }
     }
+}
+
+/// Writes on a queue of its own, in order: a reader that is slow, or has stopped, holds up nothing
+/// but the end of the program.
+private final class QueuedOutput: Sendable {
+    private let terminal: Terminal
+    private let queue = DispatchQueue(label: "fleet.output")
+
+    init(_ terminal: Terminal) { self.terminal = terminal }
+
+    func write(_ bytes: [UInt8]) {
+        queue.async { [terminal] in terminal.write(bytes) }
+    }
+
+    /// Waits until everything is written: what the rollout did is in the journal long since.
+    func finish() { queue.sync {} }
 }
 
 /// What the hosts printed, by host.

@@ -77,23 +77,8 @@ import Testing
 
     @Test("N3: a host that does not answer ends at the connect deadline")
     func blackhole() async throws {
-        // A full backlog: the kernel drops further SYNs without a word.
-        let listener = try Listener(backlog: 0)
-        var clients: [Int32] = []
-        defer { for client in clients { close(client) } }
-        for _ in 0..<4 {
-            let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
-            clients.append(client)
-            let address = try #require(HostAddress(literal: "127.0.0.1", port: listener.port))
-            _ = address.bytes.withUnsafeBytes { bytes in
-                connect(
-                    client,
-                    bytes.assumingMemoryBound(to: sockaddr.self).baseAddress,
-                    socklen_t(bytes.count)
-                )
-            }
-        }
-        var ssh = server.endpoint(port: listener.port).ssh
+        let silent = try SilentPort()
+        var ssh = server.endpoint(port: silent.port).ssh
         ssh.connectTimeoutMilliseconds = 700
         let error = await failure(HostEndpoint(name: "web1", ssh: ssh), try transport())
         #expect(error == .timedOut(.connecting, milliseconds: 700))
@@ -122,6 +107,20 @@ import Testing
             return #expect(Bool(false), "\(String(describing: error))")
         }
         #expect(seen.hasPrefix("welcome to the maze"))
+    }
+
+    @Test("N5: a server that hangs up the moment it is connected to is not waited for")
+    func hangsUpAtOnce() async throws {
+        // Connection, bytes and end may come in one event; which it is depends on the moment.
+        for words in ["", "SSH-2.0-x\r\n", "go away\r\n"] {
+            let rude = try TalkingServer([words], hangsUp: true)
+            for _ in 0..<20 {
+                let error = await failure(server.endpoint(port: rude.port), try transport(busy: 0))
+                guard case .connectionLost = error else {
+                    return #expect(Bool(false), "`\(words)`: \(String(describing: error))")
+                }
+            }
+        }
     }
 
     @Test("N5: a banner that trickles ends at the deadline for all of it")

@@ -173,6 +173,31 @@ import Testing
         #expect(await silent?.isRetryable ?? false)
     }
 
+    @Test func moreDeadHostsThanSessionsDoNotHoldUpALivingOne() async throws {
+        let transport = transport()
+        let route = "127.0.0.1:\(jump.port)"
+        let silent = try SilentPort()
+        await withDiscardingTaskGroup { group in
+            for number in 0..<(JumpHost.laneLimit + 4) {
+                var ssh = endpoint("dead", through: route).ssh
+                ssh.port = silent.port
+                ssh.connectTimeoutMilliseconds = 1_500
+                let dead = HostEndpoint(name: HostName("dead\(number)"), ssh: ssh)
+                group.addTask {
+                    do throws(TransportError) {
+                        _ = try await transport.open(dead, rollout: "r1")
+                        #expect(Bool(false), "nobody answers there")
+                    } catch {
+                        #expect(error == .timedOut(.connecting, milliseconds: 1_500), "\(error)")
+                    }
+                }
+            }
+        }
+        let session = try await transport.open(endpoint(through: route), rollout: "r1")
+        #expect(try await run("echo up", on: session) == "up\n")
+        await session.close(removingRunDirectory: false)
+    }
+
     @Test func anErrorAtTheJumpHostNamesIt() async throws {
         var ssh = endpoint(through: "nobody@127.0.0.1:\(jump.port)").ssh
         ssh.connectTimeoutMilliseconds = 3_000

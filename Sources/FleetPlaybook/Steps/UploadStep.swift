@@ -1,76 +1,141 @@
 internal import FleetTransport
 internal import FleetYAML
 
-/// `upload: { source: FILE, destination: PATH }` puts a local file on the host, atomically.
+/// `upload: { source: FILE, destination: PATH }` puts a local file or directory on the host.
+///
+/// A file is renamed into place. A directory is replaced as a whole by two renames, between which
+/// it is missing; a run that was cut off there is put right by the next one.
 struct UploadStep: StepKind {
     static let key = "upload"
     static let summary =
-        "Puts a local file on the host, complete and verified or not at all."
+        "Puts a local file or directory on the host, complete and verified or not at all."
     static let isIdempotent = true
     static let defaultTimeoutMilliseconds = 600_000
 
     private let source: String
     private let destination: Template
-    private let mode: String
+    /// Octal digits; nil means 0644 for files, and what each file has for directories.
+    private let mode: String?
+    private let owner: Template?
     private let location: SourceLocation
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`upload`") else { return nil }
         let source = fields.requiredText("source")
         let destination = fields.requiredText("destination")
-        let mode = fields.text("mode") ?? "0644"
-        let isOctal = (3...4).contains(mode.count) && mode.allSatisfy { ("0"..."7").contains($0) }
+        let mode = fields.text("mode")
+        let isOctal =
+            mode.map { (3...4).contains($0.count) && $0.allSatisfy { ("0"..."7").contains($0) } }
+            ?? true
         if !isOctal {
             reader.report(
-                "`\(mode)` is not a file mode",
+                "`\(mode ?? "")` is not a file mode",
                 at: fields.node("mode")?.location,
                 hints: ["write three or four octal digits: `0644`"]
             )
         }
+        let ownerNode = fields.node("owner")
+        let owner = fields.text("owner")
         fields.refuseUnknown()
         guard let source, let destination else { return nil }
         self.source = source
         self.destination = Template(destination, location: node.location, reader: reader)
         self.mode = mode
+        self.owner = owner.map {
+            Template($0, location: ownerNode?.location ?? node.location, reader: reader)
+        }
         location = node.location
     }
 
     var localFile: String? { source }
 
-    private static let prologue = """
-        sum() { sha256sum 2>/dev/null <"$1" | cut -c1-64; }
+    /// A link is followed, as `cp` and `scp` do: what it points to is replaced, and it stays.
+    private static let place = #"""
         case "$FLEET_DESTINATION" in '~/'*) FLEET_DESTINATION=$HOME/${FLEET_DESTINATION#??} ;; esac
-        kept=$HOME/.fleet/kept
+        case "$FLEET_DESTINATION" in ?*/) FLEET_DESTINATION=${FLEET_DESTINATION%/} ;; esac
+        if [ -h "$FLEET_DESTINATION" ]; then
+            FLEET_DESTINATION=$(readlink -f "$FLEET_DESTINATION") || exit 1
+        fi
 
-        """
+        """#
+
+    private static let prologue =
+        place + DirectoryDigest.shellFunction + #"""
+
+            sum() {
+                if [ -d "$1" ]; then (cd "$1" && fleet_digest)
+                else sha256sum 2>/dev/null <"$1" | cut -c1-64; fi
+            }
+            own() { [ -z "$FLEET_OWNER" ] || chown -R "$FLEET_OWNER" "$1"; }
+            old=$FLEET_DESTINATION.fleet-old new=$FLEET_DESTINATION.fleet-new
+            kept=$HOME/.fleet/kept
+            mend() { [ ! -d "$old" ] || [ -e "$FLEET_DESTINATION" ] || mv "$old" "$FLEET_DESTINATION"; }
+            place() {
+                if [ -d "$new" ]; then
+                    rm -rf "$old"
+                    [ ! -e "$FLEET_DESTINATION" ] || mv "$FLEET_DESTINATION" "$old" || return 1
+                fi
+                mv "$new" "$FLEET_DESTINATION" && rm -rf "$old"
+            }
+
+            """#
 
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         var more = [
             EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
-            EnvironmentVariable("FLEET_MODE", mode),
+            EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
+            EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
         ]
         if let file = scope.files[source] {
-            more.append(EnvironmentVariable("FLEET_SHA256", file.sha256))
+            more.append(
+                EnvironmentVariable("FLEET_SHA256", file.directorySHA256 ?? file.sha256)
+            )
+            more.append(EnvironmentVariable("FLEET_SENT_SHA256", file.sha256))
             more.append(EnvironmentVariable("FLEET_SIZE", String(file.sizeBytes)))
         }
         return try scope.script(text: Self.prologue + text, more: more)
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        try script(
-            """
+        let file = try file(in: scope)
+        if file.directorySHA256 != nil, mode != nil {
+            throw UndefinedReference(
+                message: "`mode` is for files, and `\(source)` is a directory",
+                hint: "leave it out: each file keeps its own mode",
+                location: location
+            )
+        }
+        let refusal =
+            file.directorySHA256 == nil
+            ? """
             if [ -d "$FLEET_DESTINATION" ]; then
                 echo "E_UPLOAD $FLEET_DESTINATION is a directory"
                 exit 1
             fi
-            if [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
-            else echo state=absent; fi
-            """,
+            """
+            : """
+            case $FLEET_DESTINATION in '' | / | "$HOME")
+                echo "E_UPLOAD $FLEET_DESTINATION would be replaced as a whole"
+                exit 1 ;;
+            esac
+            if [ -e "$FLEET_DESTINATION" ] && [ ! -d "$FLEET_DESTINATION" ]; then
+                echo "E_UPLOAD $FLEET_DESTINATION is not a directory"
+                exit 1
+            fi
+            command -v tar >/dev/null || { echo "E_UPLOAD tar is not installed"; exit 1; }
+            """
+        return try script(
+            refusal + """
+
+                if [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
+                elif [ -d "$old" ]; then echo "sha256=$(sum "$old")"
+                else echo state=absent; fi
+                """,
             in: scope
         )
     }
 
-    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+    private func file(in scope: StepScope) throws(UndefinedReference) -> LocalFile {
         guard let file = scope.files[source] else {
             throw UndefinedReference(
                 message: "cannot read `\(source)`",
@@ -78,27 +143,44 @@ struct UploadStep: StepKind {
                 location: location
             )
         }
+        return file
+    }
+
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        let file = try file(in: scope)
+        let isDirectory = file.directorySHA256 != nil
         let prepare = try script(
             """
-            if [ -f "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
-            then chmod "$FLEET_MODE" "$FLEET_DESTINATION" && echo \(Upload.presentMark); fi
+            mend
+            if [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
+            then \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
+                own "$FLEET_DESTINATION" && echo \(Upload.presentMark)
+            fi
             """,
             in: scope
         )
+        let unpack =
+            isDirectory
+            ? #"rm -rf "$new" && mkdir "$new" && tar -xpof "$FLEET_UPLOAD" -C "$new""#
+            : #"cp "$FLEET_UPLOAD" "$new" && chmod "$FLEET_MODE" "$new""#
         let finish = try script(
             """
+            FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
+            wrong() { echo "E_UPLOAD $1"; exit 1; }
             size=$(wc -c <"$FLEET_UPLOAD") || exit 1
-            [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SHA256" ] || {
-                echo "E_UPLOAD the bytes that arrived are not the file's"
-                exit 1
-            }
-            if [ -f "$FLEET_DESTINATION" ]; then
-                mkdir -p "$kept" && cp -p "$FLEET_DESTINATION" "$kept/$(sum "$FLEET_DESTINATION")" ||
-                    exit 1
+            [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SENT_SHA256" ] ||
+                wrong "the bytes that arrived are not the file's"
+            mend
+            if [ -e "$FLEET_DESTINATION" ]; then
+                copy=$kept/$(sum "$FLEET_DESTINATION")
+                if [ ! -e "$copy" ]; then
+                    mkdir -p "$kept" && rm -rf "$copy.new" &&
+                        cp -Rp "$FLEET_DESTINATION" "$copy.new" && mv "$copy.new" "$copy" || exit 1
+                fi
             fi
-            cp "$FLEET_UPLOAD" "$FLEET_DESTINATION.fleet-new" &&
-                chmod "$FLEET_MODE" "$FLEET_DESTINATION.fleet-new" &&
-                mv "$FLEET_DESTINATION.fleet-new" "$FLEET_DESTINATION" || exit 1
+            \(unpack) && own "$new" || exit 1
+            [ "$(sum "$new")" = "$FLEET_SHA256" ] || wrong "what was unpacked is not what was packed"
+            place || exit 1
             rm -f "$FLEET_UPLOAD"
             echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
             """,
@@ -109,9 +191,22 @@ struct UploadStep: StepKind {
                 source: file.path,
                 sizeBytes: file.sizeBytes,
                 sha256: file.sha256,
+                handOver: try handOver(in: scope),
                 prepare: prepare,
                 finish: finish
             )
+        )
+    }
+
+    /// Only the destination's path goes with it: it may show in a process list.
+    private func handOver(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        guard scope.becomeUser != nil else { return nil }
+        return Script(
+            Self.place + #"umask 077; cat >"$FLEET_DESTINATION.fleet-part""#,
+            environment: [
+                EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope))
+            ],
+            becomeUser: scope.becomeUser
         )
     }
 
@@ -128,7 +223,7 @@ struct UploadStep: StepKind {
         )
     }
 
-    /// The copy kept before the upload is put back; a file that was not there is removed.
+    /// The copy kept before the upload is put back; what was not there is removed.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
@@ -136,12 +231,13 @@ struct UploadStep: StepKind {
             try script(
                 """
                 if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
-                    rm -f "$FLEET_DESTINATION"
+                    rm -rf "$FLEET_DESTINATION" "$new" "$old"
                     exit
                 fi
+                mend
                 [ "$(sum "$FLEET_DESTINATION")" != "$FLEET_SNAPSHOT_SHA256" ] || exit 0
-                cp -p "$kept/$FLEET_SNAPSHOT_SHA256" "$FLEET_DESTINATION.fleet-new" &&
-                    mv "$FLEET_DESTINATION.fleet-new" "$FLEET_DESTINATION"
+                rm -rf "$new"
+                cp -Rp "$kept/$FLEET_SNAPSHOT_SHA256" "$new" && place
                 """,
                 in: scope
             )

@@ -44,7 +44,7 @@ struct CheckCommand: AsyncParsableCommand {
         }
         for inventory in inventories {
             for (_, playbook) in playbooks {
-                if let found = misfits(playbook, inventory, project) { gather(found) }
+                if let found = await misfits(playbook, inventory, project) { gather(found) }
             }
         }
         if let problems {
@@ -69,7 +69,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     /// Plans a playbook for an environment with a release that stands for any.
     private func misfits(_ playbook: Playbook, _ inventory: Inventory, _ project: Project)
-        -> Diagnostics?
+        async -> Diagnostics?
     {
         var request = PlanRequest(
             kind: .run,
@@ -81,7 +81,7 @@ struct CheckCommand: AsyncParsableCommand {
             request.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
         }
         do {
-            request.files = try project.files(of: playbook)
+            request.files = try await project.files(of: playbook, packedIn: common.archives)
             _ = try Planner.plan(request)
             return nil
         } catch let found as Diagnostics {

@@ -101,7 +101,12 @@ struct RolloutVerb {
         let project = try common.openProject()
         let (_, selected) = try self.hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
-        let maker = PlanMaker(project: project, transport: transport, note: note)
+        let maker = PlanMaker(
+            project: project,
+            transport: transport,
+            archives: common.archives,
+            note: note
+        )
         let (plan, policy) = try await maker.plan(
             kind: kind,
             playbook: playbook,
@@ -128,7 +133,12 @@ struct RolloutVerb {
         let project = try common.openProject()
         let (_, selected) = try self.hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
-        let maker = PlanMaker(project: project, transport: transport, note: note)
+        let maker = PlanMaker(
+            project: project,
+            transport: transport,
+            archives: common.archives,
+            note: note
+        )
         let (plan, _) = try await maker.plan(
             kind: kind,
             playbook: playbook,

@@ -41,7 +41,8 @@ struct RevertCommand: AsyncParsableCommand {
         let transport = try await common.openTransport(for: selected, in: project)
         let plan: Plan
         if let to {
-            let maker = PlanMaker(project: project, transport: transport) { _ in }
+            let maker = PlanMaker(project: project, transport: transport, archives: common.archives)
+            { _ in }
             (plan, _) = try await maker.plan(
                 kind: .revert,
                 playbook: playbook,

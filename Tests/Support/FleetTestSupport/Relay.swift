@@ -204,7 +204,11 @@ public final class Relay: Sendable {
     ) {
         switch trouble {
         case .blackhole: return
-        case .dropLarge(let limit) where count > limit: return
+        case .dropLarge(let limit) where count > limit:
+            // A banner that came together with more had a packet of its own.
+            guard passed == 0, let end = buffer[..<count].firstIndex(of: 0x0A) else { return }
+            send(target, buffer, end + 1, Int32(MSG_NOSIGNAL))
+            return
         case .trickle(let pause):
             // The pause is the fault itself: a network that lets one byte through at a time.
             for index in 0..<count {
@@ -221,6 +225,36 @@ public final class Relay: Sendable {
     }
 }
 
+/// A port on loopback that answers no connect: its backlog is full, and the kernel drops further
+/// SYNs without a word.
+public final class SilentPort: Sendable {
+    /// The port.
+    public var port: Int { listener.port }
+    private let listener: Listener
+    private let clients: [Int32]
+
+    /// Fills the backlog.
+    public init() throws {
+        listener = try Listener(backlog: 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        address.sin_port = UInt16(listener.port).bigEndian
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        clients = (0..<4).map { _ in
+            let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    _ = connect(client, $0, size)
+                }
+            }
+            return client
+        }
+    }
+
+    deinit { for client in clients { close(client) } }
+}
+
 /// A server on loopback that says what it is told to, and is no SSH server.
 public final class TalkingServer: Sendable {
     /// Where it listens.
@@ -229,7 +263,14 @@ public final class TalkingServer: Sendable {
 
     /// Sends `pieces` to each connection, one after another with a pause; then, if `repeats`, again
     /// and again, and otherwise waits for the other side to close.
-    public init(_ pieces: [String], pauseMicroseconds: UInt32 = 0, repeats: Bool = false) throws {
+    ///
+    /// - Parameter hangsUp: Whether it ends its side as soon as it has spoken.
+    public init(
+        _ pieces: [String],
+        pauseMicroseconds: UInt32 = 0,
+        repeats: Bool = false,
+        hangsUp: Bool = false
+    ) throws {
         listener = try Listener()
         port = listener.port
         let listener = listener
@@ -247,6 +288,7 @@ public final class TalkingServer: Sendable {
                             usleep(pauseMicroseconds)
                         }
                     } while repeats
+                    if hangsUp { shutdown(client, Int32(SHUT_WR)) }
                     var byte: UInt8 = 0
                     while recv(client, &byte, 1, 0) > 0 {}
                     close(client)

@@ -1,0 +1,194 @@
+public import FleetInventory
+public import FleetTransport
+internal import Glibc
+
+/// Brings a file from many hosts here, each complete and checked or not at all.
+public struct Fetch: Sendable {
+    /// What became of one host's file.
+    public enum Outcome: Sendable, Hashable {
+        /// It is here.
+        case fetched(path: String, bytes: Int)
+        /// It is not, and nothing was left here.
+        case failed(reason: String, hint: String?)
+    }
+
+    private let transport: any Transport
+    private let fanout: Int
+    private let timeoutMilliseconds: Int
+
+    /// Prepares transfers, a bounded number at a time.
+    public init(transport: any Transport, fanout: Int, timeoutMilliseconds: Int) {
+        self.transport = transport
+        self.fanout = fanout
+        self.timeoutMilliseconds = timeoutMilliseconds
+    }
+
+    /// Fetches a path from every host into `directory/HOST/`.
+    ///
+    /// A file arrives under its own name with its mode's executable bit lost; a directory arrives as
+    /// one tar archive, so that nothing a host sends decides about a path here.
+    ///
+    /// - Parameters:
+    ///   - path: The file or directory on the hosts.
+    ///   - hosts: The hosts.
+    ///   - directory: Where their directories are made.
+    ///   - becomeUser: The account that reads it, through sudo; nil is the login account.
+    ///   - progress: Told how far a host has come; often, on any thread, must not block.
+    public func fetch(
+        _ path: String,
+        from hosts: [Host],
+        into directory: String,
+        becomeUser: String?,
+        progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void
+    ) async -> [HostName: Outcome] {
+        await withTaskGroup(of: (HostName, Outcome).self) { group in
+            var outcomes: [HostName: Outcome] = [:]
+            var rest = hosts[...]
+            func start(_ group: inout TaskGroup<(HostName, Outcome)>) {
+                guard let host = rest.popFirst() else { return }
+                group.addTask(executorPreference: transport.executor(for: host.endpoint)) {
+                    let job = Job(
+                        host: host,
+                        path: path,
+                        directory: "\(directory)/\(host.name.text)",
+                        becomeUser: becomeUser,
+                        timeoutMilliseconds: timeoutMilliseconds
+                    )
+                    return (
+                        host.name,
+                        await job.run(transport) { progress(host.name, $0, $1) }
+                    )
+                }
+            }
+            for _ in 0..<min(fanout, hosts.count) { start(&group) }
+            while let (name, outcome) = await group.next() {
+                outcomes[name] = outcome
+                start(&group)
+            }
+            return outcomes
+        }
+    }
+}
+
+/// One host's transfer.
+private struct Job {
+    let host: Host
+    let path: String
+    let directory: String
+    let becomeUser: String?
+    let timeoutMilliseconds: Int
+
+    private static let place = #"""
+        case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
+
+        """#
+
+    /// What is there: `file SIZE SHA256`, or `directory`.
+    private var question: Script {
+        script(
+            #"""
+            if [ -d "$FLEET_PATH" ] && [ -r "$FLEET_PATH" ]; then echo directory
+            elif [ ! -e "$FLEET_PATH" ]; then echo "$FLEET_PATH does not exist"; exit 1
+            elif [ ! -r "$FLEET_PATH" ]; then echo "$FLEET_PATH is not readable by $(id -un)"; exit 1
+            elif [ ! -f "$FLEET_PATH" ]; then echo "$FLEET_PATH is no regular file"; exit 1
+            else echo file $(($(wc -c <"$FLEET_PATH"))) $(sha256sum <"$FLEET_PATH" | cut -c1-64); fi
+            """#
+        )
+    }
+
+    private func script(_ text: String) -> Script {
+        Script(
+            Self.place + text,
+            environment: [EnvironmentVariable("FLEET_PATH", path)],
+            becomeUser: becomeUser
+        )
+    }
+
+    func run(
+        _ transport: any Transport,
+        progress: @escaping @Sendable (_ bytes: Int, _ total: Int) -> Void
+    ) async -> Fetch.Outcome {
+        let session: any HostSession
+        do throws(TransportError) {
+            session = try await transport.open(host.endpoint, rollout: "fetch")
+        } catch {
+            return .failed(reason: "\(error.token): \(error.message)", hint: error.hint)
+        }
+        let outcome: Fetch.Outcome
+        do throws(TransportError) {
+            outcome = try await transfer(session, progress)
+        } catch {
+            outcome = .failed(reason: "\(error.token): \(error.message)", hint: error.hint)
+        }
+        await session.close(removingRunDirectory: false)
+        return outcome
+    }
+
+    private func transfer(
+        _ session: any HostSession,
+        _ progress: @escaping @Sendable (_ bytes: Int, _ total: Int) -> Void
+    ) async throws(TransportError) -> Fetch.Outcome {
+        let answer = OutputCapture()
+        let found = try await session.run(
+            question,
+            timeoutMilliseconds: timeoutMilliseconds,
+            output: answer
+        )
+        let words = answer.tail(lines: 1).split(separator: " ").map(String.init)
+        guard found.status == .exited(0), let kind = words.first else {
+            return .failed(reason: answer.tail(lines: 3), hint: nil)
+        }
+        let isDirectory = kind == "directory"
+        let size = words.count == 3 ? Int(words[1]) : nil
+        guard isDirectory || size != nil else {
+            return .failed(reason: "the host answered `\(words.joined(separator: " "))`", hint: nil)
+        }
+        let name = (path.split(separator: "/").last.map(String.init) ?? "root")
+        guard !["", ".", "..", "~"].contains(name), ![".", ".."].contains(host.name.text),
+            !host.name.text.contains("/")
+        else { return .failed(reason: "`\(path)` does not name a file", hint: nil) }
+        let target = "\(directory)/\(name)\(isDirectory ? ".tar" : "")"
+        let part = target + ".fleet-part"
+        mkdir(directory, 0o777)
+        unlink(part)
+        let file = Glibc.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return local(part) }
+        defer {
+            Glibc.close(file)
+            // Renamed when it was complete; otherwise nothing may be left of it.
+            unlink(part)
+        }
+        let sink = FileSink(file) { progress($0, size ?? 0) }
+        let result = try await session.run(
+            script(
+                isDirectory
+                    ? #"tar -cf - -C "$FLEET_PATH" . 2>/dev/null"#
+                    : #"cat "$FLEET_PATH" 2>/dev/null"#
+            ),
+            timeoutMilliseconds: timeoutMilliseconds,
+            output: sink
+        )
+        let (bytes, sha256, problem) = await sink.finish()
+        if let problem {
+            return .failed(reason: "\(part): \(String(cString: strerror(problem)))", hint: nil)
+        }
+        guard result.status == .exited(0) else {
+            return .failed(
+                reason: "\(isDirectory ? "tar" : "cat") \(result.status.phrase)",
+                hint: isDirectory ? "files in it may be unreadable, or have changed meanwhile" : nil
+            )
+        }
+        guard isDirectory || bytes == size && sha256 == words[2] else {
+            return .failed(
+                reason: "\(path) changed while it was read: \(bytes) bytes came, not \(words[1])",
+                hint: "try again when nothing writes to it"
+            )
+        }
+        guard fsync(file) == 0, rename(part, target) == 0 else { return local(target) }
+        return .fetched(path: target, bytes: bytes)
+    }
+
+    private func local(_ path: String) -> Fetch.Outcome {
+        .failed(reason: "\(path): \(String(cString: strerror(errno)))", hint: nil)
+    }
+}

@@ -1,0 +1,142 @@
+import ArgumentParser
+import Dispatch
+import FleetInventory
+import FleetReport
+import FleetRollout
+import FleetRunner
+import FleetTransport
+import FleetYAML
+import Glibc
+import Synchronization
+
+/// `fleet fetch ENV PATH`.
+struct FetchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fetch",
+        abstract: "Bring a file from every host here, checked.",
+        discussion: """
+            A file arrives as DIR/HOST/NAME, a directory as DIR/HOST/NAME.tar. What was there is
+            replaced only by a complete file. Exits 1 if any host's file is not here.
+            """
+    )
+
+    @OptionGroup var hosts: HostOptions
+    @Argument(help: "The file or directory on the hosts; `~/` is the login directory.")
+    var path: String
+    @Option(help: "Where the hosts' directories are made.")
+    var to = "."
+    @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
+    var fanout = 32
+    @Option(help: "The longest one host may take, as in 90s or 10m.")
+    var timeout = "10m"
+    @Flag(help: "Read as root, through sudo.")
+    var sudo = false
+    @Option(name: .customLong("become-user"), help: "Read as this user, through sudo.")
+    var becomeUser: String?
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if !(1...10_000).contains(fanout) {
+            throw ValidationError("--fanout must be from 1 to 10000")
+        }
+        if YAMLReader.milliseconds(timeout) ?? 0 < 1 {
+            throw ValidationError("`\(timeout)` is not a duration: write 90s or 10m")
+        }
+    }
+
+    func run() async throws {
+        let project = try common.openProject()
+        let (_, selected) = try hosts.select(in: project)
+        guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
+            throw CommandFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
+        }
+        let transport = try await common.openTransport(for: selected, in: project)
+        let meter = TransferMeter(isShown: Terminal.standardError.isInteractive && !common.quiet)
+        let fetch = Fetch(
+            transport: transport,
+            fanout: fanout,
+            timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000
+        )
+        let outcomes = await fetch.fetch(
+            path,
+            from: selected,
+            into: to,
+            becomeUser: becomeUser ?? (sudo ? "root" : nil),
+            progress: { meter.note($0, $1, $2) }
+        )
+        meter.finish()
+        let style = common.standardOutputStyle
+        var isGood = true
+        for host in selected {
+            switch outcomes[host.name] {
+            case .fetched(let path, let bytes):
+                common.print("\(style.green("✓")) \(host.name): \(path), \(bytes) bytes")
+            case .failed(let reason, let hint):
+                isGood = false
+                common.print("\(style.red("✗")) \(host.name): \(Sanitizer.line(reason))")
+                if let hint { common.print("  \(hint)") }
+            case nil: isGood = false
+            }
+        }
+        if !isGood { throw ExitStatus.saidNo }
+    }
+}
+
+/// Shows how far transfers have come, on one line that is drawn again and again.
+///
+/// Drawing happens on a queue of its own: a terminal that stopped reading stops only that queue.
+private final class TransferMeter: Sendable {
+    private let transfers = Transfers()
+    private let terminal = Terminal.standardError
+    private let queue = DispatchQueue(label: "fleet.transfers")
+    private let ticker: Task<Void, Never>?
+
+    init(isShown: Bool) {
+        let (transfers, terminal, queue) = (transfers, terminal, queue)
+        guard isShown else {
+            ticker = nil
+            return
+        }
+        ticker = Task {
+            // Nobody need watch what is over within a second.
+            var pause = 1_000
+            while true {
+                do { try await Task.sleep(for: .milliseconds(pause)) } catch { return }
+                pause = 200
+                queue.async {
+                    let all = transfers.all
+                    guard !all.isEmpty else { return }
+                    let line = LiveFrame.line(of: all, width: terminal.size.width - 1)
+                    terminal.write("\r\u{1B}[K" + line)
+                }
+            }
+        }
+    }
+
+    func note(_ host: HostName, _ bytes: Int, _ total: Int) {
+        transfers.note(host, LiveFrame.Transfer(bytes: bytes, total: total))
+    }
+
+    /// Takes the line away.
+    func finish() {
+        guard let ticker else { return }
+        ticker.cancel()
+        let done = DispatchSemaphore(value: 0)
+        queue.async { [terminal] in
+            terminal.write("\r\u{1B}[K")
+            done.signal()
+        }
+        _ = done.wait(timeout: .now() + 2)
+    }
+
+    /// How far each host's transfer has come.
+    private final class Transfers: Sendable {
+        private let state = Mutex<[HostName: LiveFrame.Transfer]>([:])
+
+        var all: [LiveFrame.Transfer] { state.withLock { Array($0.values) } }
+
+        func note(_ host: HostName, _ transfer: LiveFrame.Transfer) {
+            state.withLock { $0[host] = transfer }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import Testing
+
+@testable import FleetSSH
+
+/// Servers that break the protocol: no crash, no hang, and never a success that was none.
+@Suite(.serialized) struct HostileServerTests {
+    private let server: HostileSSHServer
+
+    init() throws { server = try HostileSSHServer() }
+
+    private func transport() -> SSHTransport {
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.busyMilliseconds = 0
+        environment.loginMilliseconds = 2_000
+        environment.systemConfiguration = "/nonexistent"
+        return SSHTransport(environment)
+    }
+
+    /// What came of a command that prints 3,000 numbers and exits 7.
+    private func outcome(as user: String, _ transport: SSHTransport) async
+        -> Result<(CommandStatus, String), TransportError>
+    {
+        do throws(TransportError) {
+            let session = try await transport.open(server.endpoint(user: user), rollout: "hostile")
+            let output = OutputRecorder()
+            do throws(TransportError) {
+                let result = try await session.run(
+                    Script("i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i + 1)); done; exit 7"),
+                    timeoutMilliseconds: 3_000,
+                    output: output
+                )
+                await session.close(removingRunDirectory: false)
+                return .success((result.status, output.text))
+            } catch {
+                await session.close(removingRunDirectory: false)
+                throw error
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static let expected = (0..<3000).map { "\($0)\n" }.joined()
+
+    @Test(arguments: ["honest", "requests", "chatter", "nothings", "opens", "banners", "extended"])
+    func whatIsOnlyOddChangesNothing(_ user: String) async throws {
+        let (status, text) = try await outcome(as: user, transport()).get()
+        #expect(status == .exited(7))
+        // Bytes outside the frame are not the command's.
+        #expect(text == Self.expected)
+    }
+
+    @Test(arguments: [
+        "ignored-window", "window-overflow", "unknown-channel", "long-packet", "lying-length",
+        "lying-request", "goodbye", "early-end", "unknown-message", "early-success",
+    ])
+    func whatIsWrongEndsInAnErrorOrTheTruth(_ user: String) async {
+        let transport = transport()
+        let clock = ContinuousClock()
+        let start = clock.now
+        switch await outcome(as: user, transport) {
+        case .success((.exited(let status), _)): #expect(status == 7)
+        case .success((.timedOut, _)), .failure: break
+        }
+        #expect(clock.now - start < .seconds(60), "deadlines hold, whatever the server does")
+        // What it did to one session is that session's alone.
+        let after = await outcome(as: "honest", transport)
+        guard case .success((.exited(7), Self.expected)) = after else {
+            return #expect(Bool(false), "\(after)")
+        }
+    }
+
+    @Test func aServerThatNeverStopsAskingIsGivenUp() async {
+        var ssh = server.endpoint(user: "questions").ssh
+        ssh.identityFiles = []
+        ssh.password = .environment("X")
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: "me",
+            agentSocket: nil,
+            secret: { _ in .secret("never sent") }
+        )
+        environment.loginMilliseconds = 500
+        environment.systemConfiguration = "/nonexistent"
+        do throws(TransportError) {
+            _ = try await SSHTransport(environment).open(
+                HostEndpoint(name: "questions", ssh: ssh),
+                rollout: "hostile"
+            )
+            #expect(Bool(false), "logged in without an answer")
+        } catch {
+            guard case .timedOut(.authentication, _) = error else {
+                return #expect(Bool(false), "\(error)")
+            }
+        }
+    }
+}
