@@ -66,7 +66,9 @@ public struct RolloutRecord: Sendable, Hashable {
 /// changed or missing record is found.
 public final class Journal: Sendable {
     /// The schema this fleet writes.
-    public static let schema = 1
+    ///
+    /// 2: a rollout may end more than once, interrupted and then taken up again.
+    public static let schema = 2
     /// How long a reader waits for a writer, in seconds.
     private static let busySeconds = 10.0
 
@@ -112,7 +114,13 @@ public final class Journal: Sendable {
         guard found <= schema else {
             throw JournalError.newerSchema(found: found, known: schema)
         }
-        guard found == 0 else { return }
+        guard found < schema else { return }
+        if found == 0 { try prepareFirst(database) }
+        try prepareSecond(database)
+        try database.execute(sql: "PRAGMA user_version = \(schema)")
+    }
+
+    private static func prepareFirst(_ database: Database) throws {
         try database.execute(
             sql: """
                 CREATE TABLE entry (
@@ -149,7 +157,30 @@ public final class Journal: Sendable {
                 CREATE INDEX output_of ON output (rollout, host, key);
                 """
         )
-        for table in ["entry", "rollout", "outcome", "output"] {
+        try keep(["entry", "rollout", "outcome", "output"], in: database)
+    }
+
+    private static func prepareSecond(_ database: Database) throws {
+        try database.execute(
+            sql: """
+                CREATE TABLE ending (
+                    id INTEGER PRIMARY KEY AUTOINCREMENT,
+                    rollout TEXT NOT NULL REFERENCES rollout (id),
+                    outcome TEXT NOT NULL,
+                    ended INTEGER NOT NULL
+                ) STRICT;
+                CREATE INDEX ending_of ON ending (rollout, id);
+                INSERT INTO ending (rollout, outcome, ended)
+                    SELECT rollout, outcome, ended FROM outcome ORDER BY ended;
+                DROP TABLE outcome;
+                """
+        )
+        try keep(["ending"], in: database)
+    }
+
+    /// Nothing is ever changed or removed.
+    private static func keep(_ tables: [String], in database: Database) throws {
+        for table in tables {
             for verb in ["UPDATE", "DELETE"] {
                 try database.execute(
                     sql: """
@@ -159,7 +190,6 @@ public final class Journal: Sendable {
                 )
             }
         }
-        try database.execute(sql: "PRAGMA user_version = \(schema)")
     }
 
     // MARK: Writing
@@ -220,7 +250,7 @@ public final class Journal: Sendable {
                 )
             case .effect(.finish(let outcome)):
                 try database.execute(
-                    sql: "INSERT INTO outcome VALUES (?, ?, ?)",
+                    sql: "INSERT INTO ending (rollout, outcome, ended) VALUES (?, ?, ?)",
                     arguments: [
                         entry.rollout.description, outcome.rawValue, entry.unixMilliseconds,
                     ]
@@ -246,8 +276,9 @@ public final class Journal: Sendable {
             try Row.fetchAll(
                 database,
                 sql: """
-                    SELECT rollout.*, outcome.outcome, outcome.ended FROM rollout
-                    LEFT JOIN outcome ON outcome.rollout = rollout.id
+                    SELECT rollout.*, ending.outcome, ending.ended FROM rollout
+                    LEFT JOIN ending ON ending.id =
+                        (SELECT max(id) FROM ending WHERE ending.rollout = rollout.id)
                     WHERE ?1 IS NULL OR environment = ?1
                     ORDER BY started DESC, rollout.id DESC LIMIT ?2
                     """,
@@ -271,6 +302,71 @@ public final class Journal: Sendable {
             }
         }
     }
+
+    /// The newest rollout of an environment that has not come to its end: it runs, its controller was
+    /// killed, or it was interrupted.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func unfinished(in environment: String) throws(JournalError) -> RolloutRecord? {
+        try history(environment: environment, limit: Self.unfinishedLimit).first { record in
+            record.kind != .exec && (record.outcome == nil || record.outcome == .interrupted)
+        }
+    }
+
+    /// The rollout by which a release was taken back last, unless it was deployed well again since;
+    /// nil if it never was.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func reverted(_ commit: String, in environment: String) throws(JournalError)
+        -> RolloutRecord?
+    {
+        for record in try history(environment: environment, limit: Self.quarantineLimit) {
+            let isBack = record.kind == .revert
+            let isTakenBack: Bool
+            switch record.outcome {
+            case .reverted, .revertFailed: isTakenBack = !isBack
+            case .succeeded: isTakenBack = isBack
+            default: continue
+            }
+            guard var plan = try plan(of: record.id) else { continue }
+            if isBack, let undone = plan.adoptsLocksOf.flatMap(RolloutID.init) {
+                guard let earlier = try self.plan(of: undone) else { continue }
+                plan = earlier
+            } else if isBack {
+                // To a release by name: that one is good.
+                if plan.release?.commit == commit { return nil }
+                continue
+            }
+            guard plan.release?.commit == commit else { continue }
+            return isTakenBack ? record : nil
+        }
+        return nil
+    }
+
+    /// How many rollouts back a release is remembered as taken back.
+    private static let quarantineLimit = 200
+
+    /// What a rollout set out to do; nil if it is not known.
+    private func plan(of rollout: RolloutID) throws(JournalError) -> Plan? {
+        let first = try reading { database in
+            try Data.fetchOne(
+                database,
+                sql: "SELECT body FROM entry WHERE rollout = ? AND sequence = 1",
+                arguments: [rollout.description]
+            )
+        }
+        guard let first else { return nil }
+        do {
+            let entry = try CanonicalJSON.decode(JournalEntry.self, from: Array(first))
+            guard case .planned(let plan, _) = entry.body else { return nil }
+            return plan
+        } catch {
+            throw .corrupt(sequence: 1, reason: "\(error)")
+        }
+    }
+
+    /// How far back an unfinished rollout is looked for: nothing can be begun beside one.
+    private static let unfinishedLimit = 100
 
     /// Every record of a rollout, in order; none if it is not known.
     ///

@@ -57,6 +57,10 @@ public struct Plan: Sendable, Hashable, Codable {
 
     /// The plan's canonical form: what the digest is taken over.
     public var json: String { String(decoding: CanonicalJSON.encode(self), as: UTF8.self) }
+    /// Whether every host is locked before the first step.
+    public let takesLocks: Bool
+    /// A rollout whose locks may be taken over: the one that this plan undoes.
+    public let adoptsLocksOf: String?
 
     /// Gathers a plan.
     public init(
@@ -69,8 +73,12 @@ public struct Plan: Sendable, Hashable, Codable {
         maxFailures: Int,
         onFailure: FailurePolicy,
         batches: [[HostName]],
-        hosts: [PlannedHost]
+        hosts: [PlannedHost],
+        takesLocks: Bool = false,
+        adoptsLocksOf: String? = nil
     ) {
+        self.takesLocks = takesLocks
+        self.adoptsLocksOf = adoptsLocksOf
         precondition(batches.flatMap { $0 } == hosts.map(\.name), "batches hold each host once")
         self.kind = kind
         self.environment = environment

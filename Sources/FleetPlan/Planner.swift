@@ -80,7 +80,8 @@ public enum Planner {
             maxFailures: playbook.strategy.maxFailures,
             onFailure: onFailure(request),
             batches: playbook.strategy.batches(of: request.hosts.map(\.name)),
-            hosts: planned
+            hosts: planned,
+            takesLocks: true
         )
     }
 

@@ -11,9 +11,11 @@ public enum RevertPlanner {
     /// - Returns: A plan whose steps are the earlier plan's steps back; a touched host that ran
     ///   nothing before is not in it.
     /// - Throws: ``ReleaseRefused`` if no host has anything to go back to.
-    public static func plan(undoing plan: Plan, snapshots: [HostName: Snapshot])
-        throws(ReleaseRefused) -> Plan
-    {
+    public static func plan(
+        undoing plan: Plan,
+        of rollout: String,
+        snapshots: [HostName: Snapshot]
+    ) throws(ReleaseRefused) -> Plan {
         guard let releaseStep = plan.releaseStep else {
             throw ReleaseRefused(
                 message: "`\(plan.title)` deployed no release, so there is nothing to go back to",
@@ -46,7 +48,9 @@ public enum RevertPlanner {
             maxFailures: hosts.count,
             onFailure: .hold,
             batches: [hosts.map(\.name)],
-            hosts: hosts
+            hosts: hosts,
+            takesLocks: true,
+            adoptsLocksOf: rollout
         )
     }
 

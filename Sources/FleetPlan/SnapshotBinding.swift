@@ -34,7 +34,7 @@ extension Action {
                 } + (isBound ? [] : variables),
                 directory: script.directory.map(fill),
                 becomeUser: script.becomeUser
-            )
+            ).claiming(script.lock)
         }
         switch self {
         case .script(let script):

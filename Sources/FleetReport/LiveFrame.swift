@@ -87,6 +87,8 @@ public enum LiveFrame {
             switch rollout.phase {
             case .planned: "starting"
             case .preflight: "preflight"
+            case .locking: "locking"
+            case .closing: "unlocking"
             case .rolling(let batch):
                 rollout.halted != nil
                     ? "halted" : "batch \(batch + 1) of \(plan.batches.count)"
@@ -141,6 +143,7 @@ public enum LiveFrame {
         }
         switch host.stage {
         case .checking: return "preflight"
+        case .locking: return "taking the lock"
         case .stepping(let index): return step(planned.steps, index)
         case .probing(let index), .gating(let index): return check(planned.checks, index)
         case .settling: return "making sure nothing runs"
@@ -162,7 +165,7 @@ public enum LiveFrame {
         for host in rollout.hosts where !shown.contains(host.name) {
             let title =
                 switch host.stage {
-                case .planned, .ready: "waiting"
+                case .planned, .ready, .locking: "waiting"
                 case .verified: "verified"
                 case .stopped: "stopped"
                 case .concluded(let outcome): outcome.rawValue

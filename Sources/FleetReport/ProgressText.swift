@@ -89,7 +89,7 @@ public struct ProgressText: Sendable {
                 return []
             }
             return [(line(now, host, OutcomeText.styled(outcome, style)), .detail)]
-        case .check, .probe, .startTimer, .release, .finish:
+        case .check, .lock, .unlock, .probe, .startTimer, .release, .finish:
             return []
         }
     }
@@ -118,6 +118,17 @@ public struct ProgressText: Sendable {
         case .probed(let host, let check, let verdict):
             return probeLines(host, check, verdict, before: before, at: now)
         case .timerFired: return []
+        case .locked(_, .done), .unlocked(_, .done): return []
+        case .locked(let host, .refused(let failure)), .locked(let host, .unreachable(let failure)):
+            return [(line(now, host, style.red("no lock: ") + text(failure)), .notable)]
+        case .unlocked(let host, .refused(let failure)),
+            .unlocked(let host, .unreachable(let failure)):
+            return [
+                (line(now, host, style.yellow("the lock stays: ") + text(failure)), .notable)
+            ]
+        case .resumed(let direction):
+            let way = direction == .back ? ", back" : ""
+            return [(line(now, nil, style.bold("taken up again\(way)")), .notable)]
         case .interrupted(let signal):
             let text =
                 "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
@@ -159,6 +170,8 @@ public struct ProgressText: Sendable {
         case .lost(let failure), .unreachable(let failure):
             return line(now, host, style.yellow("\(name): ") + text(failure))
         case .neverStarted: return line(now, host, "\(name) had not started")
+        case .fenced(let failure):
+            return line(now, host, style.red("\(name) refused: ") + text(failure))
         case .vanished:
             return line(
                 now,

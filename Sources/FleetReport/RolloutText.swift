@@ -91,7 +91,13 @@ public enum RolloutText {
             return Array(Set(hints)).sorted()
         case .reverted:
             return ["fleet show \(id)    what happened, with the hosts' output"]
-        case .held, .interrupted:
+        case .interrupted:
+            return [
+                "fleet resume \(id)    go on from here",
+                "fleet resume \(id) --back    put the touched hosts back",
+                "fleet status \(environment)    what every host runs",
+            ]
+        case .held:
             return rollout.plan.onFailure == .revert
                 ? [
                     "fleet status \(environment)    what every host runs",

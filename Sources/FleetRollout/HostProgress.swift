@@ -11,6 +11,8 @@ public struct HostProgress: Sendable, Hashable {
         case checking
         /// Refused by preflight.
         case refused(Failure)
+        /// Its lock is being taken.
+        case locking
         /// Waiting for its batch.
         case ready
         /// On a forward step.
@@ -40,7 +42,7 @@ public struct HostProgress: Sendable, Hashable {
         /// Nothing is.
         case idle
         /// An effect has not answered yet.
-        case busy
+        case busy(with: RolloutEffect)
         /// A timer runs; when it fires, this is done.
         case waiting(then: RolloutEffect)
     }
@@ -73,6 +75,15 @@ public struct HostProgress: Sendable, Hashable {
     }
     private var unresolvedStep: StepReference?
     private var unresolvedAttempt = 0
+
+    /// Where it was when it stopped; from there a resumed rollout goes on.
+    var stoppedAt: Stage?
+    /// Whether the rollout's lock is on the host, or may be: set before it is asked for.
+    public internal(set) var mayHoldLock = false
+    /// Why the lock could not be given back.
+    public internal(set) var lockFailure: Failure?
+    /// How often the lock could not be taken or given back.
+    var lockFailures = 0
 
     /// Attempts at the current step so far; each has a key of its own on the host.
     var attempt = 0
@@ -108,8 +119,28 @@ public struct HostProgress: Sendable, Hashable {
     /// Whether the host counts against the fanout.
     var isActive: Bool { activity != .idle }
 
+    /// Stops between two things, and remembers where.
+    mutating func stop(at now: Int) {
+        guard stage != .stopped else { return }
+        stoppedAt = stage
+        stage = .stopped
+        stageSinceMilliseconds = now
+    }
+
+    /// Is again where it stopped, if that was on the way back.
+    mutating func standUpOnTheWayBack(at now: Int) {
+        switch stoppedAt {
+        case .settling?, .reverting?, .revertProbing?: break
+        default: return
+        }
+        stage = stoppedAt ?? stage
+        stoppedAt = nil
+        stageSinceMilliseconds = now
+    }
+
     mutating func enter(_ stage: Stage, at now: Int) {
         self.stage = stage
+        stoppedAt = nil
         stageSinceMilliseconds = now
         attempt = 0
         failedAttempts = 0

@@ -11,6 +11,9 @@ public struct RolloutOrigin: Sendable, Hashable, Codable {
     /// The version of fleet.
     public let version: String
 
+    /// The origin in a few words, as `ann@laptop, fleet 0.1.0`.
+    public var phrase: String { "\(user)@\(machine), fleet \(version)" }
+
     /// Describes an origin.
     public init(user: String, machine: String, command: String, version: String) {
         self.user = user

@@ -16,12 +16,16 @@ public struct Rollout: Sendable, Hashable {
         case planned
         /// Asking every host, read-only.
         case preflight
+        /// Taking the lock of every host: all or none.
+        case locking
         /// Taking a batch forward.
         case rolling(batch: Int)
         /// Asking all hosts once more.
         case gate
         /// Going back, on all touched hosts or on the failed ones.
         case reverting
+        /// Giving the locks back; what became of the rollout is decided.
+        case closing(RolloutOutcome)
         /// Over.
         case finished(RolloutOutcome)
     }
@@ -29,20 +33,22 @@ public struct Rollout: Sendable, Hashable {
     /// What is carried out.
     public let plan: Plan
     /// Where the rollout is.
-    public private(set) var phase = Phase.planned
+    public internal(set) var phase = Phase.planned
     /// How far each host has come, in the order of the plan.
-    public private(set) var hosts: [HostProgress]
+    public internal(set) var hosts: [HostProgress]
     /// Why nothing new starts, once that is so.
-    public private(set) var halted: Failure?
+    public internal(set) var halted: Failure?
     /// What was decided, once it is.
-    public private(set) var decision: Decision?
+    public internal(set) var decision: Decision?
     /// Whether the operator asked to stop.
-    public private(set) var isDraining = false
+    public internal(set) var isDraining = false
+    /// Where it was when it was interrupted; a resumed rollout goes on from there.
+    var interruptedPhase: Phase?
 
-    private let places: [HostName: Int]
+    let places: [HostName: Int]
     private let batches: [Range<Int>]
-    private var now = 0
-    private var effects: [RolloutEffect] = []
+    var now = 0
+    var effects: [RolloutEffect] = []
     /// How many hosts have something under way; counted, because it is asked for at every event.
     public private(set) var activeCount = 0
 
@@ -81,7 +87,10 @@ public struct Rollout: Sendable, Hashable {
         precondition(outcome == nil || event.mayComeLate, "a finished rollout takes no events")
         now = max(now, milliseconds)
         effects = []
-        if outcome == nil {
+        if case .resumed(let direction) = event {
+            resume(direction)
+            advance()
+        } else if outcome == nil {
             apply(event)
             advance()
         }
@@ -95,20 +104,20 @@ public struct Rollout: Sendable, Hashable {
         switch event {
         case .started:
             precondition(phase == .planned, "a rollout starts once")
-            if plan.checksFirst {
-                phase = .preflight
-            } else {
-                for index in hosts.indices { hosts[index].enter(.ready, at: now) }
-                phase = .rolling(batch: 0)
-            }
+            start()
         case .hostChecked(let host, let outcome):
-            checked(place(host, expecting: .busy), outcome)
+            checked(busyPlace(host), outcome)
+        case .locked(let host, let outcome):
+            locked(busyPlace(host), outcome)
+        case .unlocked(let host, let outcome):
+            unlocked(busyPlace(host), outcome)
+        case .resumed: preconditionFailure("handled before")
         case .stepEnded(let host, let step, let attempt, let outcome, _):
-            let index = place(host, expecting: .busy)
+            let index = busyPlace(host)
             precondition(attempt == hosts[index].attempt || hosts[index].stage == .settling)
             ended(index, step, outcome)
         case .probed(let host, let check, let verdict):
-            probed(place(host, expecting: .busy), check, verdict)
+            probed(busyPlace(host), check, verdict)
         case .timerFired(let host, let number):
             guard let index = places[host] else { preconditionFailure("unknown host \(host)") }
             // A timer that was overtaken, by a halt for example, says nothing any more.
@@ -123,9 +132,20 @@ public struct Rollout: Sendable, Hashable {
         }
     }
 
-    private func place(_ host: HostName, expecting activity: HostProgress.Activity) -> Int {
+    mutating func start() {
+        if plan.checksFirst {
+            phase = .preflight
+        } else {
+            for index in hosts.indices { hosts[index].enter(.ready, at: now) }
+            phase = .rolling(batch: 0)
+        }
+    }
+
+    private func busyPlace(_ host: HostName) -> Int {
         guard let index = places[host] else { preconditionFailure("unknown host \(host)") }
-        precondition(hosts[index].activity == activity, "nothing is under way on \(host)")
+        guard case .busy = hosts[index].activity else {
+            preconditionFailure("nothing is under way on \(host)")
+        }
         return index
     }
 
@@ -145,6 +165,7 @@ public struct Rollout: Sendable, Hashable {
 
     private mutating func ended(_ index: Int, _ step: StepReference, _ outcome: StepOutcome) {
         set(.idle, for: index)
+        if case .fenced(let failure) = outcome { return fenced(index, failure) }
         switch outcome {
         case .succeeded, .failed, .neverStarted, .vanished:
             hosts[index].unresolved = nil
@@ -155,7 +176,7 @@ public struct Rollout: Sendable, Hashable {
             hosts[index].losses += 1
             hosts[index].lostAtMilliseconds = nil
             hosts[index].reconnects = 0
-        case .stuck, .unreachable:
+        case .stuck, .unreachable, .fenced:
             break
         }
         switch hosts[index].stage {
@@ -217,6 +238,7 @@ public struct Rollout: Sendable, Hashable {
             } else {
                 lookAgain(index, step, failure)
             }
+        case .fenced: preconditionFailure("handled before")
         }
     }
 
@@ -227,7 +249,7 @@ public struct Rollout: Sendable, Hashable {
         if mayStart {
             emit(next(index, step), for: index)
         } else {
-            hosts[index].enter(.stopped, at: now)
+            hosts[index].stop(at: now)
         }
     }
 
@@ -236,7 +258,7 @@ public struct Rollout: Sendable, Hashable {
         hosts[index].unresolved = (step, hosts[index].attempt)
         guard !isDraining, halted == nil || mustAskBeforeHold else {
             hosts[index].failure = hosts[index].failure ?? failure
-            hosts[index].enter(.stopped, at: now)
+            hosts[index].stop(at: now)
             return
         }
         guard let wait = reconnectWait(index) else { return fail(index, failure) }
@@ -291,7 +313,7 @@ public struct Rollout: Sendable, Hashable {
             } else if mayGoOn(index) {
                 wait(index, planned.intervalMilliseconds, then: again)
             } else {
-                hosts[index].enter(.stopped, at: now)
+                hosts[index].stop(at: now)
             }
         case .fail(let failure):
             hosts[index].lastAnswer = failure
@@ -342,7 +364,7 @@ public struct Rollout: Sendable, Hashable {
         let interval = max(check.intervalMilliseconds, 100)
         if !mayGoOn(index) {
             hosts[index].failure = hosts[index].failure ?? failure
-            hosts[index].enter(.stopped, at: now)
+            hosts[index].stop(at: now)
         } else if elapsed <= bound - interval {
             wait(index, interval, then: effect)
         } else if case .revertProbing = hosts[index].stage {
@@ -361,7 +383,7 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// Goes on to a check, or past the last one.
-    private mutating func moveToCheck(_ index: Int, _ check: Int) {
+    mutating func moveToCheck(_ index: Int, _ check: Int) {
         let checks = checks(of: index)
         guard check < checks.count else {
             switch hosts[index].stage {
@@ -373,7 +395,7 @@ public struct Rollout: Sendable, Hashable {
         }
         let isBack = if case .revertProbing = hosts[index].stage { true } else { false }
         guard mayGoOn(index) else {
-            hosts[index].enter(.stopped, at: now)
+            hosts[index].stop(at: now)
             return
         }
         switch hosts[index].stage {
@@ -415,7 +437,7 @@ public struct Rollout: Sendable, Hashable {
 
     // MARK: Going back
 
-    private func isReverting(_ index: Int) -> Bool {
+    func isReverting(_ index: Int) -> Bool {
         switch hosts[index].stage {
         case .settling, .reverting, .revertProbing: true
         default: false
@@ -465,6 +487,7 @@ public struct Rollout: Sendable, Hashable {
                 attempt: attempt
             )
             self.wait(index, wait, then: effect)
+        case .fenced: preconditionFailure("handled before")
         }
     }
 
@@ -507,6 +530,7 @@ public struct Rollout: Sendable, Hashable {
                 attempt: hosts[index].attempt
             )
             self.wait(index, wait, then: effect)
+        case .fenced: preconditionFailure("handled before")
         }
     }
 
@@ -524,12 +548,12 @@ public struct Rollout: Sendable, Hashable {
     // MARK: One host's next step
 
     /// Starts the step that the host's stage points at, or the checks after the last step.
-    private mutating func proceed(_ index: Int) {
+    mutating func proceed(_ index: Int) {
         let planned = plan.hosts[index]
         switch hosts[index].stage {
         case .stepping(let step) where step < planned.steps.count:
             guard mayStart else {
-                hosts[index].enter(.stopped, at: now)
+                hosts[index].stop(at: now)
                 return
             }
             emit(next(index, StepReference(.forward, step)), for: index)
@@ -559,17 +583,17 @@ public struct Rollout: Sendable, Hashable {
         return .perform(host: hosts[index].name, step: step, attempt: hosts[index].attempt)
     }
 
-    private mutating func set(_ activity: HostProgress.Activity, for index: Int) {
+    mutating func set(_ activity: HostProgress.Activity, for index: Int) {
         activeCount += (activity == .idle ? 0 : 1) - (hosts[index].isActive ? 1 : 0)
         hosts[index].activity = activity
     }
 
-    private mutating func emit(_ effect: RolloutEffect, for index: Int) {
-        set(.busy, for: index)
+    mutating func emit(_ effect: RolloutEffect, for index: Int) {
+        set(.busy(with: effect), for: index)
         effects.append(effect)
     }
 
-    private mutating func wait(_ index: Int, _ milliseconds: Int, then effect: RolloutEffect) {
+    mutating func wait(_ index: Int, _ milliseconds: Int, then effect: RolloutEffect) {
         set(.waiting(then: effect), for: index)
         hosts[index].timerCount += 1
         effects.append(
@@ -582,7 +606,7 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// Marks a host as failed; `halts` when the others must not go on without what it failed at.
-    private mutating func fail(_ index: Int, _ failure: Failure, halts: Bool = false) {
+    mutating func fail(_ index: Int, _ failure: Failure, halts: Bool = false) {
         hosts[index].failure = failure
         if plan.onFailure == .report {
             let isUnknown = hosts[index].unresolved != nil
@@ -600,29 +624,31 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// Ends the timers of hosts that are between two things: nothing new starts.
-    private mutating func quiet() {
+    mutating func quiet() {
         for index in hosts.indices {
             guard case .waiting(let effect) = hosts[index].activity else { continue }
+            if case .closing = phase { continue }
             if isReverting(index), !isDraining { continue }
             if case .recover = effect, !isDraining, mustAskBeforeHold { continue }
             set(.idle, for: index)
             // An attempt that was only planned never was: its key is free.
             if case .perform = effect { hosts[index].attempt -= 1 }
-            if !isReverting(index) { hosts[index].enter(.stopped, at: now) }
+            if !isReverting(index) { hosts[index].stop(at: now) }
         }
     }
 
-    private mutating func conclude(_ index: Int, _ outcome: HostOutcome) {
+    mutating func conclude(_ index: Int, _ outcome: HostOutcome) {
         hosts[index].enter(.concluded(outcome), at: now)
         set(.idle, for: index)
         effects.append(.conclude(host: hosts[index].name, outcome: outcome))
-        effects.append(.release(host: hosts[index].name))
+        // The session is used once more, to give the lock back.
+        if !givesLockBack(index) { effects.append(.release(host: hosts[index].name)) }
     }
 
     // MARK: The whole rollout
 
     /// Whether a forward step may start anywhere.
-    private var mayStart: Bool { halted == nil && !isDraining && decision == nil }
+    var mayStart: Bool { halted == nil && !isDraining && decision == nil }
 
     /// Whether a host may go on asking.
     private func mayGoOn(_ index: Int) -> Bool {
@@ -630,7 +656,7 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// How many more hosts may be in flight.
-    private var room: Int { plan.fanout - activeCount }
+    var room: Int { plan.fanout - activeCount }
 
     /// Starts whatever may start now, and moves on when a phase is over.
     private mutating func advance() {
@@ -640,6 +666,8 @@ public struct Rollout: Sendable, Hashable {
             switch phase {
             case .planned, .finished: return
             case .preflight: isMoving = advancePreflight()
+            case .locking: isMoving = advanceLocking()
+            case .closing(let outcome): isMoving = advanceClosing(outcome)
             case .rolling(let batch): isMoving = advanceBatch(batch)
             case .gate: isMoving = advanceGate()
             case .reverting: isMoving = advanceRevert()
@@ -669,12 +697,16 @@ public struct Rollout: Sendable, Hashable {
             return finish(.refused)
         }
         for index in refused { conclude(index, .untouched) }
-        phase = .rolling(batch: 0)
+        phase = plan.takesLocks ? .locking : .rolling(batch: 0)
         return true
     }
 
     private mutating func advanceBatch(_ batch: Int) -> Bool {
         if mayStart {
+            for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart
+            {
+                goOn(index)
+            }
             for index in batches[batch] where hosts[index].stage == .ready && room > 0 && mayStart {
                 hosts[index].enter(.stepping(0), at: now)
                 proceed(index)
@@ -709,6 +741,10 @@ public struct Rollout: Sendable, Hashable {
 
     private mutating func advanceGate() -> Bool {
         if mayStart {
+            for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart
+            {
+                goOn(index)
+            }
             for index in hosts.indices where hosts[index].stage == .gating(0) && room > 0 {
                 guard !hosts[index].isActive else { continue }
                 moveToCheck(index, 0)
@@ -797,13 +833,18 @@ public struct Rollout: Sendable, Hashable {
     /// The worst that is known of any host, if it is bad: it counts before everything else.
     private var worst: RolloutOutcome? {
         let outcomes = hosts.compactMap(\.outcome)
-        if outcomes.contains(.unknown) { return .unknown }
+        if outcomes.contains(.unknown) || outcomes.contains(.fenced) { return .unknown }
         if outcomes.contains(.revertFailed) { return .revertFailed }
         return outcomes.contains(.held) ? .held : nil
     }
 
     private mutating func advanceRevert() -> Bool {
         if !isDraining {
+            for index in hosts.indices { hosts[index].standUpOnTheWayBack(at: now) }
+            for index in hosts.indices
+            where isReverting(index) && !hosts[index].isActive && room > 0 {
+                goOnBack(index)
+            }
             // Failed hosts are down already, so they go first; then the newest success.
             let waiting = hosts.indices.filter { index in
                 hosts[index].outcome == nil && !isReverting(index)
@@ -826,18 +867,19 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// What is not concluded stays so: whoever takes the rollout up again does that.
+    ///
+    /// The locks stay: nobody else may come in between.
     private mutating func finishInterrupted() -> Bool {
-        switch worst {
-        case .unknown?: finish(.unknown)
-        case .revertFailed?: finish(.revertFailed)
-        default: finish(.interrupted)
-        }
+        interruptedPhase = phase
+        phase = .finished(.interrupted)
+        effects.append(.finish(.interrupted))
+        return false
     }
 
-    private mutating func finish(_ outcome: RolloutOutcome) -> Bool {
-        phase = .finished(outcome)
-        effects.append(.finish(outcome))
-        return false
+    /// Gives the locks back, then ends.
+    mutating func finish(_ outcome: RolloutOutcome) -> Bool {
+        phase = .closing(outcome)
+        return true
     }
 }
 
@@ -845,7 +887,7 @@ extension RolloutEvent {
     /// Whether the event may arrive after the rollout is over.
     fileprivate var mayComeLate: Bool {
         switch self {
-        case .timerFired, .interrupted: true
+        case .timerFired, .interrupted, .resumed: true
         default: false
         }
     }

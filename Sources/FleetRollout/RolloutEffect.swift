@@ -4,6 +4,10 @@ public import FleetTransport
 public enum RolloutEffect: Sendable, Hashable, Codable {
     /// Connect to a host and run its preflight.
     case check(host: HostName)
+    /// Take a host's lock.
+    case lock(host: HostName)
+    /// Give a host's lock back.
+    case unlock(host: HostName)
     /// Run a step.
     case perform(host: HostName, step: StepReference, attempt: Int)
     /// Learn what became of a step whose answer was lost; wait for it if it still runs.
@@ -30,7 +34,8 @@ public enum RolloutEffect: Sendable, Hashable, Codable {
     /// The others follow from the events around them.
     public var isRecorded: Bool {
         switch self {
-        case .check, .perform, .recover, .stop, .halt, .decide, .conclude, .finish: true
+        case .check, .lock, .unlock, .perform, .recover, .stop, .halt, .decide, .conclude, .finish:
+            true
         case .probe, .startTimer, .release: false
         }
     }

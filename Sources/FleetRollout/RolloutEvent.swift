@@ -103,6 +103,26 @@ public enum StepOutcome: Sendable, Hashable, Codable {
     case neverStarted
     /// The host knows that it started; it is gone and left no result.
     case vanished
+    /// The host refused to start it: another rollout has taken the host over.
+    case fenced(Failure)
+}
+
+/// What became of asking for a host's lock, or of giving it back.
+public enum LockOutcome: Sendable, Hashable, Codable {
+    /// It was done, or had been done before.
+    case done
+    /// Somebody else holds it, or the host has changed since preflight.
+    case refused(Failure)
+    /// No answer: it may have been done.
+    case unreachable(Failure)
+}
+
+/// Which way a rollout goes on that is taken up again.
+public enum ResumeDirection: String, Sendable, Hashable, Codable {
+    /// On to its end, as decided or not decided yet.
+    case onward
+    /// Back, unless it was decided otherwise.
+    case back
 }
 
 /// The answer to one question of a check.
@@ -129,6 +149,13 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
         outcome: StepOutcome,
         outputBytes: Int
     )
+    /// An answer about a host's lock.
+    case locked(host: HostName, outcome: LockOutcome)
+    /// An answer about giving a host's lock back.
+    case unlocked(host: HostName, outcome: LockOutcome)
+    /// The rollout is taken up again after its controller ended: whatever was under way has lost its
+    /// answer, and no timer runs any more.
+    case resumed(ResumeDirection)
     /// A check was asked once.
     case probed(host: HostName, check: Int, verdict: Verdict)
     /// The time asked for by a host's ``RolloutEffect/startTimer(host:number:milliseconds:)`` is over.

@@ -17,12 +17,16 @@ actor HostWorker {
 
     /// The longest a read-only question may take, in milliseconds; a fetch is the longest of them.
     private static let questionMilliseconds = 300_000
+    /// The longest a lock may take, in milliseconds.
+    private static let lockMilliseconds = 30_000
     /// How many last lines of an output explain a failure.
     private static let excerptLines = 20
 
     /// Where long outputs are put; nil for memory only.
     private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
+    /// Who carries the rollout out, for whoever finds the host locked.
+    private let origin: String
 
     init(
         planned: PlannedHost,
@@ -30,9 +34,11 @@ actor HostWorker {
         rollout: RolloutID,
         transport: any Transport,
         spool: String?,
+        origin: String,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.watch = watch
+        self.origin = origin
         self.spool = spool
         self.planned = planned
         self.plan = plan
@@ -67,6 +73,19 @@ actor HostWorker {
         var facts: [String: [String: String]] = [:]
         do throws(TransportError) {
             let session = try await open()
+            if let lock {
+                let output = OutputCapture()
+                let result = try await session.run(
+                    lock.question,
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output
+                )
+                guard result.status == .exited(0) else {
+                    return .refused(Self.refusal(of: "lock", result.status, output))
+                }
+                let text = String(decoding: output.contents().bytes, as: UTF8.self)
+                facts[HostLock.factsName] = Snapshot.facts(from: text)
+            }
             for question in planned.preflight {
                 let output = OutputCapture()
                 let result = try await session.run(
@@ -141,8 +160,56 @@ actor HostWorker {
         case "E_GIT_BUSY": return "finish or abort the git operation on the host"
         case "E_BUSY": return "wait for it, or end it on the host, then try again"
         case "E_UNTRACKED": return "move the untracked files away on the host"
+        case "E_LOCKED": return "wait for it, or look at `fleet lock status`"
+        case "E_CHANGED": return "start again: preflight looks at it anew"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil
+        }
+    }
+
+    // MARK: Locks
+
+    /// The host's lock, if the plan takes any.
+    private var lock: HostLock? {
+        plan.takesLocks
+            ? HostLock(
+                environment: plan.environment,
+                owner: rollout.description,
+                description: origin,
+                adopts: plan.adoptsLocksOf
+            ) : nil
+    }
+
+    private var claim: LockClaim? {
+        plan.takesLocks
+            ? LockClaim(environment: plan.environment, owner: rollout.description) : nil
+    }
+
+    func takeLock(_ snapshot: Snapshot) async -> LockOutcome {
+        guard let lock else { return .done }
+        return await asked(
+            lock.taking(generation: snapshot.facts[HostLock.factsName]?["generation"])
+        )
+    }
+
+    func giveLockBack() async -> LockOutcome {
+        guard let lock else { return .done }
+        return await asked(lock.giving)
+    }
+
+    private func asked(_ script: Script) async -> LockOutcome {
+        let output = OutputCapture()
+        do throws(TransportError) {
+            let result = try await open().run(
+                script,
+                timeoutMilliseconds: Self.lockMilliseconds,
+                output: output
+            )
+            guard result.status != .exited(0) else { return .done }
+            return .refused(Self.refusal(of: "lock", result.status, output))
+        } catch {
+            await drop()
+            return .unreachable(Failure(error))
         }
     }
 
@@ -166,7 +233,7 @@ actor HostWorker {
             to: snapshot,
             step: step.factsOf,
             releaseStep: plan.releaseStep
-        )
+        ).claiming(claim)
         let opened: any HostSession
         do throws(TransportError) {
             opened = try await open()
@@ -280,6 +347,14 @@ actor HostWorker {
         switch result.status {
         case .exited(0): return .succeeded
         case .exited: return .failed(Failure(result.status.phrase, excerpt: excerpt))
+        case .fenced:
+            return .fenced(
+                Failure(
+                    "E_FENCED another rollout has taken this host over",
+                    excerpt: excerpt,
+                    hint: "look at `fleet lock status` before anything else"
+                )
+            )
         case .timedOut(let isDead):
             let seconds = step.timeoutMilliseconds / 1000
             let failure = Failure(
@@ -397,6 +472,7 @@ extension CommandStatus {
         case .exited(let status) where status > 128 && status < 160:
             "was killed by signal \(status - 128) (status \(status))"
         case .exited(let status): "exited \(status)"
+        case .fenced: "was refused: another rollout has taken the host over"
         case .timedOut: "did not end in time"
         }
     }

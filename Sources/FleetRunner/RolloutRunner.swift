@@ -29,6 +29,22 @@ public final class RolloutRunner: Sendable {
     private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let inbox = Inbox()
+    /// What is taken up again; nil for a new rollout.
+    private let earlier: Earlier?
+
+    /// A rollout that was begun, as its journal tells it.
+    public struct Earlier: Sendable {
+        /// Its records.
+        public let entries: [JournalEntry]
+        /// Which way it shall go on.
+        public let direction: ResumeDirection
+
+        /// Describes it.
+        public init(entries: [JournalEntry], direction: ResumeDirection) {
+            self.entries = entries
+            self.direction = direction
+        }
+    }
 
     /// How many busy hosts make it worth while to gather results, and for how long, in
     /// milliseconds: a commit costs about as much as a step's own messages (measured).
@@ -44,6 +60,7 @@ public final class RolloutRunner: Sendable {
     ///   - transport: How hosts are reached.
     ///   - journal: Where everything is recorded.
     ///   - spool: A directory for outputs that are too long for memory; nil for none.
+    ///   - earlier: What is taken up again; nil for a new rollout.
     ///   - watch: Told of every record once it is durable; must not block.
     public init(
         id: RolloutID,
@@ -52,9 +69,11 @@ public final class RolloutRunner: Sendable {
         transport: any Transport,
         journal: Journal,
         spool: String? = nil,
+        resuming earlier: Earlier? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.id = id
+        self.earlier = earlier
         self.spool = spool
         self.plan = plan
         self.origin = origin
@@ -73,7 +92,8 @@ public final class RolloutRunner: Sendable {
     ///   stops then.
     public func run() async throws(JournalError) -> Rollout {
         let clock = ContinuousClock()
-        let start = clock.now
+        let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
+        let start = clock.now - .milliseconds(begun)
         let workers = Dictionary(
             uniqueKeysWithValues: plan.hosts.map { host in
                 (
@@ -84,18 +104,32 @@ public final class RolloutRunner: Sendable {
                         rollout: id,
                         transport: transport,
                         spool: spool,
+                        origin: origin.phrase,
                         watch: watch
                     )
                 )
             }
         )
-        let scribe = Scribe(rollout: id, plan: plan, journal: journal, watch: watch)
-        try await scribe.begin(origin)
-        inbox.post(.started)
+        let scribe = Scribe(
+            rollout: id,
+            plan: plan,
+            journal: journal,
+            count: earlier?.entries.last?.sequence ?? 0,
+            watch: watch
+        )
+        let known = Rollout(plan: plan, replaying: earlier?.entries ?? [])
+        if let earlier {
+            inbox.post(.resumed(earlier.direction))
+        } else {
+            try await scribe.begin(origin)
+            inbox.post(.started)
+        }
 
         let result: Result<Rollout, JournalError> = await withDiscardingTaskGroup { group in
-            var rollout = Rollout(plan: plan)
-            while rollout.outcome == nil {
+            var rollout = known
+            var isFirst = true
+            while rollout.outcome == nil || isFirst {
+                isFirst = false
                 var letters = await inbox.take()
                 if rollout.activeCount >= Self.crowd {
                     // Results that come together share one commit; few hosts need not wait for it.
@@ -103,7 +137,7 @@ public final class RolloutRunner: Sendable {
                     letters += inbox.takeMore()
                 }
                 var effects: [RolloutEffect] = []
-                for letter in letters where rollout.outcome == nil {
+                for letter in letters where rollout.outcome == nil || letter.event.isResumption {
                     let now = Int((clock.now - start) / .milliseconds(1))
                     let caused = rollout.handle(letter.event, at: now)
                     scribe.note(letter, causing: caused, at: now)
@@ -147,6 +181,17 @@ public final class RolloutRunner: Sendable {
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
                 inbox.post(.hostChecked(host: host, outcome: await worker.check()))
+            }
+        case .lock(let host):
+            guard let worker = workers[host] else { return }
+            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            group.addTask(executorPreference: worker.executor) {
+                inbox.post(.locked(host: host, outcome: await worker.takeLock(snapshot)))
+            }
+        case .unlock(let host):
+            guard let worker = workers[host] else { return }
+            group.addTask(executorPreference: worker.executor) {
+                inbox.post(.unlocked(host: host, outcome: await worker.giveLockBack()))
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
@@ -223,7 +268,7 @@ private final class Scribe {
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let mayDefer: Bool
     private let plan: Plan
-    private var count = 0
+    private var count: Int
     private var entries: [JournalEntry] = []
     private var outputs: [StoredOutput] = []
     /// How many of the gathered records were shown already.
@@ -233,8 +278,10 @@ private final class Scribe {
         rollout: RolloutID,
         plan: Plan,
         journal: Journal,
+        count: Int,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
+        self.count = count
         self.rollout = rollout
         self.plan = plan
         self.journal = journal

@@ -14,6 +14,9 @@ internal import FleetTransport
 /// an empty `rc` is none. Creating `go` with O_EXCL (`set -C`) decides between whoever starts a step
 /// and whoever finds that it never started.
 ///
+/// Whose lock the host holds is looked at after the step's process id is written, and whoever breaks
+/// a lock writes the owner first and looks for processes then: one of the two sees the other.
+///
 /// A silent step costs the host three processes: one for the directory, two for the step. Each one
 /// more would be a millisecond of every step on every host.
 ///
@@ -82,7 +85,14 @@ enum HostShell {
 
     /// Runs a script detached.
     static func detached(_ script: Script, key: ActionKey) -> Request {
-        request("fleet_start", key.description, script.becomeUser ?? "", script.shellText)
+        request(
+            "fleet_start",
+            key.description,
+            script.becomeUser ?? "",
+            script.shellText,
+            script.lock?.environment ?? "",
+            script.lock?.owner ?? ""
+        )
     }
 
     /// Lets sudo ask for a password with a prompt of ours, and runs nothing.
@@ -198,6 +208,15 @@ enum HostShell {
             echo "$$ $start $3 $2" >pid || exit 97
             set -C
             true >go || exit 97
+            if [ -n "$7" ]; then
+                owner=
+                { read -r owner <"$6"; } 2>/dev/null
+                if [ "$owner" != "$7" ]; then
+                    echo "the lock of this host belongs to ${owner:-nobody}" >out
+                    echo fenced >rc
+                    exit
+                fi
+            fi
             IFS= read -r pw
             if [ -z "$2" ]; then (cd && umask "$4" && exec sh -s) <script >out 2>&1
             elif [ -z "$pw" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
@@ -217,15 +236,18 @@ enum HostShell {
                 fleet_say NOSPOOL "$1"
                 return
             }
-            set -- "$1" "$fleet_s" "$2" "$fleet_boot" "$fleet_umask" "$fleet_skip"
+            set -- "$1" "$fleet_s" "$2" "$fleet_boot" "$fleet_umask" "$fleet_skip" \
+                "$HOME/.fleet/locks/$4/owner" "$5"
+            fleet_k=$1
+            shift
             if [ -z "$fleet_pw" ]; then
-                $fleet_setsid sh -c "$fleet_step" fleet "$2" "$3" "$4" "$5" "$6" </dev/null >/dev/null 2>&1 &
+                $fleet_setsid sh -c "$fleet_step" fleet "$@" </dev/null >/dev/null 2>&1 &
             else
                 printf '%s\n' "$fleet_pw" |
-                    $fleet_setsid sh -c "$fleet_step" fleet "$2" "$3" "$4" "$5" "$6" >/dev/null 2>&1 &
+                    $fleet_setsid sh -c "$fleet_step" fleet "$@" >/dev/null 2>&1 &
             fi
             wait $!
-            fleet_tell "$1" 1
+            fleet_tell "$fleet_k" 1
         }
         fleet_rest() { fleet_tell "$1" "$2"; }
         fleet_never() {

@@ -411,6 +411,9 @@ extension SSHSession: HostSession {
     }
 
     private func result(_ answer: ShellAnswer, bytes: Int) throws(TransportError) -> CommandResult {
+        if answer.words.first == "END", answer.words.count == 4, answer.words[2] == "fenced" {
+            return CommandResult(status: .fenced, outputBytes: bytes)
+        }
         guard answer.words.first == "END", answer.words.count == 4,
             let status = Int(answer.words[2])
         else {

@@ -11,6 +11,25 @@ public enum Action: Sendable, Hashable, Codable {
 }
 
 extension Action {
+    /// The same with a claim to a host's lock on what changes the host.
+    public func claiming(_ lock: LockClaim?) -> Action {
+        switch self {
+        case .script(let script): .script(script.claiming(lock))
+        case .upload(let upload):
+            .upload(
+                Upload(
+                    source: upload.source,
+                    sizeBytes: upload.sizeBytes,
+                    sha256: upload.sha256,
+                    handOver: upload.handOver,
+                    prepare: upload.prepare,
+                    finish: upload.finish.claiming(lock)
+                )
+            )
+        case .http, .tcp: self
+        }
+    }
+
     /// The account that carries it out, if it is not the login account.
     public var becomeUser: String? {
         switch self {
@@ -50,6 +69,9 @@ public struct Script: Sendable, Hashable, Codable {
     public var directory: String?
     /// The account to run as, through `sudo -n`; nil is the login account.
     public var becomeUser: String?
+    /// The lock that the host must still hold for us, or it refuses to start the script; nil for
+    /// none. Looked at for detached scripts only.
+    public var lock: LockClaim?
 
     /// Describes a script.
     public init(
@@ -62,6 +84,13 @@ public struct Script: Sendable, Hashable, Codable {
         self.environment = environment
         self.directory = directory
         self.becomeUser = becomeUser
+    }
+
+    /// The script with a claim to a host's lock.
+    public func claiming(_ lock: LockClaim?) -> Script {
+        var script = self
+        script.lock = lock
+        return script
     }
 
     /// The script with more variables in its environment.
@@ -90,6 +119,20 @@ public struct Script: Sendable, Hashable, Codable {
     public var streamText: String {
         (environment.map { "export \($0.name)=\(ShellWord.quote($0.value))" } + [text])
             .joined(separator: "\n")
+    }
+}
+
+/// A claim to a host's lock: `~/.fleet/locks/ENVIRONMENT/owner` begins with the owner's name.
+public struct LockClaim: Sendable, Hashable, Codable {
+    /// The environment; a safe file name.
+    public let environment: String
+    /// Who claims it: a rollout.
+    public let owner: String
+
+    /// Describes a claim.
+    public init(environment: String, owner: String) {
+        self.environment = environment
+        self.owner = owner
     }
 }
 

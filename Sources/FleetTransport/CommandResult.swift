@@ -4,6 +4,8 @@
 public enum CommandStatus: Sendable, Hashable, Codable {
     /// It ended by itself; a shell reports death by signal as 128 + the signal's number.
     case exited(Int)
+    /// The host refused to start it: its lock is not the claimant's any more.
+    case fenced
     /// Its deadline passed; `confirmedDead` says whether its process group is known to be gone.
     case timedOut(confirmedDead: Bool)
 }

@@ -34,6 +34,8 @@ struct Fleet: AsyncParsableCommand {
             """,
         subcommands: [
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
+            ResumeCommand.self,
+            LockCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
             HistoryCommand.self, ShowCommand.self, FetchCommand.self, TrustCommand.self,
             DoctorCommand.self,

@@ -25,15 +25,21 @@ final class LiveView: Sendable {
     /// How far transfers have come, for hosts that are at one. Apart from the state, which is held
     /// while a terminal that may have stopped is written to.
     private let transfers = Mutex<[HostName: LiveFrame.Transfer]>([:])
-    private let start = ContinuousClock.now
+    private let start: ContinuousClock.Instant
     private let ticking: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-    init(plan: Plan, style: Style) {
+    /// - Parameter entries: What was recorded of it before, if it is taken up again.
+    init(plan: Plan, replaying entries: [JournalEntry] = [], style: Style) {
         self.style = style
         isLive = Terminal.standardError.isInteractive
+        var text = ProgressText(plan: plan, style: style)
+        // What was said then is not said again.
+        for entry in entries { _ = text.lines(for: entry) }
         state = Mutex(
-            State(text: ProgressText(plan: plan, style: style), rollout: Rollout(plan: plan))
+            State(text: text, rollout: Rollout(plan: plan, replaying: entries))
         )
+        let begun = entries.last?.elapsedMilliseconds ?? 0
+        start = ContinuousClock.now - .milliseconds(begun)
         guard isLive else { return }
         let ticker = Task { [weak self] in
             while !Task.isCancelled {

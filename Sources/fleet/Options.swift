@@ -187,4 +187,13 @@ struct ConfirmationOptions: ParsableArguments {
 
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
     var isConfirmed = false
+
+    @Option(
+        name: .customLong("force-quarantined"),
+        help: ArgumentHelp(
+            "Deploy a release although it was taken back before; the reason is recorded.",
+            valueName: "reason"
+        )
+    )
+    var quarantineReason: String?
 }

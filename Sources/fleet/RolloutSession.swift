@@ -53,14 +53,35 @@ struct RolloutSession {
 
     /// Carries the plan out.
     ///
+    /// - Parameters:
+    ///   - plan: What is carried out.
+    ///   - begun: What is taken up again, and which way; nil for a new rollout.
+    ///   - reason: Why a release is deployed that was taken back before; nil refuses it.
     /// - Returns: What the program shall exit with.
-    func run(_ plan: Plan) async throws -> ExitStatus {
+    func run(
+        _ plan: Plan,
+        resuming begun: (id: RolloutID, direction: ResumeDirection)? = nil,
+        despite reason: String? = nil
+    ) async throws -> ExitStatus {
         let (directory, journal) = try common.openJournal()
-        let id = Surroundings.newRolloutID()
+        let id = begun?.id ?? Surroundings.newRolloutID()
         let lock = try hold(plan, id: id, in: directory)
+        // Read under the lock: whoever held it until now may have written more.
+        let earlier = try begun.map { begun in
+            RolloutRunner.Earlier(
+                entries: try entries(of: begun.id, in: journal),
+                direction: begun.direction
+            )
+        }
+        if earlier == nil, plan.kind != .exec { try admit(plan, journal, despite: reason) }
         let view =
             common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
-            ? nil : LiveView(plan: plan, style: common.standardErrorStyle)
+            ? nil
+            : LiveView(
+                plan: plan,
+                replaying: earlier?.entries ?? [],
+                style: common.standardErrorStyle
+            )
         let json = common.output == .json ? QueuedOutput(.standardOutput) : nil
         let outputs = HostOutputs()
         let runner = RolloutRunner(
@@ -69,7 +90,8 @@ struct RolloutSession {
             origin: Surroundings.origin,
             transport: transport,
             journal: journal,
-            spool: directory.path
+            spool: directory.path,
+            resuming: earlier
         ) { update in
             switch update {
             case .printed(let host, let output): outputs.add(output, of: host)
@@ -97,6 +119,57 @@ struct RolloutSession {
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
         if json == nil { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
+    }
+
+    private func entries(of id: RolloutID, in journal: Journal) throws(CommandFailure)
+        -> [JournalEntry]
+    {
+        do {
+            return try journal.entries(of: id)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    /// Refuses what would come on top of something unfinished, or bring back what was taken back.
+    private func admit(_ plan: Plan, _ journal: Journal, despite reason: String?)
+        throws(CommandFailure)
+    {
+        let other: RolloutRecord?
+        let taken: RolloutRecord?
+        do {
+            other = try journal.unfinished(in: plan.environment)
+            taken =
+                reason == nil
+                ? try plan.release.flatMap { release throws(JournalError) in
+                    try journal.reverted(release.commit, in: plan.environment)
+                } : nil
+        } catch {
+            throw CommandFailure(error)
+        }
+        if let other {
+            throw CommandFailure(
+                .locked,
+                "rollout \(other.id) of \(plan.environment) by \(Sanitizer.line(other.user)) "
+                    + "has not come to its end",
+                hints: [
+                    "fleet resume \(other.id)    go on from where it stopped",
+                    "fleet resume \(other.id) --back    put the touched hosts back",
+                    "nothing was changed",
+                ]
+            )
+        }
+        guard let taken, let release = plan.release else { return }
+        throw CommandFailure(
+            .refused,
+            "E_QUARANTINE \(release.label) was taken back from \(plan.environment) by rollout "
+                + "\(taken.id)",
+            hints: [
+                "fleet show \(taken.id)    why",
+                "deploy a release that mends it, or add --force-quarantined REASON",
+                "nothing was changed",
+            ]
+        )
     }
 
     /// Commands that change nothing of an environment's release do not exclude each other.

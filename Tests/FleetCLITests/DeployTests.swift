@@ -59,7 +59,18 @@ import Testing
         #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
 
         // And to a tag.
-        let to = try fixture.fleet("revert", "production", "--to", "v1.1.0", "--yes")
+        let refused = try fixture.fleet("revert", "production", "--to", "v1.1.0", "--yes")
+        #expect(refused.status == 11)
+        #expect(refused.errors.contains("E_QUARANTINE v1.1.0 was taken back from production"))
+        let to = try fixture.fleet(
+            "revert",
+            "production",
+            "--to",
+            "v1.1.0",
+            "--yes",
+            "--force-quarantined",
+            "it was fine"
+        )
         #expect(to.status == 0, "\(to.output)\(to.errors)")
         #expect(try fixture.tag(2) == "v1.1.0")
 
@@ -125,7 +136,7 @@ import Testing
         try Data().write(to: URL(fileURLWithPath: home + "/go"))
         #expect(process.wait() == 30)
         #expect(
-            fixture.directory.read("out")?.contains("fleet revert production --rollout") ?? false
+            fixture.directory.read("out")?.contains("fleet resume ") ?? false
         )
         #expect(try fixture.tag(0) == "v1.1.0")
         #expect(try fixture.tag(1) == "v1.0.0")

@@ -170,6 +170,7 @@ struct PlannerTests {
         let older = String(repeating: "2", count: 40)
         let back = try RevertPlanner.plan(
             undoing: plan,
+            of: "r1",
             snapshots: [
                 "web1": Snapshot(facts: ["pull": ["commit": old, "tag": "v0.9.0", "ref": ""]]),
                 "db1": Snapshot(facts: ["pull": ["commit": older, "tag": "", "ref": ""]]),

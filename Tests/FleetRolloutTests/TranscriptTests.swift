@@ -123,7 +123,8 @@ private struct Storyteller {
             maxFailures: Int(values["max_failures"] ?? "") ?? 0,
             onFailure: values["policy"].flatMap(Plan.FailurePolicy.init) ?? .revert,
             batches: batches,
-            hosts: hosts
+            hosts: hosts,
+            takesLocks: values["locks"] != nil
         )
     }
 
@@ -133,6 +134,12 @@ private struct Storyteller {
         switch words[0] {
         case "started": return .started
         case "interrupted": return .interrupted(signal: 2)
+        case "resumed": return .resumed(words.count > 1 ? .back : .onward)
+        case "locked": return .locked(host: host, outcome: .done)
+        case "lock-refused": return .locked(host: host, outcome: .refused(failure))
+        case "lock-unreachable": return .locked(host: host, outcome: .unreachable(failure))
+        case "unlocked": return .unlocked(host: host, outcome: .done)
+        case "unlock-unreachable": return .unlocked(host: host, outcome: .unreachable(failure))
         case "stale": return .timerFired(host: host, number: Int(words[2]) ?? 0)
         case "timer":
             return .timerFired(
@@ -158,7 +165,8 @@ private struct Storyteller {
             let outcomes: [String: StepOutcome] = [
                 "ok": .succeeded, "failed": .failed(Failure("exited 1")),
                 "lost": .lost(Failure("gone")), "unreachable": .unreachable(Failure("down")),
-                "never": .neverStarted, "vanished": .vanished, "stuck": .stuck(Failure("stuck")),
+                "fenced": .fenced(Failure("taken over")), "never": .neverStarted,
+                "vanished": .vanished, "stuck": .stuck(Failure("stuck")),
             ]
             let parts = words[2].split(separator: "-").map(String.init)
             let direction: StepReference.Direction = parts[0].hasPrefix("f") ? .forward : .revert
@@ -175,6 +183,8 @@ private struct Storyteller {
     private static func text(_ effect: RolloutEffect) -> String {
         switch effect {
         case .check(let host): "check \(host)"
+        case .lock(let host): "lock \(host)"
+        case .unlock(let host): "unlock \(host)"
         case .perform(let host, let step, let attempt):
             "perform \(host) \(step.key(attempt: attempt))"
         case .recover(let host, let step, let attempt):

@@ -125,7 +125,7 @@ struct RolloutVerb {
             mustAsk: plan.release != nil && !wasChosen,
             options: confirmation
         )
-        let status = try await session.run(plan)
+        let status = try await session.run(plan, despite: confirmation.quarantineReason)
         if status != .succeeded { throw status }
     }
 

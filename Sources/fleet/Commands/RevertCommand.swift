@@ -38,6 +38,15 @@ struct RevertCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
+        if to == nil, let unfinished = try unfinishedRollout() {
+            // What has not come to its end goes back by itself.
+            do {
+                return try await Resumption(common: common, direction: .back).run(unfinished)
+            } catch ExitStatus.reverted {
+                // That is what was asked for.
+                return
+            }
+        }
         let transport = try await common.openTransport(for: selected, in: project)
         let plan: Plan
         if let to {
@@ -63,8 +72,21 @@ struct RevertCommand: AsyncParsableCommand {
             mustAsk: rollout == nil && to == nil,
             options: confirmation
         )
-        let status = try await session.run(plan)
+        let status = try await session.run(plan, despite: confirmation.quarantineReason)
         if status != .succeeded { throw status }
+    }
+
+    /// The rollout that is meant, if it has not come to its end.
+    private func unfinishedRollout() throws(CommandFailure) -> RolloutID? {
+        let (_, journal) = try common.openJournal()
+        do throws(JournalError) {
+            guard let found = try journal.unfinished(in: hosts.environment),
+                rollout == nil || rollout == found.id.description
+            else { return nil }
+            return found.id
+        } catch {
+            throw CommandFailure(error)
+        }
     }
 
     private func undo(in inventory: Inventory, on selected: Set<HostName>) throws(CommandFailure)
@@ -92,7 +114,11 @@ struct RevertCommand: AsyncParsableCommand {
             for host in earlier.hosts where host.isTouched && selected.contains(host.name) {
                 snapshots[host.name] = host.snapshot ?? Snapshot()
             }
-            let plan = try RevertPlanner.plan(undoing: earlier.plan, snapshots: snapshots)
+            let plan = try RevertPlanner.plan(
+                undoing: earlier.plan,
+                of: id.description,
+                snapshots: snapshots
+            )
             let leftOut = Set(snapshots.keys).subtracting(plan.hosts.map(\.name))
             if !leftOut.isEmpty {
                 Terminal.standardError.write(
@@ -157,11 +183,6 @@ enum RolloutLookup {
                 hints: ["see `fleet history`"]
             )
         }
-        var rollout = Rollout(plan: plan)
-        for entry in entries {
-            guard case .event(let event) = entry.body else { continue }
-            _ = rollout.handle(event, at: entry.elapsedMilliseconds)
-        }
-        return rollout
+        return Rollout(plan: plan, replaying: entries)
     }
 }

@@ -1,4 +1,5 @@
 public import FleetPlan
+internal import FleetRollout
 internal import FleetTestSupport
 internal import FleetTransport
 
@@ -14,6 +15,8 @@ public struct Scenario: Sendable {
     let isReleaseBad: Bool
     /// When the operator interrupts, in milliseconds, if at all.
     let interruptedAt: Int?
+    /// Whether an interrupted rollout is taken up again, and which way.
+    let resumes: ResumeDirection?
 
     /// Chances in a hundred, per event.
     struct Weather: Sendable {
@@ -30,12 +33,18 @@ public struct Scenario: Sendable {
         var lateTimers = 0
         /// The host ran nothing before.
         var firstDeploy = 0
+        /// The controller is killed, and the rollout taken up again; no excuse for another end.
+        var crash = 0
+        /// Somebody else holds a host's lock when it is asked for.
+        var locked = 0
+        /// Somebody breaks a host's lock while the rollout runs.
+        var fenced = 0
 
         /// Whether nothing can go wrong but the release itself.
         var isClear: Bool {
             [
                 refused, stepFails, lost, outage, stuck, flap, badHost, lies, inconclusive,
-                lateTimers, firstDeploy,
+                lateTimers, firstDeploy, locked, fenced,
             ].allSatisfy { $0 == 0 }
         }
     }
@@ -73,7 +82,11 @@ public struct Scenario: Sendable {
             weather.flap = 10
             weather.badHost = 5
         }
+        if random.chance(35) { weather.crash = random.pick(1...15) }
+        if random.chance(4) { weather.locked = random.pick(1...30) }
+        if random.chance(4) { weather.fenced = 2 }
         self.weather = weather
+        resumes = random.chance(60) ? (random.chance(70) ? .onward : .back) : nil
         isReleaseBad = random.chance(15)
         interruptedAt = random.chance(8) ? random.pick(0...60_000) : nil
         plan = Self.plan(count: count, random: &random)
@@ -125,7 +138,8 @@ public struct Scenario: Sendable {
             maxFailures: kind == .exec ? count : random.chance(25) ? random.pick(1...2) : 0,
             onFailure: kind == .exec ? .report : random.chance(8) ? .hold : .revert,
             batches: batches,
-            hosts: hosts
+            hosts: hosts,
+            takesLocks: kind != .exec && random.chance(80)
         )
     }
 

@@ -27,6 +27,8 @@ struct SimulatedHost {
     var running: String
     /// Whether the new release does not work here.
     let isBad: Bool
+    /// Who holds its lock.
+    var lock: Holder?
     /// Until when no connection can be made.
     var downUntil = 0
     /// Attempts by key.
@@ -39,6 +41,11 @@ struct SimulatedHost {
     var passed: [Check: Int] = [:]
     /// Passes in a row of the check that is being asked.
     private var run: (check: Check, count: Int)?
+
+    /// Whose a lock is.
+    enum Holder {
+        case us, another
+    }
 
     struct Check: Hashable {
         let direction: StepReference.Direction

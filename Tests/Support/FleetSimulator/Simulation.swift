@@ -16,7 +16,7 @@ public struct Violation: Error, Sendable, CustomStringConvertible {
     /// Everything needed to see it again.
     public var description: String {
         "seed \(seed): \(what)\n  replay: scripts/simulate --seed \(seed)\n"
-            + trace.suffix(30).map { "  \($0)" }.joined(separator: "\n")
+            + trace.suffix(2000).map { "  \($0)" }.joined(separator: "\n")
     }
 }
 
@@ -44,6 +44,12 @@ public struct Simulation {
     private var conclusions: [HostName: HostOutcome] = [:]
     private var attempted: Set<HostName> = []
     private var isInterrupted = false
+    private var wasInterrupted = false
+    private var wasSentBack = false
+    /// How often the controller was killed.
+    public private(set) var crashCount = 0
+    /// Who watches and may spoil the machine: a test of the tests. See ``Mutant``.
+    private let mutant: Mutant
     private var hasFaults = false
     private var isIrreversible = false
     /// Whether a step that cannot be undone really began on a host.
@@ -52,7 +58,13 @@ public struct Simulation {
     private var asked: [HostName: (at: Int, check: SimulatedHost.Check)] = [:]
 
     /// Prepares a scenario.
-    public init(_ scenario: Scenario, keepsTrace: Bool = false) {
+    ///
+    /// - Parameters:
+    ///   - scenario: What is played.
+    ///   - keepsTrace: Whether every event is kept as text.
+    ///   - mutant: A mistake that is made on purpose.
+    public init(_ scenario: Scenario, keepsTrace: Bool = false, mutant: Mutant = Mutant()) {
+        self.mutant = mutant
         self.scenario = scenario
         self.keepsTrace = keepsTrace
         random = SeededRandom(seed: scenario.seed ^ 0xF1EE7)
@@ -82,6 +94,7 @@ public struct Simulation {
             guard let (at, event) = queue.next() else {
                 throw violation("I9: the rollout waits for nothing")
             }
+            breakLocks()
             now = max(now, at)
             // What comes while the journal is being written is taken together.
             var events = [event]
@@ -93,6 +106,10 @@ public struct Simulation {
             now += writing
             for name in hosts.keys { hosts[name]?.pass(to: now) }
             try post(events)
+            if finished == .interrupted, let direction = scenario.resumes, !wasInterrupted {
+                wasInterrupted = true
+                try takeUp(direction)
+            }
             guard eventCount < 60_000 else { throw violation("I9: the rollout does not end") }
         }
         try checkEnd()
@@ -102,16 +119,25 @@ public struct Simulation {
 
     /// Takes events as the runner does: all of them are decided, then all effects are done.
     private mutating func post(_ events: [RolloutEvent]) throws(Violation) {
+        let before = (rollout, replica)
+        let isCrash = random.chance(scenario.weather.crash)
+        if isCrash, random.chance(30), rollout.phase != .planned {
+            // Killed before anything of it was durable: it never happened.
+            (rollout, replica) = before
+            return try crash()
+        }
         var effects: [RolloutEffect] = []
-        for event in events where rollout.outcome == nil {
+        for event in events where rollout.outcome == nil || event.isResumption {
             eventCount += 1
             if case .interrupted = event { isInterrupted = true }
-            let caused = rollout.handle(event, at: now)
+            let event = mutant.event(event)
+            var caused = rollout.handle(event, at: now)
+            mutant.after(&rollout, event, &caused, now)
             if keepsTrace {
                 trace.append("\(now) ms  \(Self.text(event))")
                 trace += caused.map { "        -> \(Self.text($0))" }
             }
-            try replay(event, caused)
+            if mutant.isNone { try replay(event, caused) } else { replica = rollout }
             for effect in caused {
                 if case .perform(let host, _, _) = effect, isInterrupted {
                     throw violation("a step on \(host) starts after the interrupt")
@@ -120,8 +146,51 @@ public struct Simulation {
             }
             effects += caused
         }
-        for effect in effects { try perform(effect) }
+        // Killed after any of what was decided had been done.
+        let count = isCrash ? random.pick(0...effects.count) : effects.count
+        for effect in effects {
+            switch effect {
+            case .conclude(let host, let outcome): conclusions[host] = outcome
+            case .finish(let outcome): finished = outcome
+            default: break
+            }
+        }
+        for effect in effects.prefix(count) { try perform(effect) }
         try checkAlways()
+        if isCrash, finished == nil { try crash() }
+    }
+
+    /// Everything that the controller knew but had not written down is gone.
+    private mutating func crash() throws(Violation) {
+        crashCount += 1
+        try takeUp(.onward)
+    }
+
+    private mutating func takeUp(_ direction: ResumeDirection) throws(Violation) {
+        queue = EventQueue()
+        asked = [:]
+        isInterrupted = false
+        finished = nil
+        if direction == .back { wasSentBack = true }
+        now += random.pick(0...200_000)
+        for name in hosts.keys { hosts[name]?.pass(to: now) }
+        mutant.beforeResume(&rollout) { self.hosts[$0]?.commit ?? "" }
+        if !mutant.isNone { replica = rollout }
+        if keepsTrace { trace.append("\(now) ms  taken up again, \(direction.rawValue)") }
+        try post([.resumed(direction)])
+    }
+
+    /// Another operator takes a host by force: what runs there is ended first.
+    private mutating func breakLocks() {
+        guard scenario.weather.fenced > 0, random.chance(scenario.weather.fenced),
+            let name = scenario.plan.hosts.randomElement(using: &random)?.name,
+            var host = hosts[name], host.lock == .us
+        else { return }
+        host.lock = .another
+        for key in host.live { host.end(key, hasEffect: random.chance(30)) }
+        hosts[name] = host
+        hasFaults = true
+        if keepsTrace { trace.append("\(now) ms  the lock of \(name) is broken") }
     }
 
     /// The same text for the same value in every process.
@@ -191,11 +260,45 @@ public struct Simulation {
                 .timerFired(host: host, number: number),
                 at: now + milliseconds + late
             )
-        case .halt, .decide: break
-        case .conclude(let host, let outcome): conclusions[host] = outcome
-        case .finish(let outcome): finished = outcome
-        case .release: break
+        case .lock(let host): lock(host)
+        case .unlock(let host): unlock(host)
+        case .halt, .decide, .conclude, .finish, .release: break
         }
+    }
+
+    private mutating func lock(_ name: HostName) {
+        guard var host = hosts[name] else { return }
+        if host.lock == nil, random.chance(scenario.weather.locked) { host.lock = .another }
+        var outcome = LockOutcome.done
+        if host.isDown(at: now) {
+            outcome = .unreachable(Failure("down"))
+        } else if host.lock == .another {
+            outcome = .refused(Failure("locked"))
+        } else if random.chance(scenario.weather.lost) {
+            // The order or its answer is lost.
+            if random.chance(50) { host.lock = .us }
+            outcome = .unreachable(Failure("lost"))
+        } else {
+            host.lock = .us
+        }
+        if outcome != .done { hasFaults = true }
+        hosts[name] = host
+        queue.add(.locked(host: name, outcome: outcome), at: now + random.pick(5...100))
+    }
+
+    private mutating func unlock(_ name: HostName) {
+        guard var host = hosts[name] else { return }
+        var outcome = LockOutcome.done
+        if host.isDown(at: now) {
+            outcome = .unreachable(Failure("down"))
+        } else if random.chance(scenario.weather.lost) {
+            if random.chance(50), host.lock == .us { host.lock = nil }
+            outcome = .unreachable(Failure("lost"))
+        } else if host.lock == .us {
+            host.lock = nil
+        }
+        hosts[name] = host
+        queue.add(.unlocked(host: name, outcome: outcome), at: now + random.pick(5...100))
     }
 
     private func planned(_ host: HostName, _ step: StepReference) -> PlannedStep {
@@ -217,6 +320,15 @@ public struct Simulation {
         if host.isDown(at: now) {
             finishStep(name, step, attempt, .unreachable(Failure("down")), after: 50)
             return
+        }
+        if scenario.plan.takesLocks, host.lock != .us {
+            guard host.lock == .another else {
+                throw violation("I2: \(key) starts on \(name), which is not locked")
+            }
+            if !mutant.ignoresFence {
+                return finishStep(name, step, attempt, .fenced(Failure("fenced")), after: 20)
+            }
+            throw violation("I18: \(key) starts on \(name), which is another's")
         }
         guard host.spools[key] == nil else {
             throw violation("I13: \(name) was asked to start \(key) twice")
@@ -303,7 +415,9 @@ public struct Simulation {
             if spool.isLive, case .stuck = spool.outcome, random.chance(50) {
                 return finishStep(name, step, attempt, spool.outcome, after: 20)
             }
-            hosts[name]?.end(key, hasEffect: random.chance(30))
+            if !mutant.adoptsWithoutKilling {
+                hosts[name]?.end(key, hasEffect: random.chance(30))
+            }
             let isEnded = !spool.isLive
             finishStep(name, step, attempt, isEnded ? spool.outcome.ended : .vanished, after: 20)
         } else {
@@ -370,6 +484,9 @@ public struct Simulation {
     private mutating func check(_ effect: RolloutEffect) throws(Violation) {
         guard case .perform(let host, let step, _) = effect else {
             if case .halt = effect { halted = true }
+            if case .lock(let host) = effect, attempted.contains(host) {
+                throw violation("\(host) is locked after it was touched")
+            }
             if case .decide = effect {
                 if decided { throw violation("a second decision") }
                 decided = true
@@ -443,21 +560,36 @@ public struct Simulation {
         case .refused:
             guard attempted.isEmpty else { throw violation("refused after touching") }
         case .unknown:
-            guard outcomes.contains(.unknown) else { throw violation("unknown without one") }
+            guard !outcomes.isDisjoint(with: [.unknown, .fenced]) else {
+                throw violation("unknown without one")
+            }
         case .revertFailed:
-            guard outcomes.contains(.revertFailed), !outcomes.contains(.unknown) else {
+            guard outcomes.contains(.revertFailed), outcomes.isDisjoint(with: [.unknown, .fenced])
+            else {
                 throw violation("revert-failed with \(outcomes)")
             }
         case .held:
-            guard isComplete, !outcomes.contains(.unknown) else {
+            guard isComplete, outcomes.isDisjoint(with: [.unknown, .fenced]) else {
                 throw violation("held with \(outcomes)")
             }
         case .interrupted:
             guard isInterrupted else { throw violation("nobody interrupted") }
             guard !isComplete else { throw violation("interrupted, but everything has ended") }
-            guard outcomes.isDisjoint(with: [.unknown, .revertFailed]) else {
-                throw violation("interrupted hides \(outcomes)")
+        }
+        for (name, host) in hosts where finished != .interrupted && host.lock == .us {
+            let isSaid = rollout.progress(of: name)?.lockFailure != nil
+            guard conclusions[name] == .unknown || isSaid else {
+                throw violation("I10: the lock stays on \(name)")
             }
+        }
+        try checkReverts(finished)
+    }
+
+    /// Every host with an intent has gone back, not only those that failed.
+    private func checkReverts(_ finished: RolloutOutcome) throws(Violation) {
+        guard finished == .reverted else { return }
+        for name in attempted where conclusions[name] != .reverted {
+            throw violation("I4: \(name) was touched and is \(conclusions[name]?.rawValue ?? "-")")
         }
     }
 
@@ -471,7 +603,7 @@ public struct Simulation {
             }
         }
         let outcome = conclusions[name]
-        if !host.live.isEmpty, outcome != .unknown, outcome != nil {
+        if !host.live.isEmpty, outcome != .unknown, outcome != .fenced, outcome != nil {
             throw violation(
                 "I5: \(name) is called \(outcome?.rawValue ?? "") while \(host.live) runs"
             )
@@ -510,9 +642,9 @@ public struct Simulation {
 
     /// Without faults there is exactly one right end.
     private func checkClearWeather(_ finished: RolloutOutcome) throws(Violation) {
-        guard scenario.weather.isClear, !isInterrupted, scenario.plan.kind == .deploy else {
-            return
-        }
+        guard scenario.weather.isClear, !isInterrupted, !wasSentBack,
+            scenario.plan.kind == .deploy
+        else { return }
         let hasHealth = (scenario.plan.hosts.first?.checks.count ?? 0) > 1
         let bad = hasHealth ? hosts.values.count(where: \.isBad) : 0
         let wanted: RolloutOutcome

@@ -1,0 +1,149 @@
+public import FleetTransport
+
+/// A host's lock for one environment, as scripts: in `~/.fleet/locks/ENVIRONMENT` of the login
+/// account.
+///
+/// `owner` holds the owner's name, who that is, and since when. It is written complete under another
+/// name and claimed with `ln`, which is atomic and never leaves it without an owner. `generation`
+/// counts how often the lock was given back or broken: a host whose number is not that of preflight
+/// has been changed since by somebody else.
+public struct HostLock: Sendable {
+    /// Under what the snapshot keeps what preflight found here.
+    static let factsName = "fleet"
+
+    let environment: String
+    /// The rollout.
+    let owner: String
+    /// Who that is, for people.
+    let description: String
+    /// A rollout whose lock may be taken over.
+    let adopts: String?
+
+    /// Describes a lock and who wants it.
+    ///
+    /// - Parameters:
+    ///   - environment: The environment; a safe file name.
+    ///   - owner: The rollout that wants it; a safe file name.
+    ///   - description: Who that is, for people.
+    ///   - adopts: A rollout whose lock may be taken over.
+    public init(environment: String, owner: String, description: String, adopts: String? = nil) {
+        self.environment = environment
+        self.owner = owner
+        self.description = description
+        self.adopts = adopts
+    }
+
+    private static let prologue = #"""
+        d=$HOME/.fleet/locks/$FLEET_ENVIRONMENT
+        now=0 o= who= since=
+        { read -r now <"$d/generation"; } 2>/dev/null
+        { { read -r o; read -r who; read -r since; } <"$d/owner"; } 2>/dev/null
+        held() {
+            echo "E_LOCKED $FLEET_ENVIRONMENT is locked by rollout $o ($who, since $since)"
+            exit 1
+        }
+        raise() { echo $((now + 1)) >"$d/generation.new" && mv "$d/generation.new" "$d/generation"; }
+
+        """#
+
+    private func script(_ text: String, _ more: [EnvironmentVariable] = []) -> Script {
+        Script(
+            Self.prologue + text,
+            environment: [
+                EnvironmentVariable("FLEET_ADOPTS", adopts ?? ""),
+                EnvironmentVariable("FLEET_ENVIRONMENT", environment),
+                EnvironmentVariable("FLEET_OWNER", owner),
+                EnvironmentVariable("FLEET_WHO", description),
+            ] + more
+        )
+    }
+
+    /// Read-only: refuses a host that is another's, and tells the generation.
+    var question: Script {
+        script(
+            #"""
+            case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
+            """#
+        )
+    }
+
+    /// Takes the lock if nobody has, or has changed the host since preflight; taking it twice is
+    /// taking it once.
+    public func taking(generation: String?) -> Script {
+        script(
+            #"""
+            [ "$o" != "$FLEET_OWNER" ] || exit 0
+            [ -z "$FLEET_GENERATION" ] || [ "$now" = "$FLEET_GENERATION" ] || {
+                echo "E_CHANGED another rollout was here since preflight"
+                exit 1
+            }
+            umask 077
+            mkdir -p "$d" || { echo "E_LOCK cannot write to $d"; exit 1; }
+            new=$d/owner.$FLEET_OWNER
+            printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" ||
+                { echo "E_LOCK cannot write to $d"; exit 1; }
+            if [ -n "$o" ] && [ "$o" = "$FLEET_ADOPTS" ]; then mv "$new" "$d/owner"; exit; fi
+            ln "$new" "$d/owner" 2>/dev/null
+            taken=$?
+            rm -f "$new"
+            [ $taken -ne 0 ] || exit 0
+            { { read -r o; read -r who; read -r since; } <"$d/owner"; } 2>/dev/null
+            held
+            """#,
+            [EnvironmentVariable("FLEET_GENERATION", generation ?? "")]
+        )
+    }
+
+    /// Gives the lock back if it is ours.
+    public var giving: Script {
+        script(#"[ "$o" = "$FLEET_OWNER" ] || exit 0; raise && rm -f "$d/owner""#)
+    }
+
+    /// Read-only: prints `owner=`, `who=`, `since=`; no owner if it is free.
+    public var status: Script {
+        script(
+            #"""
+            printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
+            for p in "$HOME"/.fleet/runs/"$o"/*/pid; do
+                [ -n "$o" ] && [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                { read -r pid _ <"$p"; } 2>/dev/null && kill -0 "-$pid" 2>/dev/null &&
+                    { p=${p%/pid}; echo "running=${p##*/}"; }
+            done
+            exit 0
+            """#
+        )
+    }
+
+    /// Takes the lock from whom it is known to belong to, then ends what still runs of theirs, and
+    /// frees it. From the first write on, the host refuses every further step of theirs.
+    public func breaking(_ known: String) -> Script {
+        script(
+            #"""
+            [ -n "$o" ] || exit 0
+            [ "$o" = "$FLEET_KNOWN" ] || held
+            umask 077
+            new=$d/owner.$FLEET_OWNER
+            printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" &&
+                mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+            alive() {
+                for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do
+                    [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                    { read -r pid _ <"$p"; } 2>/dev/null && kill -0 "-$pid" 2>/dev/null &&
+                        echo "$pid"
+                done
+            }
+            i=0
+            while pids=$(alive) && [ -n "$pids" ]; do
+                for pid in $pids; do
+                    if [ $i -lt 50 ]; then kill -TERM "-$pid"; else kill -KILL "-$pid"; fi 2>/dev/null
+                done
+                i=$((i + 1))
+                [ $i -lt 100 ] || { echo "E_STUCK processes" $pids "do not end"; exit 1; }
+                sleep 0.1 2>/dev/null || sleep 1
+            done
+            raise && rm -f "$d/owner"
+            """#,
+            [EnvironmentVariable("FLEET_KNOWN", known)]
+        )
+    }
+}

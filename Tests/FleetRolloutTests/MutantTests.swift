@@ -1,0 +1,139 @@
+import FleetPlan
+import FleetSimulator
+import FleetTransport
+import Testing
+
+@testable import FleetRollout
+
+/// Tests of the tests: mistakes that others have made, planted one at a time. The simulation must
+/// catch each of them.
+struct MutantTests {
+    /// Plays seeds until something is noticed.
+    private func isCaught(_ mutant: Mutant, within seeds: UInt64) -> String? {
+        var mutant = mutant
+        mutant.isNone = false
+        for seed in 0..<seeds {
+            var simulation = Simulation(Scenario(seed: seed), mutant: mutant)
+            do {
+                _ = try simulation.run()
+            } catch {
+                return error.what
+            }
+        }
+        return nil
+    }
+
+    @Test func withoutAMistakeNothingIsCaught() {
+        #expect(isCaught(Mutant(), within: 1_000) == nil)
+    }
+
+    @Test func goingBackBesideAStepThatStillRuns() {
+        var mutant = Mutant()
+        mutant.adoptsWithoutKilling = true
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func noAnswerCountsAsSuccess() {
+        var mutant = Mutant()
+        mutant.event = { event in
+            guard case .stepEnded(let host, let step, let attempt, .lost, let bytes) = event else {
+                return event
+            }
+            return .stepEnded(
+                host: host,
+                step: step,
+                attempt: attempt,
+                outcome: .succeeded,
+                outputBytes: bytes
+            )
+        }
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func stepsStartWhoeverHoldsTheLock() {
+        var mutant = Mutant()
+        mutant.ignoresFence = true
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func touchedIsJudgedByResults() {
+        var mutant = Mutant()
+        mutant.after = { rollout, event, _, _ in
+            // A step whose answer was lost counts as never begun.
+            guard case .stepEnded(let host, let step, _, .lost, _) = event, step.index == 0,
+                let index = rollout.hosts.firstIndex(where: { $0.name == host })
+            else { return }
+            rollout.hosts[index].isTouched = false
+        }
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func onlyFailedHostsGoBack() {
+        var mutant = Mutant()
+        mutant.after = { rollout, _, effects, now in
+            guard rollout.phase == .reverting else { return }
+            for index in rollout.hosts.indices where rollout.hosts[index].stage == .verified {
+                rollout.hosts[index].enter(.concluded(.untouched), at: now)
+                effects.append(
+                    .conclude(host: rollout.hosts[index].name, outcome: .untouched)
+                )
+            }
+        }
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func theSnapshotIsTakenAnewWhenARolloutIsTakenUpAgain() {
+        var mutant = Mutant()
+        mutant.beforeResume = { rollout, commit in
+            for index in rollout.hosts.indices where rollout.hosts[index].snapshot != nil {
+                let facts = ["commit": commit(rollout.hosts[index].name)]
+                rollout.hosts[index].snapshot = Snapshot(facts: ["pull": facts])
+            }
+        }
+        #expect(isCaught(mutant, within: 20_000) != nil)
+    }
+
+    @Test func theDecisionIsNotWrittenDown() {
+        var mutant = Mutant()
+        mutant.beforeResume = { rollout, _ in
+            guard rollout.phase == .reverting else { return }
+            rollout.forgetDecision()
+        }
+        #expect(isCaught(mutant, within: 20_000) != nil)
+    }
+
+    @Test func unknownCountsAsReverted() {
+        var mutant = Mutant()
+        mutant.after = { _, _, effects, _ in
+            effects = effects.map { effect in
+                switch effect {
+                case .conclude(let host, .unknown): .conclude(host: host, outcome: .reverted)
+                case .finish(.unknown): .finish(.reverted)
+                default: effect
+                }
+            }
+        }
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+
+    @Test func locksAreForgottenAtTheEnd() {
+        var mutant = Mutant()
+        mutant.after = { rollout, _, effects, _ in
+            guard case .closing(let outcome) = rollout.phase else { return }
+            // As if the end were written down before the locks went back, and then the power cut.
+            effects.removeAll { if case .unlock = $0 { true } else { false } }
+            rollout.phase = .finished(outcome)
+            effects.append(.finish(outcome))
+        }
+        #expect(isCaught(mutant, within: 10_000) != nil)
+    }
+}
+
+extension Rollout {
+    /// As if the record of it were lost.
+    fileprivate mutating func forgetDecision() {
+        phase = .rolling(batch: 0)
+        decision = nil
+        halted = nil
+    }
+}
