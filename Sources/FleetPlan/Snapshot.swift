@@ -23,6 +23,12 @@ public struct Snapshot: Sendable, Hashable, Codable {
         return facts
     }
 
+    /// Under what the facts about the host itself are kept; no step can have this name.
+    public static let hostFacts = "(host)"
+
+    /// What tells the host from every other one; nil if it did not say.
+    public var identity: String? { facts[Self.hostFacts]?["identity"] }
+
     /// The commit that a step found, if it looked for one.
     public func commit(of step: String) -> String? {
         facts[step]?["commit"].flatMap { GitName.isCommit($0) ? $0 : nil }

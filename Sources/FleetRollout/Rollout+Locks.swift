@@ -8,6 +8,11 @@ extension Rollout {
     /// The wait between two of them, in milliseconds.
     private static let pauseMilliseconds = 500
 
+    /// Whether it was refused because somebody else is changing a host.
+    public var isLockedOut: Bool {
+        outcome == .refused && hosts.contains { $0.failure?.summary.contains("E_LOCKED") ?? false }
+    }
+
     mutating func advanceLocking() -> Bool {
         let isRefused = hosts.contains {
             if case .refused = $0.stage, $0.outcome == nil { true } else { false }

@@ -687,6 +687,7 @@ public struct Rollout: Sendable, Hashable {
             for index in hosts.indices { conclude(index, .untouched) }
             return finish(.refused)
         }
+        refuseDuplicates()
         let refused = hosts.indices.filter {
             if case .refused = hosts[$0].stage { true } else { false }
         }
@@ -699,6 +700,24 @@ public struct Rollout: Sendable, Hashable {
         for index in refused { conclude(index, .untouched) }
         phase = plan.takesLocks ? .locking : .rolling(batch: 0)
         return true
+    }
+
+    /// Two names of one machine would be two hands on one host.
+    private mutating func refuseDuplicates() {
+        var names: [String: HostName] = [:]
+        for index in hosts.indices where hosts[index].stage == .ready {
+            guard let identity = hosts[index].snapshot?.identity else { continue }
+            guard let other = names[identity] else {
+                names[identity] = hosts[index].name
+                continue
+            }
+            let failure = Failure(
+                "E_DUPLICATE_HOST \(hosts[index].name) is the same machine and account as \(other)",
+                hint: "name each machine once in the inventory"
+            )
+            hosts[index].failure = failure
+            hosts[index].enter(.refused(failure), at: now)
+        }
     }
 
     private mutating func advanceBatch(_ batch: Int) -> Bool {

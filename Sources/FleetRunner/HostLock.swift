@@ -8,9 +8,6 @@ public import FleetTransport
 /// counts how often the lock was given back or broken: a host whose number is not that of preflight
 /// has been changed since by somebody else.
 public struct HostLock: Sendable {
-    /// Under what the snapshot keeps what preflight found here.
-    static let factsName = "fleet"
-
     let environment: String
     /// The rollout.
     let owner: String
@@ -58,11 +55,35 @@ public struct HostLock: Sendable {
         )
     }
 
-    /// Read-only: refuses a host that is another's, and tells the generation.
+    /// The least room that must be left in the login directory, in KiB, and the fewest inodes: a step
+    /// whose output cannot be written cannot be accounted for.
+    private static let leastKiB = 32 << 10
+    private static let leastInodes = 1_000
+
+    /// Read-only: refuses a host that is another's, or has no room to record what happens on it, and
+    /// tells the generation and what tells this host from others.
     var question: Script {
         script(
             #"""
             case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
+            [ -w "$HOME" ] || { echo "E_READONLY $HOME cannot be written to"; exit 1; }
+            k= i=
+            { read -r _; read -r _ _ _ k _; } <<END
+            $(df -Pk "$HOME" 2>/dev/null)
+            END
+            { read -r _; read -r _ _ _ i _; } <<END
+            $(df -Pi "$HOME" 2>/dev/null)
+            END
+            case $k in '' | *[!0-9]*) ;; *) [ "$k" -ge \#(Self.leastKiB) ] || {
+                echo "E_DISK only $k KiB are free in $HOME"; exit 1; } ;;
+            esac
+            case $i in '' | *[!0-9]* | 0) ;; *) [ "$i" -ge \#(Self.leastInodes) ] || {
+                echo "E_DISK only $i inodes are free in $HOME"; exit 1; } ;;
+            esac
+            m= b=
+            { read -r m </etc/machine-id; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
+            [ -z "$m" ] || echo "identity=$m:$HOME"
+            echo "boot=$b"
             """#
         )
     }
@@ -125,11 +146,19 @@ public struct HostLock: Sendable {
             new=$d/owner.$FLEET_OWNER
             printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" &&
                 mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+            # Their answer is written before they are ended: it is not taken for one of their own.
+            all=
+            for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do
+                { read -r pid _ <"$p"; } 2>/dev/null || continue
+                (set -C; echo fenced >"${p%pid}rc") 2>/dev/null && all="$all $pid"
+            done
             alive() {
-                for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do
-                    [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
-                    { read -r pid _ <"$p"; } 2>/dev/null && kill -0 "-$pid" 2>/dev/null &&
-                        echo "$pid"
+                for pid in $all; do
+                    kill -0 "-$pid" 2>/dev/null || continue
+                    # Ended, and only waiting for an init that is slow to collect it.
+                    s=
+                    { read -r s <"/proc/$pid/stat"; } 2>/dev/null
+                    case ${s##*) } in Z* | X*) ;; *) echo "$pid" ;; esac
                 done
             }
             i=0

@@ -12,6 +12,8 @@ actor HostWorker {
     private let rollout: RolloutID
     private let transport: any Transport
     private var session: (any HostSession)?
+    /// What had come of the output of a step whose answer was lost; the rest is fetched behind it.
+    private var partial: (step: StepReference, attempt: Int, output: OutputCapture)?
     /// Where this host's work runs: every task about it is given this preference.
     nonisolated let executor: (any TaskExecutor)?
 
@@ -84,7 +86,7 @@ actor HostWorker {
                     return .refused(Self.refusal(of: "lock", result.status, output))
                 }
                 let text = String(decoding: output.contents().bytes, as: UTF8.self)
-                facts[HostLock.factsName] = Snapshot.facts(from: text)
+                facts[Snapshot.hostFacts] = Snapshot.facts(from: text)
             }
             for question in planned.preflight {
                 let output = OutputCapture()
@@ -188,7 +190,7 @@ actor HostWorker {
     func takeLock(_ snapshot: Snapshot) async -> LockOutcome {
         guard let lock else { return .done }
         return await asked(
-            lock.taking(generation: snapshot.facts[HostLock.factsName]?["generation"])
+            lock.taking(generation: snapshot.facts[Snapshot.hostFacts]?["generation"])
         )
     }
 
@@ -257,6 +259,7 @@ actor HostWorker {
         } catch {
             await output.settle()
             await drop()
+            partial = (reference, attempt, output)
             // What will not change by asking again is this step's failure; nothing of it ran.
             return (error.isRetryable ? .lost(Failure(error)) : .failed(Failure(error)), output)
         }
@@ -297,12 +300,14 @@ actor HostWorker {
     }
 
     func recover(_ reference: StepReference, attempt: Int) async -> (StepOutcome, OutputCapture) {
-        let output = capture()
+        let known = partial.flatMap { $0.step == reference && $0.attempt == attempt ? $0 : nil }
+        let output = known?.output ?? capture()
         let step = step(reference)
         do throws(TransportError) {
             let session = try await open()
             let recovery = try await session.recover(
                 reference.key(attempt: attempt),
+                from: output.totalBytes,
                 timeoutMilliseconds: step.timeoutMilliseconds,
                 output: output
             )
@@ -316,6 +321,7 @@ actor HostWorker {
             await output.settle()
             let wasOpen = session != nil
             await drop()
+            partial = (reference, attempt, output)
             return (wasOpen ? .lost(Failure(error)) : .unreachable(Failure(error)), output)
         }
     }

@@ -117,8 +117,10 @@ enum HostShell {
         Array("fleet_pw=\(ShellWord.quote(password))\n".utf8)
     }
 
-    /// Waits for a detached script, printing its output from the start.
-    static func recover(_ key: ActionKey) -> Request { request("fleet_recover", key.description) }
+    /// Waits for a detached script, printing its output from an offset.
+    static func recover(_ key: ActionKey, from offset: Int) -> Request {
+        request("fleet_recover", key.description, String(offset + 1))
+    }
 
     /// Prints a detached script's output from an offset.
     static func rest(_ key: ActionKey, from offset: Int) -> Request {
@@ -286,7 +288,7 @@ enum HostShell {
             fleet_s=$fleet_dir/$1
             if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
             while [ ! -s "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
-            fleet_tell "$1" 1
+            fleet_tell "$1" "$2"
         }
         fleet_end_group() {
             fleet_signal TERM "$1" "$2"

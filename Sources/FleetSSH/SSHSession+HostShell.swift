@@ -186,12 +186,16 @@ extension SSHSession: HostSession {
         .orThrow(key)
     }
 
-    func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
-        async throws(TransportError) -> Recovery
-    {
+    func recover(
+        _ key: ActionKey,
+        from offset: Int,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> Recovery {
         try await follow(
-            HostShell.recover(key),
+            HostShell.recover(key, from: offset),
             key: key,
+            from: offset,
             within: timeoutMilliseconds,
             output: output
         )
@@ -347,6 +351,7 @@ extension SSHSession: HostSession {
     private func follow(
         _ request: HostShell.Request,
         key: ActionKey,
+        from offset: Int = 0,
         within milliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> Recovery {
@@ -387,7 +392,7 @@ extension SSHSession: HostSession {
             return .ended(CommandResult(status: .exited(96), outputBytes: 0))
         default: break
         }
-        var received = answer.outputBytes
+        var received = offset + answer.outputBytes
         let size = answer.words.count > 3 ? Int(answer.words[3]) ?? received : received
         while received < size {
             let rest = try await ask(

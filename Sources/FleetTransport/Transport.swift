@@ -63,9 +63,18 @@ public protocol HostSession: Sendable {
     /// Learns what became of a detached script whose answer was lost; waits for it if it still
     /// runs, and stops it when `timeoutMilliseconds` have passed.
     ///
+    /// - Parameters:
+    ///   - key: The script.
+    ///   - offset: How many bytes of its output were delivered before; the rest follows.
+    ///   - timeoutMilliseconds: The longest wait for its end.
+    ///   - output: Takes the rest of what it printed.
     /// - Throws: ``TransportError`` if the connection fails once more.
-    func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
-        async throws(TransportError) -> Recovery
+    func recover(
+        _ key: ActionKey,
+        from offset: Int,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> Recovery
 
     /// Ends a detached script and all its children, and says whether they are known to be gone.
     ///

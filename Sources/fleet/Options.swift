@@ -7,6 +7,7 @@ import FleetReport
 import FleetRollout
 import FleetSSH
 import FleetTransport
+import FleetYAML
 
 extension ColorChoice: ExpressibleByArgument {}
 
@@ -187,6 +188,18 @@ struct ConfirmationOptions: ParsableArguments {
 
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
     var isConfirmed = false
+
+    @Option(
+        name: .customLong("lock-wait"),
+        help: "How long to wait for hosts that another rollout has locked, as in 90s or 10m."
+    )
+    var lockWait: String?
+
+    func validate() throws {
+        if let lockWait, YAMLReader.milliseconds(lockWait) == nil {
+            throw ValidationError("`\(lockWait)` is not a duration: write 90s or 10m")
+        }
+    }
 
     @Option(
         name: .customLong("force-quarantined"),

@@ -71,6 +71,11 @@ final class FleetFixture {
 
     /// Runs the built program in the project.
     func fleet(_ arguments: String..., environment: [String: String] = [:]) throws -> Command {
+        try fleet(arguments, environment: environment)
+    }
+
+    /// The same.
+    func fleet(_ arguments: [String], environment: [String: String]) throws -> Command {
         try Command.run(
             [Package.binary] + arguments,
             in: directory.path + "/project",

@@ -52,7 +52,12 @@ final class ScriptedTransport: Transport {
             return try transport.ask(host, "\(key) \(script.text) \(snapshot)")
         }
 
-        func recover(_ key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
+        func recover(
+            _ key: ActionKey,
+            from offset: Int,
+            timeoutMilliseconds: Int,
+            output: any OutputSink
+        )
             async throws(TransportError) -> Recovery
         {
             .ended(try transport.ask(host, "recover \(key)"))

@@ -290,6 +290,7 @@ import Testing
             let recovered = OutputRecorder()
             let found = try await again.recover(
                 key,
+                from: 0,
                 timeoutMilliseconds: 20_000,
                 output: recovered
             )

@@ -197,7 +197,7 @@ struct HostShellTests {
             shell,
             [
                 HostShell.detached(Script("echo done; exit 4"), key: ended),
-                HostShell.recover(ended), HostShell.recover(never),
+                HostShell.recover(ended, from: 0), HostShell.recover(never, from: 0),
                 HostShell.detached(Script("echo too late"), key: never), HostShell.stop(ended),
                 HostShell.stop(ActionKey("f2-1")),
             ],

@@ -138,6 +138,7 @@ import Testing
         let output = OutputRecorder()
         let found = try await again.recover(
             ActionKey("f0-1"),
+            from: 0,
             timeoutMilliseconds: 30_000,
             output: output
         )

@@ -234,6 +234,7 @@ import Testing
         let recovery = Task {
             try await second.recover(
                 ActionKey("f0-1"),
+                from: 0,
                 timeoutMilliseconds: 60_000,
                 output: output
             )
@@ -251,7 +252,7 @@ import Testing
         let session = try await open()
         let key = ActionKey("f3-1")
         #expect(
-            try await session.recover(key, timeoutMilliseconds: 20_000, output: output)
+            try await session.recover(key, from: 0, timeoutMilliseconds: 20_000, output: output)
                 == .neverStarted
         )
         await #expect(throws: TransportError.self) {

@@ -4,6 +4,7 @@ import FleetPlan
 import FleetReport
 import FleetRollout
 import FleetRunner
+import FleetYAML
 
 /// `fleet deploy ENV`.
 struct DeployCommand: AsyncParsableCommand {
@@ -125,6 +126,9 @@ struct RolloutVerb {
             mustAsk: plan.release != nil && !wasChosen,
             options: confirmation
         )
+        if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
+            try await LockKeeper(self.hosts, common).wait(milliseconds: wait, note: note)
+        }
         let status = try await session.run(plan, despite: confirmation.quarantineReason)
         if status != .succeeded { throw status }
     }

@@ -14,7 +14,7 @@ struct HistoryCommand: AsyncParsableCommand {
 
     @Argument(help: "Only this environment.")
     var environment: String?
-    @Option(help: "The most rollouts to list.")
+    @Option(name: [.customShort("n"), .long], help: "The most rollouts to list.")
     var count = 20
     @OptionGroup var common: CommonOptions
 

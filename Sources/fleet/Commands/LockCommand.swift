@@ -138,7 +138,7 @@ struct LockBreakCommand: AsyncParsableCommand {
 }
 
 /// Asks hosts about their locks.
-private struct LockKeeper {
+struct LockKeeper {
     /// The owner of locks that a person took.
     static let handOwner = "by-hand"
 
@@ -200,6 +200,26 @@ private struct LockKeeper {
             what,
             hints: refusals.map { "\($0.host): \($0.reason)" }
         )
+    }
+
+    /// Waits until every host's lock is free.
+    ///
+    /// - Throws: ``CommandFailure`` with who holds them when the time is over.
+    func wait(milliseconds: Int, note: (String) -> Void) async throws {
+        let start = ContinuousClock.now
+        while true {
+            let held = await holders().filter { !$0.isFree }
+            guard let first = held.first else { return }
+            guard ContinuousClock.now - start < .milliseconds(milliseconds) else {
+                throw CommandFailure(
+                    .locked,
+                    "\(HostRange.fold(held.map(\.host))) stayed locked: \(first.text)",
+                    hints: ["fleet lock status \(environment)", "nothing was changed"]
+                )
+            }
+            note("waiting for \(HostRange.fold(held.map(\.host))): \(first.text)")
+            try await Task.sleep(for: .seconds(2))
+        }
     }
 
     func holders() async -> [Holder] {
