@@ -111,6 +111,48 @@ struct ArchitectureTests {
         }
     }
 
+    /// The suites that name a row of docs/faults.md: in a test's name (`"O17: of two …"`), or in the
+    /// line above it (`/// Row H9.`).
+    private func proofs() throws -> [String: Set<String>] {
+        var proofs: [String: Set<String>] = [:]
+        let root = Package.root + "/Tests"
+        let paths = FileManager.default.enumerator(atPath: root)?.compactMap { $0 as? String } ?? []
+        for path in paths where path.hasSuffix("Tests.swift") {
+            let text = try String(contentsOfFile: root + "/" + path, encoding: .utf8)
+            let suite = path.split(separator: "/").last?.dropLast(".swift".count) ?? ""
+            let names = text.matches(of: /@Test\(\s*"((?:[ONHS]\d+(?:, )?)+):/).map(\.output.1)
+            let marks = text.matches(of: /\/\/\/ Rows? ((?:[ONHS]\d+(?:, )?)+)\./).map(\.output.1)
+            for row in (names + marks).joined(separator: ", ").split(separator: ", ") {
+                proofs[String(row), default: []].insert("`\(suite)`")
+            }
+        }
+        return proofs
+    }
+
+    /// `FLEET_UPDATE_DOCS=1` writes the column anew.
+    @Test func theFaultTableSaysWhatTheTestsProve() throws {
+        let path = Package.root + "/docs/faults.md"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let proofs = try proofs()
+        var rows: Set<String> = []
+        let lines = text.components(separatedBy: "\n").map { line in
+            var cells = line.components(separatedBy: " | ")
+            guard line.hasPrefix("| "), cells.count == 4,
+                let row = cells[0].firstMatch(of: /^\| ([ONHS]\d+)$/)?.1
+            else { return line }
+            rows.insert(String(row))
+            cells[3] = (proofs[String(row)]?.sorted().joined(separator: ", ") ?? "*open*") + " |"
+            return cells.joined(separator: " | ")
+        }
+        let told = lines.joined(separator: "\n")
+        if ProcessInfo.processInfo.environment["FLEET_UPDATE_DOCS"] != nil {
+            try told.write(toFile: path, atomically: true, encoding: .utf8)
+        }
+        #expect(told == text, "docs/faults.md is not what the tests prove")
+        #expect(rows.count == 98)
+        #expect(Set(proofs.keys).isSubset(of: rows), "a test names a row that is not there")
+    }
+
     @Test func everyTranscriptTellsSomething() throws {
         let folder = Package.root + "/Tests/FleetRolloutTests/Transcripts"
         for story in try FileManager.default.contentsOfDirectory(atPath: folder) {

@@ -101,6 +101,7 @@ import Testing
         try refused(64, ["leaves no host"], ["production", "--tag", "v1.1.0", "-l", "web1:!web"])
     }
 
+    /// Row H10.
     @Test func tagsThatAreNoneOrDoNotExist() throws {
         try refused(
             11,
@@ -177,6 +178,7 @@ import Testing
         try refused(65, ["`vars.repository` has no value on web1"])
     }
 
+    /// Row O20.
     @Test func aStateDirectoryThatCannotBeUsed() throws {
         try fixture.directory.write("a file", to: "blocked")
         try refused(

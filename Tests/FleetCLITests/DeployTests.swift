@@ -4,6 +4,7 @@ import Testing
 
 /// The built program against real hosts: the main job, from the first deploy to the way back.
 @Suite(.serialized) struct DeployTests {
+    /// Rows H34, H16.
     @Test(.timeLimit(.minutes(5))) func deploysFailsRevertsAndRevertsByHand() throws {
         let fixture = try FleetFixture()
 
@@ -104,6 +105,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: fixture.servers[1].home + "/app"))
     }
 
+    /// Row O1.
     @Test func ctrlCDrainsAndTheHostIsPutBack() async throws {
         let fixture = try FleetFixture(hosts: 2)
         #expect(try fixture.fleet("deploy", "production", "--tag", "v1.0.0").status == 0)

@@ -99,6 +99,7 @@ struct JournalTests {
         #expect(try journal.verify() == 4)
     }
 
+    /// Row O12.
     @Test func findsARecordThatWasChangedBehindItsBack() async throws {
         let journal = try Journal(in: state)
         try await journal.append(Self.entries(Self.id("r1")))
@@ -129,6 +130,7 @@ struct JournalTests {
         #expect(throws: JournalError.self) { try journal.verify() }
     }
 
+    /// Row O11.
     @Test func aTransactionIsWrittenWholeOrNotAtAll() async throws {
         let journal = try Journal(in: state)
         let id = try Self.id("r1")
@@ -144,6 +146,7 @@ struct JournalTests {
         #expect(try journal.history().first?.outcome == nil)
     }
 
+    /// Row O13.
     @Test func aNewerJournalIsLeftAlone() throws {
         _ = try Journal(in: state)
         let other = try DatabaseQueue(path: path)

@@ -135,6 +135,7 @@ struct CheckoutStepTests {
         )
     }
 
+    /// Row H14.
     @Test func goingBackRestoresTheBranch() throws {
         let fixture = try Fixture()
         try Command.shell("git clone -q origin.git 'home/my app'", in: fixture.directory.path)
@@ -164,6 +165,7 @@ struct CheckoutStepTests {
         #expect(try fixture.git("stash list").contains("found while reverting"))
     }
 
+    /// Row H13.
     @Test func refusesADirtyTreeAndNamesTheFiles() throws {
         let fixture = try Fixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
@@ -185,6 +187,7 @@ struct CheckoutStepTests {
         #expect(fixture.directory.read("home/my app/.venv/x") == "mine\n")
     }
 
+    /// Row H11.
     @Test func refusesAMovedTag() throws {
         let fixture = try Fixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
@@ -196,6 +199,7 @@ struct CheckoutStepTests {
         #expect(result.output.hasPrefix("E_TAG_MOVED"))
     }
 
+    /// Row H8.
     @Test func refusesWhatIsNoRepository() throws {
         let fixture = try Fixture()
         let scope = fixture.scope("v1.0.0", fixture.v1)
@@ -217,6 +221,7 @@ struct CheckoutStepTests {
         #expect(result.output.hasPrefix("E_GIT_BUSY"))
     }
 
+    /// Row H17.
     @Test func refusesAHostThatChangedSinceItWasAsked() throws {
         let fixture = try Fixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)

@@ -230,6 +230,7 @@ struct ReportTests {
         )
     }
 
+    /// Row H22.
     @Test func bytesAreMadeSafeWhateverTheyAre() {
         #expect(Sanitizer.safe(Array("plain\ttext\n".utf8)) == Array("plain\ttext\n".utf8))
         #expect(Sanitizer.safe([0x61, 0x1B, 0xFF]) == Array("a\u{241B}\u{FFFD}".utf8))

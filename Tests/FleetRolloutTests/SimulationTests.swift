@@ -6,6 +6,7 @@ import Testing
 ///
 /// A failure prints the seed; `scripts/simulate --seed N` plays it again, line by line.
 struct SimulationTests {
+    /// Rows H31, H35, H36, N12, N19.
     @Test(arguments: 0..<10)
     func everyRolloutEndsInANamedStateThatTheHostsConfirm(_ part: UInt64) throws {
         var outcomes: Set<RolloutOutcome> = []

@@ -217,6 +217,7 @@ struct OutputCaptureTests {
         #expect(capture.tail(lines: 1) == "two")
     }
 
+    /// Row H20.
     @Test func keepsTheEndsOfALargeOneAndCountsTheRest() {
         let capture = OutputCapture()
         let piece = [UInt8](repeating: 65, count: 100_000)

@@ -41,6 +41,7 @@ struct HostShellReaderTests {
         #expect(String(decoding: bytes, as: UTF8.self) == "noise\n\nout\nput\ntail")
     }
 
+    /// Row H23.
     @Test func outputThatImitatesATrailerIsOutput() {
         let other = String(repeating: "f", count: 32)
         let stream =
@@ -50,6 +51,7 @@ struct HostShellReaderTests {
         #expect(String(decoding: bytes, as: UTF8.self) == stream)
     }
 
+    /// Row H21.
     @Test func keepsEveryByteOfBinaryOutput() {
         var random = SystemRandomNumberGenerator()
         let noise = (0..<50_000).map { _ in UInt8.random(in: 0...255, using: &random) } + [65]
@@ -113,7 +115,7 @@ struct HostShellTests {
         ["/bin/", "/usr/bin/"].contains { access($0 + shell[0], X_OK) == 0 }
     }
 
-    /// H26: whatever the account's shell is, our two kinds of command line mean the same to it.
+    /// Row H26. Whatever the account's shell is, our two kinds of command line mean the same to it.
     @Test(arguments: loginShells)
     func everyLoginShellRunsOurCommandLines(_ shell: [String]) throws {
         let home = try TemporaryDirectory()
@@ -233,6 +235,7 @@ struct HostShellTests {
         #expect(try Command.run(["pgrep", "-r", "S,R,D", "-g", String(pid)]).status != 0)
     }
 
+    /// Row H6.
     @Test func saysWhenNothingCanBeWritten() throws {
         let home = try TemporaryDirectory()
         try home.write("in the way", to: ".fleet")

@@ -128,6 +128,7 @@ import Testing
 
     // MARK: Keys
 
+    /// Row O25.
     @Test func anAgentsKeyStandsInForALockedFile() async throws {
         let server = try SSHDServer()
         let agent = try ChildProcess(["ssh-agent", "-D", "-a", server.directory.path + "/agent"])
@@ -282,6 +283,7 @@ import Testing
         return HostEndpoint(name: "web1", ssh: ssh)
     }
 
+    /// Row H9.
     @Test(.enabled(if: sudoer != nil)) func sudoIsGivenItsPasswordOnlyWhenItAsks() async throws {
         let server = try SSHDServer(configuration: ["SetEnv HOME=/home/fleet-login"])
         let password = try #require(Self.account?.password)

@@ -84,6 +84,7 @@ import Testing
         await session.close(removingRunDirectory: true)
     }
 
+    /// Row H24.
     @Test func deathBySignalIsNeverSuccess() async throws {
         let session = try await open()
         for isDetached in [true, false] {
@@ -144,6 +145,7 @@ import Testing
         await session.close(removingRunDirectory: true)
     }
 
+    /// Row H18.
     @Test func aHangIsEndedWithEverythingItStarted() async throws {
         let session = try await open()
         let hang = Script("echo $$ >\"$HOME/pid\"; echo before; sleep 1000 & sleep 1000")
@@ -170,6 +172,7 @@ import Testing
         await session.close(removingRunDirectory: true)
     }
 
+    /// Row H25.
     @Test func aBackgroundChildDoesNotHoldTheStep() async throws {
         let session = try await open()
         let result = try await session.runDetached(
@@ -288,6 +291,7 @@ import Testing
 
     // MARK: Refusals
 
+    /// Row H3.
     @Test func anUnknownHostKeyIsRefusedUnlessNewOnesAreAccepted() async throws {
         try server.directory.write("", to: "empty")
         let file = server.directory.path + "/empty"
@@ -307,6 +311,7 @@ import Testing
         #expect(await failure(endpoint) == nil)
     }
 
+    /// Row H2.
     @Test func aChangedHostKeyIsRefusedEvenWhenNewOnesAreAccepted() async throws {
         try Command.shell("ssh-keygen -q -t ed25519 -N '' -f other", in: server.directory.path)
         let key = (server.directory.read("other.pub") ?? "").split(separator: " ").prefix(2).joined(
@@ -323,6 +328,7 @@ import Testing
         #expect(place.hasSuffix("/wrong:2"))
     }
 
+    /// Row H1.
     @Test func aRefusedLoginSaysWhatWasTried() async throws {
         try Command.shell("ssh-keygen -q -t ed25519 -N '' -f stranger", in: server.directory.path)
         var ssh = server.endpoint().ssh
@@ -363,6 +369,7 @@ import Testing
         guard case .timedOut(.banner, _) = error else { return #expect(Bool(false)) }
     }
 
+    /// Row H27.
     @Test func aLoginShellThatDoesNotRunUsIsNamed() async throws {
         let other = try SSHDServer(configuration: ["ForceCommand echo this account is disabled"])
         let session = try await SSHTransport(

@@ -32,7 +32,11 @@ struct SimulatedHost {
     /// Until when no connection can be made.
     var downUntil = 0
     /// Attempts by key.
-    var spools: [String: Spool] = [:]
+    var spools: [String: Spool] = [:] {
+        didSet { isIdle = false }
+    }
+    /// Whether it is known that nothing runs: asked for at every event.
+    private var isIdle = true
     /// How often each forward step began, by name.
     var starts: [String: Int] = [:]
     /// Everything that changed the host.
@@ -73,6 +77,9 @@ struct SimulatedHost {
 
     /// Lets time pass: steps end and take effect.
     mutating func pass(to now: Int) {
+        guard !isIdle else { return }
+        let live = live
+        defer { isIdle = live.isEmpty }
         for key in live {
             guard let spool = spools[key], spool.endsAt <= now else { continue }
             spools[key]?.isLive = false
