@@ -136,6 +136,38 @@ struct CheckoutStepTests {
     }
 
     /// Row H14.
+    @Test func aLockThatAKilledGitLeftDoesNotStopTheWayBack() throws {
+        let fixture = try Fixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
+        try fixture.directory.write("", to: "home/my app/.git/index.lock")
+        let back = fixture.scope("v2.0.0", fixture.v2, back: true)
+        let result = try fixture.run(
+            fixture.script(fixture.step().revertAction(in: back, isIdempotent: true)),
+            snapshot: snapshot
+        )
+        #expect(result.status == 0, "\(result.output)")
+        #expect(result.output.contains("which a git that ended had left"))
+        #expect(try fixture.git("rev-parse HEAD") == fixture.v1)
+    }
+
+    @Test func aBrokenOffCloneIsTakenForWhatItIs() throws {
+        let fixture = try Fixture()
+        try Command.shell(
+            "git clone -q --no-checkout origin.git 'home/my app'",
+            in: fixture.directory.path
+        )
+        let preflight = try fixture.run(
+            fixture.step().preflight(in: fixture.scope("v1.0.0", fixture.v1))
+        )
+        // Everything looks deleted in the work tree: it is said, not guessed at.
+        #expect(
+            preflight.status == 0 || preflight.output.hasPrefix("E_DIRTY"),
+            "\(preflight.output)"
+        )
+    }
+
+    /// Row H14.
     @Test func goingBackRestoresTheBranch() throws {
         let fixture = try Fixture()
         try Command.shell("git clone -q origin.git 'home/my app'", in: fixture.directory.path)

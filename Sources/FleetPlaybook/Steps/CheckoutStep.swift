@@ -47,6 +47,23 @@ struct CheckoutStep: ReleaseStepKind {
             git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never \\
                 -c advice.detachedHead=false -c gc.auto=0 "$@"
         }
+        free_index() {
+            d=$(g rev-parse --absolute-git-dir) || return 0
+            i=0
+            while [ -e "$d/index.lock" ] && [ $i -lt 100 ]; do
+                sleep 0.1 2>/dev/null || sleep 1
+                i=$((i + 1))
+            done
+            [ -e "$d/index.lock" ] || return 0
+            # Left by a git that was killed: taken away only where no git runs at all.
+            for p in /proc/[0-9]*; do
+                case $(readlink "$p/exe" 2>/dev/null) in
+                */git | */git-*) fail "E_GIT_BUSY $d/index.lock belongs to a git that runs" ;;
+                esac
+            done
+            rm -f "$d/index.lock"
+            echo "removed $d/index.lock, which a git that ended had left"
+        }
         g() { quiet_git -C "$FLEET_PATH" "$@"; }
         tag_object() {
             if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
@@ -114,6 +131,8 @@ struct CheckoutStep: ReleaseStepKind {
             done
             before=$(g rev-parse --verify --quiet HEAD) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
+            # Reading must not lock: somebody else's rollout may be writing.
+            export GIT_OPTIONAL_LOCKS=0
             changed=$(g status --porcelain --untracked-files=no 2>&1) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH: $changed"
             [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || fail "E_DIRTY $FLEET_PATH has local changes:
@@ -127,7 +146,17 @@ struct CheckoutStep: ReleaseStepKind {
             fi
             ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
                 fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-            [ -n "${FLEET_GOING_BACK:-}" ] || clash=$(g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || fail "E_UNTRACKED $clash"
+            if [ -z "${FLEET_GOING_BACK:-}" ]; then
+                # read-tree locks the index even when it only tries, so it is given a copy.
+                copy=$(mktemp) || fail "E_DISK cannot copy the index"
+                if [ ! -e "$dir/index" ]; then rm -f "$copy"
+                else cp "$dir/index" "$copy" || fail "E_DISK cannot copy the index"; fi
+                clash=$(GIT_INDEX_FILE=$copy g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || {
+                    rm -f "$copy"
+                    fail "E_UNTRACKED $clash"
+                }
+                rm -f "$copy"
+            fi
             if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
                 here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
                 [ -z "$here" ] || [ "$here" = "$FLEET_COMMIT" ] ||
@@ -160,6 +189,7 @@ struct CheckoutStep: ReleaseStepKind {
                     "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
                     *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
                     esac
+                    free_index
                     g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
                 fi
                 g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
@@ -184,6 +214,7 @@ struct CheckoutStep: ReleaseStepKind {
             try script(
                 """
                 [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
+                free_index
                 if [ -n "$(g status --porcelain --untracked-files=no)" ]; then
                     g stash push --quiet --message "fleet: found while reverting" || exit 1
                     echo "local changes to tracked files were stashed: git stash list"
