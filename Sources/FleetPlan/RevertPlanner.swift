@@ -6,6 +6,7 @@ public enum RevertPlanner {
     ///
     /// - Parameters:
     ///   - plan: The earlier plan.
+    ///   - rollout: The rollout that carried it out; its locks may be taken over.
     ///   - snapshots: What each touched host ran before it; hosts that are not here stay as they
     ///     are.
     /// - Returns: A plan whose steps are the earlier plan's steps back; a touched host that ran

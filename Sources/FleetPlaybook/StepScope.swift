@@ -131,8 +131,9 @@ public struct LocalFile: Sendable, Hashable {
     /// Its SHA-256 in hexadecimal.
     public let sha256: String
 
-    /// Of a packed directory: the SHA-256 of the list of what is in it, in hexadecimal; see
-    /// ``DirectoryDigest``. Nil for a file.
+    /// Of a packed directory: the digest of what is in it, in hexadecimal.
+    ///
+    /// See ``DirectoryDigest``; nil for a file.
     public let directorySHA256: String?
 
     /// Describes a file.

@@ -139,6 +139,7 @@ public struct Project: Sendable, Hashable {
     /// - Parameters:
     ///   - playbook: The playbook.
     ///   - archives: The directory that packed directories are kept in; made if one is needed.
+    /// - Returns: The files by their path as written.
     /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read.
     public func files(of playbook: Playbook, packedIn archives: String)
         async throws(ProjectError) -> [String: LocalFile]

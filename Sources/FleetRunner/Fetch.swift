@@ -34,6 +34,7 @@ public struct Fetch: Sendable {
     ///   - directory: Where their directories are made.
     ///   - becomeUser: The account that reads it, through sudo; nil is the login account.
     ///   - progress: Told how far a host has come; often, on any thread, must not block.
+    /// - Returns: What became of every host's file.
     public func fetch(
         _ path: String,
         from hosts: [Host],

@@ -135,8 +135,9 @@ public struct HostLock: Sendable {
         )
     }
 
-    /// Takes the lock from whom it is known to belong to, then ends what still runs of theirs, and
-    /// frees it. From the first write on, the host refuses every further step of theirs.
+    /// Takes the lock from a known owner, ends what still runs of theirs, and frees it.
+    ///
+    /// From the first write on, the host refuses every further step of theirs.
     public func breaking(_ known: String) -> Script {
         script(
             #"""

@@ -69,8 +69,9 @@ public struct Script: Sendable, Hashable, Codable {
     public var directory: String?
     /// The account to run as, through `sudo -n`; nil is the login account.
     public var becomeUser: String?
-    /// The lock that the host must still hold for us, or it refuses to start the script; nil for
-    /// none. Looked at for detached scripts only.
+    /// The lock that the host must still hold for us, or it refuses to start the script.
+    ///
+    /// Looked at for detached scripts only; nil for none.
     public var lock: LockClaim?
 
     /// Describes a script.

@@ -68,6 +68,7 @@ public protocol HostSession: Sendable {
     ///   - offset: How many bytes of its output were delivered before; the rest follows.
     ///   - timeoutMilliseconds: The longest wait for its end.
     ///   - output: Takes the rest of what it printed.
+    /// - Returns: What became of it.
     /// - Throws: ``TransportError`` if the connection fails once more.
     func recover(
         _ key: ActionKey,

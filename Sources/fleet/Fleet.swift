@@ -35,7 +35,7 @@ struct Fleet: AsyncParsableCommand {
         subcommands: [
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
             ResumeCommand.self,
-            LockCommand.self,
+            LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
             HistoryCommand.self, ShowCommand.self, FetchCommand.self, TrustCommand.self,
             DoctorCommand.self,

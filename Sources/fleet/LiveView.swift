@@ -22,13 +22,20 @@ final class LiveView: Sendable {
     private let isLive: Bool
     private let queue = DispatchQueue(label: "fleet.live-view")
     private let state: Mutex<State>
-    /// How far transfers have come, for hosts that are at one. Apart from the state, which is held
+    /// How far transfers have come, for hosts that are at one.
+    ///
+    /// Apart from the state, which is held
     /// while a terminal that may have stopped is written to.
     private let transfers = Mutex<[HostName: LiveFrame.Transfer]>([:])
     private let start: ContinuousClock.Instant
     private let ticking: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-    /// - Parameter entries: What was recorded of it before, if it is taken up again.
+    /// Begins to show a rollout.
+    ///
+    /// - Parameters:
+    ///   - plan: What is carried out.
+    ///   - entries: What was recorded of it before, if it is taken up again.
+    ///   - style: How text is marked.
     init(plan: Plan, replaying entries: [JournalEntry] = [], style: Style) {
         self.style = style
         isLive = Terminal.standardError.isInteractive

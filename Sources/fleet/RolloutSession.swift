@@ -58,6 +58,7 @@ struct RolloutSession {
     ///   - begun: What is taken up again, and which way; nil for a new rollout.
     ///   - reason: Why a release is deployed that was taken back before; nil refuses it.
     /// - Returns: What the program shall exit with.
+    /// - Throws: ``CommandFailure``.
     func run(
         _ plan: Plan,
         resuming begun: (id: RolloutID, direction: ResumeDirection)? = nil,

@@ -136,6 +136,9 @@ import Testing
             #expect(outcome != "interrupted")
         }
         #expect(try fixture.fleet("status", "production").status == 0)
+        let verified = try fixture.fleet("journal", "verify")
+        #expect(verified.status == 0, "\(verified.errors)")
+        #expect(verified.output.contains("each as it was written"))
     }
 
     // MARK: The links' trouble

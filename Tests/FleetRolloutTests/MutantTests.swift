@@ -5,7 +5,9 @@ import Testing
 
 @testable import FleetRollout
 
-/// Tests of the tests: mistakes that others have made, planted one at a time. The simulation must
+/// Tests of the tests: mistakes that others have made, planted one at a time.
+///
+/// The simulation must
 /// catch each of them.
 struct MutantTests {
     /// Plays seeds until something is noticed.

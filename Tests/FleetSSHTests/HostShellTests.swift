@@ -115,7 +115,9 @@ struct HostShellTests {
         ["/bin/", "/usr/bin/"].contains { access($0 + shell[0], X_OK) == 0 }
     }
 
-    /// Row H26. Whatever the account's shell is, our two kinds of command line mean the same to it.
+    /// Row H26.
+    ///
+    /// Whatever the account's shell is, our two kinds of command line mean the same to it.
     @Test(arguments: loginShells)
     func everyLoginShellRunsOurCommandLines(_ shell: [String]) throws {
         let home = try TemporaryDirectory()

@@ -92,6 +92,7 @@ struct KnownHostsTests {
 
     /// The reference: over generated files, `ssh-keygen -F` finds a line for exactly the names for
     /// which we find one, and it is the same line.
+    ///
     /// Row H4.
     @Test func agreesWithSSHKeygenOverGeneratedFiles() throws {
         var random = SeededRandom(seed: 7)

@@ -109,6 +109,7 @@ import Testing
     }
 
     /// N20: when the jump host dies, everything behind it is lost, and is found again.
+    ///
     /// Row N20.
     @Test func aJumpHostThatDiesLosesItsHostsAndIsConnectedToAnew() async throws {
         let relay = try Relay(to: jump.port)

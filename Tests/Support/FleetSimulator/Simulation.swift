@@ -48,7 +48,9 @@ public struct Simulation {
     private var wasSentBack = false
     /// How often the controller was killed.
     public private(set) var crashCount = 0
-    /// Who watches and may spoil the machine: a test of the tests. See ``Mutant``.
+    /// Who watches and may spoil the machine: a test of the tests.
+    ///
+    /// See ``Mutant``.
     private let mutant: Mutant
     private var hasFaults = false
     private var isIrreversible = false

@@ -1,8 +1,9 @@
 public import FleetTransport
 import Foundation
 
-/// An SSH server that breaks the protocol on purpose; the user's name says how. See
-/// `hostile_server.py`.
+/// An SSH server that breaks the protocol on purpose; the user's name says how.
+///
+/// See `hostile_server.py`.
 public final class HostileSSHServer: Sendable {
     /// Keys and the server's log.
     public let directory: TemporaryDirectory

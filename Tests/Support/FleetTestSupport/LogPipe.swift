@@ -25,8 +25,9 @@ final class LogPipe: Sendable {
         file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
     }
 
-    /// Waits until the program has said some words; false if it ended without them. The rest of
-    /// the log goes on into the file.
+    /// Waits until the program has said some words; false if it ended without them.
+    ///
+    /// The rest of the log goes on into the file.
     func waits(for words: String) -> Bool {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
         let event = DispatchSemaphore(value: 0)

@@ -264,7 +264,12 @@ public final class TalkingServer: Sendable {
     /// Sends `pieces` to each connection, one after another with a pause; then, if `repeats`, again
     /// and again, and otherwise waits for the other side to close.
     ///
-    /// - Parameter hangsUp: Whether it ends its side as soon as it has spoken.
+    /// - Parameters:
+    ///   - pieces: What it says.
+    ///   - pauseMicroseconds: The pause after each piece.
+    ///   - repeats: Whether it says it again and again.
+    ///   - hangsUp: Whether it ends its side as soon as it has spoken.
+    /// - Throws: `POSIXError` if there is no port.
     public init(
         _ pieces: [String],
         pauseMicroseconds: UInt32 = 0,

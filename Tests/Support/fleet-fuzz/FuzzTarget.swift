@@ -5,7 +5,9 @@ import Synchronization
 
 @testable import FleetSSH
 
-/// What is given bytes that nobody vouches for. Run by `scripts/fuzz TARGET SECONDS`; the parsers must
+/// What is given bytes that nobody vouches for.
+///
+/// Run by `scripts/fuzz TARGET SECONDS`; the parsers must
 /// neither trap nor hang, whatever they say about their input.
 enum FuzzTarget: String, CaseIterable {
     /// A user's ssh_config.
@@ -113,7 +115,7 @@ private final class HostileServer: Sendable {
 
     private init() {
         // A machine without sockets cannot run this.
-        let listener = try! Listener()  // swift-format-ignore: NeverUseForceTry
+        guard let listener = try? Listener() else { fatalError("no port to listen on") }
         port = listener.port
         var environment = SSHTransport.Environment(
             home: "/nonexistent",
@@ -163,8 +165,7 @@ private let target: FuzzTarget = {
     return target
 }()
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+func testOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     target.run(Array(UnsafeBufferPointer(start: data, count: count)))
     return 0
 }
