@@ -165,7 +165,9 @@ private let target: FuzzTarget = {
     return target
 }()
 
-func testOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+/// What libFuzzer's runtime looks for by this name.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     target.run(Array(UnsafeBufferPointer(start: data, count: count)))
     return 0
 }
