@@ -58,7 +58,12 @@ public struct Plan: Sendable, Hashable, Codable {
     /// The plan's canonical form: what the digest is taken over.
     public var json: String { String(decoding: CanonicalJSON.encode(self), as: UTF8.self) }
     /// Whether every host is locked before the first step.
-    public let takesLocks: Bool
+    public var takesLocks: Bool { locks ?? false }
+    /// Absent from plans of before there were locks, which journals still hold.
+    private let locks: Bool?
+    /// How many hosts must be reachable in preflight; the others are left out, and reported.
+    public var leastReachable: Int { reachable ?? hosts.count }
+    private let reachable: Int?
     /// A rollout whose locks may be taken over: the one that this plan undoes.
     public let adoptsLocksOf: String?
 
@@ -75,9 +80,11 @@ public struct Plan: Sendable, Hashable, Codable {
         batches: [[HostName]],
         hosts: [PlannedHost],
         takesLocks: Bool = false,
-        adoptsLocksOf: String? = nil
+        adoptsLocksOf: String? = nil,
+        leastReachable: Int? = nil
     ) {
-        self.takesLocks = takesLocks
+        reachable = leastReachable
+        locks = takesLocks
         self.adoptsLocksOf = adoptsLocksOf
         precondition(batches.flatMap { $0 } == hosts.map(\.name), "batches hold each host once")
         self.kind = kind

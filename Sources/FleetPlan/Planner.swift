@@ -81,7 +81,8 @@ public enum Planner {
             onFailure: onFailure(request),
             batches: playbook.strategy.batches(of: request.hosts.map(\.name)),
             hosts: planned,
-            takesLocks: true
+            takesLocks: true,
+            leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count)
         )
     }
 

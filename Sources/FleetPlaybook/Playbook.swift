@@ -81,6 +81,25 @@ public enum BatchSize: Sendable, Hashable {
     }
 }
 
+/// What is done about hosts that cannot be reached in preflight.
+public enum UnreachablePolicy: Sendable, Hashable {
+    /// Nothing is touched anywhere.
+    case abort
+    /// They are left out, as long as there is one that can be reached.
+    case exclude
+    /// They are left out, as long as so many of a hundred hosts can be reached.
+    case quorum(percent: Int)
+
+    /// How many hosts must be reachable, out of all hosts of the rollout.
+    public func leastReachable(of total: Int) -> Int {
+        switch self {
+        case .abort: total
+        case .exclude: 1
+        case .quorum(let percent): max(1, (total * percent + 99) / 100)
+        }
+    }
+}
+
 /// How hosts are taken.
 public struct Strategy: Sendable, Hashable {
     /// The size of each batch; the last one repeats until no host is left.
@@ -89,6 +108,8 @@ public struct Strategy: Sendable, Hashable {
     public var fanout: Int
     /// How many hosts may fail, over the whole rollout, before it halts.
     public var maxFailures: Int
+    /// What is done about hosts that cannot be reached in preflight.
+    public var unreachable = UnreachablePolicy.abort
 
     /// The default: everything at once, 32 hosts in flight, no failure allowed.
     public init(serial: [BatchSize] = [.percent(100)], fanout: Int = 32, maxFailures: Int = 0) {

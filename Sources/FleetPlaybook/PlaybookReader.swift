@@ -1,7 +1,7 @@
 internal import FleetTransport
 public import FleetYAML
 
-/// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `steps`, `smoke`,
+/// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`, `steps`, `smoke`,
 /// `revert`.
 public enum PlaybookReader {
     /// The most steps in one playbook.
@@ -30,6 +30,9 @@ public enum PlaybookReader {
         if let node = fields.node("serial") { strategy.serial = serial(node, reader: reader) }
         strategy.fanout = fields.number("fanout", in: 1...10_000) ?? strategy.fanout
         strategy.maxFailures = fields.number("max_failures", in: 0...10_000) ?? 0
+        if let node = fields.node("unreachable") {
+            strategy.unreachable = unreachable(node, reader: reader)
+        }
         let steps = fields.node("steps").map { self.steps($0, of: "`steps`", reader: reader) } ?? []
         let smoke = fields.node("smoke").map { self.smoke($0, reader: reader) } ?? []
         let revert = fields.node("revert").map { self.steps($0, of: "`revert`", reader: reader) }
@@ -57,6 +60,25 @@ public enum PlaybookReader {
             variables[key] = value
         }
         return variables
+    }
+
+    private static func unreachable(_ node: YAMLNode, reader: YAMLReader) -> UnreachablePolicy {
+        guard let text = reader.text(node, of: "`unreachable`") else { return .abort }
+        switch text {
+        case "abort": return .abort
+        case "exclude": return .exclude
+        default:
+            if text.hasSuffix("%"), let percent = Int(text.dropLast()), (1...100).contains(percent)
+            {
+                return .quorum(percent: percent)
+            }
+            reader.report(
+                "`\(text)` is not what can be done about unreachable hosts",
+                at: node.location,
+                hints: ["one of: abort, exclude, or how many must be reachable: `90%`"]
+            )
+            return .abort
+        }
     }
 
     private static func serial(_ node: YAMLNode, reader: YAMLReader) -> [BatchSize] {

@@ -102,15 +102,16 @@ public struct ProgressText: Sendable {
         switch event {
         case .started:
             guard rollout.plan.checksFirst else { return [] }
-            return [
-                (
-                    line(now, nil, "preflight of \(rollout.plan.hosts.count) hosts, read-only"),
-                    .detail
-                )
-            ]
+            let count = rollout.plan.hosts.count
+            let hosts = count == 1 ? "1 host" : "\(count) hosts"
+            return [(line(now, nil, "preflight of \(hosts), read-only"), .detail)]
         case .hostChecked(let host, .ready):
             ready.append(host)
             return readyLines(at: now)
+        case .hostChecked(let host, .unreachable(let failure)):
+            let isLeftOut = rollout.plan.leastReachable < rollout.plan.hosts.count
+            let word = style.red(isLeftOut ? "left out: " : "refused: ")
+            return [(line(now, host, word + text(failure)), .notable)] + readyLines(at: now)
         case .hostChecked(let host, .refused(let failure)):
             return [(line(now, host, style.red("refused: ") + text(failure)), .notable)]
         case .stepEnded(let host, let step, _, let outcome, _):
@@ -136,10 +137,16 @@ public struct ProgressText: Sendable {
         }
     }
 
-    private func readyLines(at now: Int) -> [(String, Weight)] {
-        guard ready.count == rollout.plan.hosts.count else { return [] }
+    private mutating func readyLines(at now: Int) -> [(String, Weight)] {
+        // Only when preflight has let the rollout go on.
+        switch rollout.phase {
+        case .locking, .rolling: break
+        default: return []
+        }
+        guard !ready.isEmpty else { return [] }
+        defer { ready = [] }
         var releases: [String: [HostName]] = [:]
-        for host in rollout.hosts {
+        for host in rollout.hosts where host.outcome == nil {
             let release = rollout.plan.releaseStep.flatMap { host.snapshot?.release(of: $0) }
             let isNew = rollout.plan.releaseStep != nil && release == nil
             let label =

@@ -76,6 +76,8 @@ public struct HostProgress: Sendable, Hashable {
     private var unresolvedStep: StepReference?
     private var unresolvedAttempt = 0
 
+    /// Whether preflight could not reach it.
+    var isUnreachable = false
     /// Where it was when it stopped; from there a resumed rollout goes on.
     var stoppedAt: Stage?
     /// Whether the rollout's lock is on the host, or may be: set before it is asked for.

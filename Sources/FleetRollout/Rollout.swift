@@ -156,7 +156,8 @@ public struct Rollout: Sendable, Hashable {
         case .ready(let snapshot):
             hosts[index].snapshot = snapshot
             hosts[index].enter(.ready, at: now)
-        case .refused(let failure):
+        case .refused(let failure), .unreachable(let failure):
+            if case .unreachable = outcome { hosts[index].isUnreachable = true }
             hosts[index].failure = failure
             hosts[index].enter(.refused(failure), at: now)
             effects.append(.release(host: hosts[index].name))
@@ -693,13 +694,21 @@ public struct Rollout: Sendable, Hashable {
         }
         // Going back by hand goes on past a host that cannot: the others are on a bad release, too.
         let isExcluded = plan.kind == .revert && refused.count < hosts.count
-        guard refused.isEmpty || isExcluded else {
+        guard refused.isEmpty || isExcluded || mayLeaveOut(refused) else {
             for index in hosts.indices { conclude(index, .untouched) }
             return finish(.refused)
         }
         for index in refused { conclude(index, .untouched) }
         phase = plan.takesLocks ? .locking : .rolling(batch: 0)
         return true
+    }
+
+    /// Whether the plan goes on without some hosts: they could not be reached, enough others could,
+    /// and there still is a canary.
+    private func mayLeaveOut(_ refused: [Int]) -> Bool {
+        refused.allSatisfy { hosts[$0].isUnreachable }
+            && hosts.count - refused.count >= plan.leastReachable
+            && !batches[0].allSatisfy(refused.contains)
     }
 
     /// Two names of one machine would be two hands on one host.
@@ -781,11 +790,14 @@ public struct Rollout: Sendable, Hashable {
     private mutating func decideCommit() -> Bool {
         let failed = hosts.indices.filter { hosts[$0].stage == .failed }
         let missing = hosts.count { $0.outcome == .untouched }
-        guard missing == 0 else {
-            decide(.hold, "\(missing) of \(hosts.count) hosts could not be asked")
+        let away = "\(missing) of \(hosts.count) hosts could not be asked"
+        guard missing == 0 || !failed.isEmpty else {
+            decide(.hold, away)
             return hold()
         }
-        let count = "\(failed.count) of \(hosts.count) hosts failed, which the playbook allows"
+        let count =
+            "\(failed.count) of \(hosts.count) hosts failed, which the playbook allows"
+            + (missing > 0 ? ", and \(away)" : "")
         guard failed.isEmpty || (plan.onFailure == .revert && !isPastReturn) else {
             let host = hosts.first(where: \.isPastReturn)
             let reason = host.map { "; an irreversible step was started on \($0.name)" } ?? ""

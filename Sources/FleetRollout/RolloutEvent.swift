@@ -85,6 +85,8 @@ public enum CheckOutcome: Sendable, Hashable, Codable {
     case ready(Snapshot)
     /// Something is not.
     case refused(Failure)
+    /// It could not be asked.
+    case unreachable(Failure)
 }
 
 /// What became of one attempt at a step.

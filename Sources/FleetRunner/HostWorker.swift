@@ -132,7 +132,7 @@ actor HostWorker {
             }
         } catch {
             await drop()
-            return .refused(Failure(error))
+            return error.isRetryable ? .unreachable(Failure(error)) : .refused(Failure(error))
         }
         return .ready(Snapshot(facts: facts))
     }

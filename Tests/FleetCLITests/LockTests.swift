@@ -136,6 +136,19 @@ import Testing
         )
         #expect(refused.status == 75, "\(refused.output)\(refused.errors)")
         #expect(refused.errors.contains("kernel update"), "\(refused.errors)")
+        // Anybody else neither takes it nor gives it back.
+        let other = try fixture.fleet(
+            ["lock", "acquire", "production", "--reason", "mine"],
+            environment: ["GITHUB_ACTOR": "bob"]
+        )
+        #expect(other.status == 75, "\(other.output)\(other.errors)")
+        #expect(
+            try fixture.fleet(
+                ["lock", "release", "production"],
+                environment: ["GITHUB_ACTOR": "bob"]
+            )
+            .status == 1
+        )
         #expect(try fleet.run("b", "lock", "release", "production").status == 0)
         #expect(try fleet.run("b", "deploy", "production", "--tag", "v1.0.0").status == 0)
     }

@@ -146,6 +146,39 @@ struct JournalTests {
         #expect(try journal.history().first?.outcome == nil)
     }
 
+    @Test func aJournalOfTheFirstSchemaIsReadAndGoesOn() async throws {
+        let directory = try TemporaryDirectory()
+        let state = try StateDirectory(path: directory.path + "/state")
+        let database = try DatabaseQueue(path: state.path + "/journal.sqlite")
+        try await database.write { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE entry (id INTEGER PRIMARY KEY AUTOINCREMENT, rollout TEXT NOT NULL,
+                        sequence INTEGER NOT NULL, body BLOB NOT NULL, hash TEXT NOT NULL,
+                        UNIQUE (rollout, sequence)) STRICT;
+                    CREATE TABLE rollout (id TEXT PRIMARY KEY, environment TEXT NOT NULL,
+                        kind TEXT NOT NULL, title TEXT NOT NULL, release TEXT NOT NULL,
+                        hosts INTEGER NOT NULL, user TEXT NOT NULL, started INTEGER NOT NULL) STRICT;
+                    CREATE TABLE outcome (rollout TEXT PRIMARY KEY REFERENCES rollout (id),
+                        outcome TEXT NOT NULL, ended INTEGER NOT NULL) STRICT;
+                    CREATE TABLE output (rollout TEXT NOT NULL, host TEXT NOT NULL, key TEXT NOT NULL,
+                        bytes BLOB NOT NULL, total INTEGER NOT NULL, dropped INTEGER NOT NULL) STRICT;
+                    CREATE TRIGGER outcome_keeps_delete BEFORE DELETE ON outcome
+                    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+                    INSERT INTO rollout VALUES ('r1', 'production', 'deploy', 't', 'v1', 3, 'ann', 7);
+                    INSERT INTO outcome VALUES ('r1', 'reverted', 9);
+                    PRAGMA user_version = 1;
+                    """
+            )
+        }
+        try database.close()
+        let journal = try Journal(in: state)
+        let record = try #require(try journal.history().first)
+        #expect(record.outcome == .reverted)
+        #expect(record.endedUnixMilliseconds == 9)
+        #expect(try Journal(in: state).history().count == 1, "it is brought up to date once")
+    }
+
     /// Row O13.
     @Test func aNewerJournalIsLeftAlone() throws {
         _ = try Journal(in: state)

@@ -124,7 +124,8 @@ private struct Storyteller {
             onFailure: values["policy"].flatMap(Plan.FailurePolicy.init) ?? .revert,
             batches: batches,
             hosts: hosts,
-            takesLocks: values["locks"] != nil
+            takesLocks: values["locks"] != nil,
+            leastReachable: values["reachable"].flatMap { Int($0) }
         )
     }
 
@@ -158,6 +159,7 @@ private struct Storyteller {
                 outcome: .ready(Snapshot(facts: ["pull": ["state": "absent"]]))
             )
         case "refused": return .hostChecked(host: host, outcome: .refused(failure))
+        case "away": return .hostChecked(host: host, outcome: .unreachable(failure))
         case "pass": return .probed(host: host, check: 0, verdict: .pass)
         case "fail": return .probed(host: host, check: 0, verdict: .fail(failure))
         case "inconclusive": return .probed(host: host, check: 0, verdict: .inconclusive(failure))

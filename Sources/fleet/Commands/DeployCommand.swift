@@ -127,7 +127,7 @@ struct RolloutVerb {
             options: confirmation
         )
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
-            try await LockKeeper(self.hosts, common).wait(milliseconds: wait, note: note)
+            try await LockKeeper(self.hosts, common).wait(milliseconds: wait)
         }
         let status = try await session.run(plan, despite: confirmation.quarantineReason)
         if status != .succeeded { throw status }

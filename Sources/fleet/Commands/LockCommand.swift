@@ -81,7 +81,9 @@ struct LockReleaseCommand: AsyncParsableCommand {
         let lock = keeper.lock(owner: LockKeeper.handOwner, reason: "")
         let refusals = await keeper.ask { _ in lock.giving }
         guard refusals.isEmpty else { throw keeper.failure(refusals, "some locks stay") }
-        keeper.show(await keeper.holders())
+        let holders = await keeper.holders()
+        keeper.show(holders)
+        if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
 }
 
@@ -139,8 +141,12 @@ struct LockBreakCommand: AsyncParsableCommand {
 
 /// Asks hosts about their locks.
 struct LockKeeper {
-    /// The owner of locks that a person took.
-    static let handOwner = "by-hand"
+    /// The owner of locks that this person took on this machine.
+    static var handOwner: String {
+        let origin = Surroundings.origin
+        let name = "\(origin.user)-\(origin.machine)".lowercased()
+        return "hand-" + name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
+    }
 
     struct Holder {
         let host: HostName
@@ -205,8 +211,9 @@ struct LockKeeper {
     /// Waits until every host's lock is free.
     ///
     /// - Throws: ``CommandFailure`` with who holds them when the time is over.
-    func wait(milliseconds: Int, note: (String) -> Void) async throws {
+    func wait(milliseconds: Int) async throws {
         let start = ContinuousClock.now
+        var said = ""
         while true {
             let held = await holders().filter { !$0.isFree }
             guard let first = held.first else { return }
@@ -217,7 +224,9 @@ struct LockKeeper {
                     hints: ["fleet lock status \(environment)", "nothing was changed"]
                 )
             }
-            note("waiting for \(HostRange.fold(held.map(\.host))): \(first.text)")
+            let text = "waiting for \(HostRange.fold(held.map(\.host))): \(first.text)"
+            if !common.quiet, text != said { Terminal.standardError.write("fleet: \(text)\n") }
+            said = text
             try await Task.sleep(for: .seconds(2))
         }
     }

@@ -40,6 +40,26 @@ struct RevertCommand: AsyncParsableCommand {
         let (inventory, selected) = try hosts.select(in: project)
         if to == nil, let unfinished = try unfinishedRollout() {
             // What has not come to its end goes back by itself.
+            let (_, journal) = try common.openJournal()
+            let begun = try RolloutLookup.replay(unfinished, in: journal)
+            if confirmation.isDryRun {
+                let touched = begun.hosts.filter(\.isTouched).map(\.name)
+                common.print(
+                    "rollout \(unfinished) would be taken up again, and go back on "
+                        + (touched.isEmpty ? "no host" : HostRange.fold(touched))
+                )
+                return
+            }
+            let session = RolloutSession(
+                common: common,
+                transport: common.transport(in: project)
+            )
+            try session.confirm(
+                begun.plan,
+                protected: inventory.policy.isProtected,
+                mustAsk: rollout == nil,
+                options: confirmation
+            )
             do {
                 return try await Resumption(common: common, direction: .back).run(unfinished)
             } catch ExitStatus.reverted {

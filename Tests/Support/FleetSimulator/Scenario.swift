@@ -139,7 +139,8 @@ public struct Scenario: Sendable {
             onFailure: kind == .exec ? .report : random.chance(8) ? .hold : .revert,
             batches: batches,
             hosts: hosts,
-            takesLocks: kind != .exec && random.chance(80)
+            takesLocks: kind != .exec && random.chance(80),
+            leastReachable: random.chance(15) ? max(1, count / 2) : nil
         )
     }
 

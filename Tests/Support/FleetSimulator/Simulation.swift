@@ -250,7 +250,12 @@ public struct Simulation {
         switch effect {
         case .check(let host):
             var outcome = CheckOutcome.ready(hosts[host]?.snapshot ?? Snapshot())
-            if random.chance(scenario.weather.refused) { outcome = .refused(Failure("refused")) }
+            if random.chance(scenario.weather.refused) {
+                hasFaults = true
+                outcome =
+                    random.chance(50)
+                    ? .refused(Failure("refused")) : .unreachable(Failure("away"))
+            }
             queue.add(.hostChecked(host: host, outcome: outcome), at: now + random.pick(5...200))
         case .perform(let host, let step, let attempt):
             try start(host, step, attempt)
@@ -519,7 +524,7 @@ public struct Simulation {
         }
         for earlier in scenario.plan.batches[..<batch].joined() {
             switch rollout.progress(of: earlier)?.stage {
-            case .verified, .failed: break
+            case .verified, .failed, .concluded(.untouched): break
             default: throw violation("\(host) of a later batch starts before \(earlier) is through")
             }
         }
