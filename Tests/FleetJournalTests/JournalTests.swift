@@ -148,6 +148,8 @@ struct JournalTests {
 
     @Test func aJournalOfTheFirstSchemaIsReadAndGoesOn() async throws {
         let directory = try TemporaryDirectory()
+        // It goes with its last use, and its files with it.
+        defer { withExtendedLifetime(directory) {} }
         let state = try StateDirectory(path: directory.path + "/state")
         let database = try DatabaseQueue(path: state.path + "/journal.sqlite")
         try await database.write { database in
