@@ -114,8 +114,9 @@ import Testing
         // Connection, bytes and end may come in one event; which it is depends on the moment.
         for words in ["", "SSH-2.0-x\r\n", "go away\r\n"] {
             let rude = try TalkingServer([words], hangsUp: true)
+            let transport = try transport(busy: 0)
             for _ in 0..<20 {
-                let error = await failure(server.endpoint(port: rude.port), try transport(busy: 0))
+                let error = await failure(server.endpoint(port: rude.port), transport)
                 guard case .connectionLost = error else {
                     return #expect(Bool(false), "`\(words)`: \(String(describing: error))")
                 }

@@ -11,9 +11,10 @@ import Testing
 
     init() throws { server = try HostileSSHServer() }
 
-    private func transport() -> SSHTransport {
+    /// One for all: a transport's reactors live as long as the process.
+    private static let transport: SSHTransport = {
         var environment = SSHTransport.Environment(
-            home: server.directory.path,
+            home: "/nonexistent",
             user: NSUserName(),
             agentSocket: nil
         )
@@ -21,7 +22,7 @@ import Testing
         environment.loginMilliseconds = 2_000
         environment.systemConfiguration = "/nonexistent"
         return SSHTransport(environment)
-    }
+    }()
 
     /// What came of a command that prints 3,000 numbers and exits 7.
     private func outcome(as user: String, _ transport: SSHTransport) async
@@ -51,7 +52,7 @@ import Testing
 
     @Test(arguments: ["honest", "requests", "chatter", "nothings", "opens", "banners", "extended"])
     func whatIsOnlyOddChangesNothing(_ user: String) async throws {
-        let (status, text) = try await outcome(as: user, transport()).get()
+        let (status, text) = try await outcome(as: user, Self.transport).get()
         #expect(status == .exited(7))
         // Bytes outside the frame are not the command's.
         #expect(text == Self.expected)
@@ -62,7 +63,7 @@ import Testing
         "lying-request", "goodbye", "early-end", "unknown-message", "early-success",
     ])
     func whatIsWrongEndsInAnErrorOrTheTruth(_ user: String) async {
-        let transport = transport()
+        let transport = Self.transport
         let clock = ContinuousClock()
         let start = clock.now
         switch await outcome(as: user, transport) {
