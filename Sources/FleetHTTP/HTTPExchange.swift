@@ -131,9 +131,12 @@ public final class HTTPExchange: Sendable {
     /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not,
     /// or is no JSON.
     static func errorReport(in body: [UInt8]) -> String? {
-        // The error says that the body is no JSON: then it reports nothing in JSON.
-        let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body))
-        return value?.placeOfError(path: [])
+        do {
+            return try JSONDecoder().decode(JSONValue.self, from: Data(body)).placeOfError(path: [])
+        } catch {
+            // The error says that the body is no JSON: then it reports nothing in JSON.
+            return nil
+        }
     }
 }
 
@@ -146,19 +149,23 @@ private indirect enum JSONValue: Decodable {
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        // An error only says that the value is no text.
-        if let text = try? container.decode(String.self) {
+        func value<T: Decodable>(_ type: T.Type) -> T? {
+            do {
+                return try container.decode(type)
+            } catch {
+                // The error says that the value is of another type; the next one is tried.
+                return nil
+            }
+        }
+        if let text = value(String.self) {
             self = .text(text)
-            return
-        }
-        // An error only says that the value is no list.
-        if let list = try? container.decode([JSONValue].self) {
+        } else if let list = value([JSONValue].self) {
             self = .list(list)
-            return
+        } else if let object = value([String: JSONValue].self) {
+            self = .object(object)
+        } else {
+            self = .other
         }
-        // An error only says that the value is no object: what is left is a number, flag or null.
-        let object = try? container.decode([String: JSONValue].self)
-        self = object.map { .object($0) } ?? .other
     }
 
     func placeOfError(path: [String]) -> String? {

@@ -31,7 +31,7 @@ public enum JournalError: Error, Sendable, Hashable {
     public var hint: String? {
         switch self {
         case .stateDirectory(_, _, let fix): fix
-        case .write: "free space in the state directory, then look at `fleet history`"
+        case .write: "free space in the state directory, then `fleet resume`"
         case .read, .corrupt: nil
         case .newerSchema: "use the newer fleet"
         case .locked(let environment, _): "wait for it, or see `fleet history \(environment)`"

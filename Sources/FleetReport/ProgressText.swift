@@ -125,7 +125,13 @@ public struct ProgressText: Sendable {
         case .unlocked(let host, .refused(let failure)),
             .unlocked(let host, .unreachable(let failure)):
             return [
-                (line(now, host, style.yellow("the lock stays: ") + text(failure)), .notable)
+                (
+                    line(
+                        now,
+                        host,
+                        style.yellow("the lock could not be given back: ") + text(failure)
+                    ), .notable
+                )
             ]
         case .resumed(let direction):
             let way = direction == .back ? ", back" : ""

@@ -84,6 +84,22 @@ public enum RolloutText {
     {
         let environment = rollout.plan.environment
         if rollout.plan.kind == .exec { return [] }
+        let locked = rollout.hosts.filter { $0.mayHoldLock && $0.lockFailure != nil }.map(\.name)
+        guard locked.isEmpty else {
+            return [
+                "fleet lock break \(environment) --limit \(HostRange.fold(locked)) --owner \(id) "
+                    + "--reason R    when it can be reached again: it is still locked"
+            ] + next(outcome, rollout, environment, id: id)
+        }
+        return next(outcome, rollout, environment, id: id)
+    }
+
+    private static func next(
+        _ outcome: RolloutOutcome,
+        _ rollout: Rollout,
+        _ environment: String,
+        id: RolloutID
+    ) -> [String] {
         switch outcome {
         case .succeeded: return []
         case .refused:

@@ -40,6 +40,7 @@ extension Rollout {
         set(.idle, for: index)
         switch outcome {
         case .done:
+            hosts[index].lockFailures = 0
             hosts[index].enter(.ready, at: now)
         case .refused(let failure):
             hosts[index].mayHoldLock = false
@@ -50,6 +51,7 @@ extension Rollout {
             if hosts[index].lockFailures < Self.tries, !isDraining {
                 wait(index, Self.pauseMilliseconds, then: .lock(host: hosts[index].name))
             } else {
+                // Counted anew for giving it back.
                 hosts[index].lockFailures = 0
                 hosts[index].failure = failure
                 hosts[index].enter(.refused(failure), at: now)

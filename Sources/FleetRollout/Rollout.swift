@@ -45,7 +45,7 @@ public struct Rollout: Sendable, Hashable {
     /// Where it was when it was interrupted; a resumed rollout goes on from there.
     var interruptedPhase: Phase?
 
-    let places: [HostName: Int]
+    private let places: [HostName: Int]
     private let batches: [Range<Int>]
     var now = 0
     var effects: [RolloutEffect] = []
@@ -607,7 +607,7 @@ public struct Rollout: Sendable, Hashable {
     }
 
     /// Marks a host as failed; `halts` when the others must not go on without what it failed at.
-    mutating func fail(_ index: Int, _ failure: Failure, halts: Bool = false) {
+    private mutating func fail(_ index: Int, _ failure: Failure, halts: Bool = false) {
         hosts[index].failure = failure
         if plan.onFailure == .report {
             let isUnknown = hosts[index].unresolved != nil

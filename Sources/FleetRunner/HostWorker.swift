@@ -75,20 +75,8 @@ actor HostWorker {
         var facts: [String: [String: String]] = [:]
         do throws(TransportError) {
             let session = try await open()
-            if let lock {
-                let output = OutputCapture()
-                let result = try await session.run(
-                    lock.question,
-                    timeoutMilliseconds: Self.questionMilliseconds,
-                    output: output
-                )
-                guard result.status == .exited(0) else {
-                    return .refused(Self.refusal(of: "lock", result.status, output))
-                }
-                let text = String(decoding: output.contents().bytes, as: UTF8.self)
-                facts[Snapshot.hostFacts] = Snapshot.facts(from: text)
-            }
-            for question in planned.preflight {
+            let lock = lock.map { [PlannedPreflight(step: "lock", script: $0.question)] } ?? []
+            for question in lock + planned.preflight {
                 let output = OutputCapture()
                 let result = try await session.run(
                     question.script,
@@ -99,7 +87,9 @@ actor HostWorker {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
                 let text = String(decoding: output.contents().bytes, as: UTF8.self)
-                facts[question.step] = Snapshot.facts(from: text)
+                let name =
+                    question.script == self.lock?.question ? Snapshot.hostFacts : question.step
+                facts[name] = Snapshot.facts(from: text)
             }
             for user in planned.becomeUsers {
                 let output = OutputCapture()
@@ -162,7 +152,11 @@ actor HostWorker {
         case "E_GIT_BUSY": return "finish or abort the git operation on the host"
         case "E_BUSY": return "wait for it, or end it on the host, then try again"
         case "E_UNTRACKED": return "move the untracked files away on the host"
-        case "E_LOCKED": return "wait for it, or look at `fleet lock status`"
+        case "E_LOCKED":
+            return
+                "wait for it (--lock-wait 10m); `fleet resume` where it was started, if it was killed; "
+                + "`fleet revert --rollout` if it ended unknown"
+        case "E_DISK", "E_READONLY": return "make room there, then start again"
         case "E_CHANGED": return "start again: preflight looks at it anew"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil

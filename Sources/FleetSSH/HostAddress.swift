@@ -10,11 +10,12 @@ struct HostAddress: Sendable, Hashable {
 
     /// An address that is written as a number; nil if the text is a name.
     init?(literal text: String, port: Int) {
-        // The error says that the text is no number, which is the answer.
-        guard let first = try? Self.lookUp(text, port: port, flags: AI_NUMERICHOST).first else {
+        do throws(TransportError) {
+            self = try Self.lookUp(text, port: port, flags: AI_NUMERICHOST)[0]
+        } catch {
+            // The error says that the text is no number, which is the answer.
             return nil
         }
-        self = first
     }
 
     private init(_ address: UnsafeMutablePointer<sockaddr>, _ length: socklen_t, _ family: Int32) {

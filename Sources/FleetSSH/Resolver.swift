@@ -66,8 +66,11 @@ enum Deadline {
                 once.arm(continuation)
                 Task { once.resume(await task.value) }
                 Task {
-                    // Only a cancellation ends it early, and nothing is waited for after that.
-                    try? await Task.sleep(for: .milliseconds(milliseconds))
+                    do {
+                        try await Task.sleep(for: .milliseconds(milliseconds))
+                    } catch {
+                        // Cancelled: nothing is waited for after that, so the wait ends, too.
+                    }
                     once.resume(nil)
                 }
             }

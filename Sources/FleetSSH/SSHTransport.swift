@@ -125,11 +125,14 @@ public final class SSHTransport: Transport {
     }
 
     private func reactor(for endpoint: HostEndpoint) -> Reactor {
-        // Settings that are wrong are reported when the host is opened; any reactor will do then.
-        if let settings = try? effectiveSettings(for: endpoint),
-            case .jump(let hops) = settings.route, let first = hops.first
-        {
-            return reactors.reactor(for: "jump \(first.text)")
+        do throws(TransportError) {
+            if case .jump(let hops) = try effectiveSettings(for: endpoint).route,
+                let first = hops.first
+            {
+                return reactors.reactor(for: "jump \(first.text)")
+            }
+        } catch {
+            // `open` throws it for this host; until then any reactor will do.
         }
         return reactors.reactor(for: endpoint.name.text)
     }
@@ -140,12 +143,13 @@ public final class SSHTransport: Transport {
     /// What is missing for a host is reported when that host is opened.
     public func prepare(_ endpoints: [HostEndpoint]) async {
         for endpoint in endpoints {
-            // Each answer is kept, failures too, and `open` throws it for the host that needs it.
-            guard let settings = try? effectiveSettings(for: endpoint) else { continue }
-            // As above.
-            _ = try? await credentials.credentials(for: settings)
-            // As above.
-            if let source = settings.becomePassword { _ = try? await credentials.secret(source) }
+            do throws(TransportError) {
+                let settings = try effectiveSettings(for: endpoint)
+                _ = try await credentials.credentials(for: settings)
+                if let source = settings.becomePassword { _ = try await credentials.secret(source) }
+            } catch {
+                // Each answer is kept, failures too, and `open` throws it for the host that needs it.
+            }
         }
     }
 

@@ -20,7 +20,8 @@ final class OperatorSignals {
                 }
                 // Every record is durable already: there is nothing to save.
                 Terminal.standardError.write(
-                    "\nfleet: left at once; steps on the hosts go on. See `fleet show \(runner.id)`\n"
+                    "\nfleet: left at once; steps on the hosts go on. "
+                        + "Next: fleet resume \(runner.id)\n"
                 )
                 exit(128 + number)
             }

@@ -84,7 +84,7 @@ import Testing
         )
         for server in fixture.servers {
             try Command.shell(
-                "mkdir etc shared; ln -s ../shared/conf etc/app.conf; echo old >shared/conf",
+                "mkdir etc common; ln -s ../common/conf etc/app.conf; echo old >common/conf",
                 in: server.home
             )
         }
@@ -93,10 +93,10 @@ import Testing
         let home = fixture.servers[0].home
         #expect(
             try Command.shell(
-                "readlink etc/app.conf; cat shared/conf; stat -c %a shared/conf",
+                "readlink etc/app.conf; cat common/conf; stat -c %a common/conf",
                 in: home
             )
-                == "../shared/conf\nnew\n640\n"
+                == "../common/conf\nnew\n640\n"
         )
     }
 

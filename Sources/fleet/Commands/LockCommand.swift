@@ -135,6 +135,14 @@ struct LockBreakCommand: AsyncParsableCommand {
         let theirs = Set(holders.filter { $0.owner == typed }.map(\.host))
         let refusals = await keeper.ask { theirs.contains($0) ? lock.breaking(typed) : nil }
         guard refusals.isEmpty else { throw keeper.failure(refusals, "some locks stay") }
+        let unasked = holders.filter { $0.owner == nil && !$0.isFree }.map(\.host)
+        guard unasked.isEmpty else {
+            throw CommandFailure(
+                .locked,
+                "\(HostRange.fold(unasked)) could not be asked, and may still be locked by \(typed)",
+                hints: ["broken on \(HostRange.fold(theirs))", "try again when it answers"]
+            )
+        }
         common.print("broken on \(HostRange.fold(theirs)); nothing of \(typed) runs there any more")
     }
 }

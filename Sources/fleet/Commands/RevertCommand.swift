@@ -42,6 +42,16 @@ struct RevertCommand: AsyncParsableCommand {
             // What has not come to its end goes back by itself.
             let (_, journal) = try common.openJournal()
             let begun = try RolloutLookup.replay(unfinished, in: journal)
+            let chosen = Set(selected.map(\.name))
+            let others = begun.hosts.filter { $0.isTouched && !chosen.contains($0.name) }
+            guard others.isEmpty else {
+                throw CommandFailure(
+                    .usage,
+                    "rollout \(unfinished) has not come to its end, and goes back as a whole: it "
+                        + "touched \(HostRange.fold(others.map(\.name))), too",
+                    hints: ["leave out --limit", "nothing was changed"]
+                )
+            }
             if confirmation.isDryRun {
                 let touched = begun.hosts.filter(\.isTouched).map(\.name)
                 common.print(

@@ -61,6 +61,7 @@ public struct Command: Sendable {
 public func eventually(_ what: String, _ isSo: () throws -> Bool) async throws {
     for _ in 0..<6000 {
         if try isSo() { return }
+        // No event: whoever makes it so knows nothing of the test.
         try await Task.sleep(for: .milliseconds(10))
     }
     throw Command.Failed(description: "never happened: \(what)")

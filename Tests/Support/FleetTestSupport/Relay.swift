@@ -34,6 +34,8 @@ public final class Relay: Sendable {
         /// Bytes from the server after which the next connection is cut.
         var budget: Int?
         var cut = Cut.end
+        /// From where each new connection draws a budget and a way to end of its own.
+        var budgets: ClosedRange<Int>?
         var accepted = 0
     }
 
@@ -120,6 +122,10 @@ public final class Relay: Sendable {
         }
     }
 
+    /// Cuts each new connection after a number of bytes from the server that is drawn for it, with
+    /// FIN or RST as it comes.
+    public func cutEach(after bytes: ClosedRange<Int>) { state.withLock { $0.budgets = bytes } }
+
     /// Makes trouble for one direction of every connection, or ends it.
     public func trouble(fromServer: Trouble?, fromClient: Trouble? = nil) {
         state.withLock { state in
@@ -171,10 +177,15 @@ public final class Relay: Sendable {
         let target = isFromServer ? connection.client : connection.server
         var buffer = [UInt8](repeating: 0, count: 16_384)
         var passed = 0
+        let own = state.withLock { $0.budgets }.map { range in
+            (bytes: Int.random(in: range), cut: Bool.random() ? Cut.end : .reset)
+        }
         while true {
             var count = recv(source, &buffer, buffer.count, 0)
             guard count > 0 else { break }
-            let (isSilent, budget, how) = state.withLock { ($0.isSilent, $0.budget, $0.cut) }
+            let (isSilent, budget, how) = state.withLock { state in
+                (state.isSilent, own?.bytes ?? state.budget, own?.cut ?? state.cut)
+            }
             if isSilent { continue }
             var isCut = false
             if isFromServer, let budget, passed + count >= budget {
@@ -210,10 +221,10 @@ public final class Relay: Sendable {
             send(target, buffer, end + 1, Int32(MSG_NOSIGNAL))
             return
         case .trickle(let pause):
-            // The pause is the fault itself: a network that lets one byte through at a time.
             for index in 0..<count {
                 let byte = [buffer[index]]
                 guard send(target, byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return }
+                // The pause is the fault itself: a network that lets one byte through at a time.
                 usleep(pause)
             }
             return
