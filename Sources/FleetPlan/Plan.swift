@@ -64,6 +64,11 @@ public struct Plan: Sendable, Hashable, Codable {
     /// How many hosts must be reachable in preflight; the others are left out, and reported.
     public var leastReachable: Int { reachable ?? hosts.count }
     private let reachable: Int?
+    /// Whether the smoke tests are asked in preflight, too, of what the hosts run then.
+    public var asksHealthFirst: Bool { healthFirst ?? false }
+    private let healthFirst: Bool?
+    /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
+    public let revertWithinMilliseconds: Int?
     /// A rollout whose locks may be taken over: the one that this plan undoes.
     public let adoptsLocksOf: String?
 
@@ -81,8 +86,12 @@ public struct Plan: Sendable, Hashable, Codable {
         hosts: [PlannedHost],
         takesLocks: Bool = false,
         adoptsLocksOf: String? = nil,
-        leastReachable: Int? = nil
+        leastReachable: Int? = nil,
+        asksHealthFirst: Bool = false,
+        revertWithinMilliseconds: Int? = nil
     ) {
+        healthFirst = asksHealthFirst
+        self.revertWithinMilliseconds = revertWithinMilliseconds
         reachable = leastReachable
         locks = takesLocks
         self.adoptsLocksOf = adoptsLocksOf
@@ -120,6 +129,20 @@ public struct PlannedHost: Sendable, Hashable, Codable {
     /// The host's name.
     public var name: HostName { endpoint.name }
 
+    /// Which of the steps and checks of the way back apply: a host that deploys no release always
+    /// goes back, and one that ran none before can only be torn down.
+    ///
+    /// - Parameters:
+    ///   - snapshot: What preflight found.
+    ///   - releaseStep: The step that deploys the release.
+    /// - Returns: What the condition of a step or check must be, if it has one.
+    public func wayBack(to snapshot: Snapshot?, releaseStep: String?) -> SnapshotCondition {
+        guard let releaseStep, steps.contains(where: { $0.name == releaseStep }) else {
+            return .present
+        }
+        return snapshot?.commit(of: releaseStep) == nil ? .absent : .present
+    }
+
     /// Every account that something is carried out as, besides the login account; sorted.
     public var becomeUsers: [String] {
         let actions =
@@ -145,6 +168,14 @@ public struct PlannedHost: Sendable, Hashable, Codable {
         self.revertSteps = revertSteps
         self.revertChecks = revertChecks
     }
+}
+
+/// What a host must have run before the rollout, for something on its way back.
+public enum SnapshotCondition: String, Sendable, Hashable, Codable {
+    /// An earlier release: the host is put back on it.
+    case present
+    /// Nothing: the first deploy is torn down.
+    case absent
 }
 
 /// A read-only question to a host before anything is touched.
@@ -181,6 +212,8 @@ public struct PlannedStep: Sendable, Hashable, Codable {
     public let runsOnce: Bool
     /// The step whose facts of the snapshot its scripts see.
     public let factsOf: String
+    /// On which hosts a step back is taken; nil is all of them.
+    public let condition: SnapshotCondition?
 
     /// Gathers a step.
     public init(
@@ -192,8 +225,10 @@ public struct PlannedStep: Sendable, Hashable, Codable {
         isIdempotent: Bool = false,
         isIrreversible: Bool = false,
         runsOnce: Bool = false,
-        factsOf: String? = nil
+        factsOf: String? = nil,
+        condition: SnapshotCondition? = nil
     ) {
+        self.condition = condition
         self.name = name
         self.kind = kind
         self.action = action
@@ -222,6 +257,8 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
     public let deadlineMilliseconds: Int
     /// The time before the first question, in milliseconds.
     public let settleMilliseconds: Int
+    /// On which hosts it is asked after going back; nil is all of them.
+    public let condition: SnapshotCondition?
 
     /// Gathers a check.
     public init(
@@ -231,8 +268,10 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
         passes: Int = 1,
         intervalMilliseconds: Int = 1000,
         deadlineMilliseconds: Int = 60_000,
-        settleMilliseconds: Int = 0
+        settleMilliseconds: Int = 0,
+        condition: SnapshotCondition? = nil
     ) {
+        self.condition = condition
         self.name = name
         self.step = step
         self.action = action

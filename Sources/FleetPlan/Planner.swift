@@ -23,6 +23,8 @@ public struct PlanRequest: Sendable {
     public var files: [String: LocalFile] = [:]
     /// The most hosts in flight, if it is not the playbook's.
     public var fanout: Int?
+    /// Whether hosts whose smoke tests fail before anything is touched are deployed to all the same.
+    public var evenIfUnhealthy = false
 
     /// Gathers what a plan is made from.
     public init(
@@ -49,7 +51,7 @@ public enum Planner {
     public static func plan(_ request: PlanRequest) throws(Diagnostics) -> Plan {
         var problems = Problems()
         let playbook = request.playbook
-        let allSteps = playbook.steps + (playbook.revert ?? [])
+        let allSteps = playbook.steps + (playbook.revert ?? []) + (playbook.teardown ?? [])
         for (groups, location) in allSteps.map({ ($0.whenGroups, $0.location) })
             + playbook.smoke.map({ ($0.whenGroups, $0.location) })
         {
@@ -82,7 +84,9 @@ public enum Planner {
             batches: playbook.strategy.batches(of: request.hosts.map(\.name)),
             hosts: planned,
             takesLocks: true,
-            leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count)
+            leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count),
+            asksHealthFirst: request.kind == .deploy && !request.evenIfUnhealthy,
+            revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds
         )
     }
 
@@ -248,6 +252,14 @@ private struct HostBuilder {
                 checks.append(Self.verification(of: step, script))
             }
         }
+        let teardown = playbook.teardown?.filter { applies($0.whenGroups) }
+        walk(teardown ?? [], from: back, problems: &problems) { step, scope, problems in
+            if let action = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.action(in: scope)
+            }) {
+                revertSteps.append(planned(step, action, condition: .absent))
+            }
+        }
         walk(wayBack ?? steps, from: back, problems: &problems) { step, scope, problems in
             if let action = problems.catching({ () throws(UndefinedReference) in
                 // Steps of `revert:` are run as written; others know their own way back.
@@ -258,7 +270,13 @@ private struct HostBuilder {
             }) {
                 let isRelease = step.kind is any ReleaseStepKind
                 revertSteps.append(
-                    planned(step, action, factsOf: isRelease ? playbook.releaseStep?.name : nil)
+                    planned(
+                        step,
+                        action,
+                        factsOf: isRelease ? playbook.releaseStep?.name : nil,
+                        // Uploads know what to do where there was nothing.
+                        condition: step.kind.localFile == nil ? .present : nil
+                    )
                 )
             }
         }
@@ -267,7 +285,21 @@ private struct HostBuilder {
             if let script = problems.catching({ () throws(UndefinedReference) in
                 try step.kind.verification(in: scope)
             }) {
-                revertChecks.append(Self.verification(of: step, script))
+                let condition = step.kind.localFile == nil ? SnapshotCondition.present : nil
+                revertChecks.append(Self.verification(of: step, script, condition))
+            }
+            guard playbook.teardown != nil, let kind = step.kind as? any ReleaseStepKind else {
+                return
+            }
+            if let action = problems.catching({ () throws(UndefinedReference) in
+                try kind.removal(in: scope)
+            }) {
+                revertSteps.append(planned(step, action, condition: .absent))
+            }
+            if let script = problems.catching({ () throws(UndefinedReference) in
+                try kind.absence(in: scope)
+            }) {
+                revertChecks.append(Self.verification(of: step, script, .absent))
             }
         }
         for test in playbook.smoke where applies(test.whenGroups) {
@@ -283,7 +315,8 @@ private struct HostBuilder {
                     passes: test.passes,
                     intervalMilliseconds: test.intervalMilliseconds,
                     deadlineMilliseconds: test.deadlineMilliseconds,
-                    settleMilliseconds: test.settleMilliseconds
+                    settleMilliseconds: test.settleMilliseconds,
+                    condition: isForward ? nil : .present
                 )
                 if isForward { checks.append(check) } else { revertChecks.append(check) }
             }
@@ -330,18 +363,26 @@ private struct HostBuilder {
     }
 
     /// What is checked out does not change by waiting: it is asked once.
-    private static func verification(of step: Step, _ script: Script) -> PlannedCheck {
+    private static func verification(
+        of step: Step,
+        _ script: Script,
+        _ condition: SnapshotCondition? = nil
+    ) -> PlannedCheck {
         PlannedCheck(
             name: "verify \(step.name)",
             step: step.name,
             action: .script(script),
-            deadlineMilliseconds: 0
+            deadlineMilliseconds: 0,
+            condition: condition
         )
     }
 
-    private func planned(_ step: Step, _ action: Action, factsOf: String? = nil)
-        -> PlannedStep
-    {
+    private func planned(
+        _ step: Step,
+        _ action: Action,
+        factsOf: String? = nil,
+        condition: SnapshotCondition? = nil
+    ) -> PlannedStep {
         PlannedStep(
             name: step.name,
             kind: type(of: step.kind).key,
@@ -351,7 +392,8 @@ private struct HostBuilder {
             isIdempotent: step.isIdempotent,
             isIrreversible: step.isIrreversible,
             runsOnce: step.runsOnce,
-            factsOf: factsOf
+            factsOf: factsOf,
+            condition: condition
         )
     }
 }

@@ -10,7 +10,7 @@ public enum RevertPlanner {
     ///   - snapshots: What each touched host ran before it; hosts that are not here stay as they
     ///     are.
     /// - Returns: A plan whose steps are the earlier plan's steps back; a touched host that ran
-    ///   nothing before is not in it.
+    ///   nothing before is torn down, or not in it where the playbook does not say how.
     /// - Throws: ``ReleaseRefused`` if no host has anything to go back to.
     public static func plan(
         undoing plan: Plan,
@@ -26,10 +26,11 @@ public enum RevertPlanner {
         var hosts: [PlannedHost] = []
         for host in plan.hosts {
             guard let snapshot = snapshots[host.name], !host.revertSteps.isEmpty else { continue }
-            let deploys = host.steps.contains { $0.name == releaseStep }
-            // A first deploy has nothing to go back to; other hosts go back without a release.
-            guard !deploys || snapshot.release(of: releaseStep) != nil else { continue }
-            hosts.append(undo(host, snapshot: snapshot, releaseStep: releaseStep))
+            let way = host.wayBack(to: snapshot, releaseStep: releaseStep)
+            // A first deploy can only be torn down, where the playbook says how.
+            guard way == .present || host.revertSteps.contains(where: { $0.condition == .absent })
+            else { continue }
+            hosts.append(undo(host, way, snapshot: snapshot, releaseStep: releaseStep))
         }
         guard !hosts.isEmpty else {
             throw ReleaseRefused(
@@ -55,9 +56,12 @@ public enum RevertPlanner {
         )
     }
 
-    private static func undo(_ host: PlannedHost, snapshot: Snapshot, releaseStep: String)
-        -> PlannedHost
-    {
+    private static func undo(
+        _ host: PlannedHost,
+        _ way: SnapshotCondition,
+        snapshot: Snapshot,
+        releaseStep: String
+    ) -> PlannedHost {
         let release = snapshot.release(of: releaseStep)
         func bind(_ action: Action, _ step: String) -> Action {
             action.bound(to: snapshot, step: step, releaseStep: releaseStep)
@@ -71,7 +75,8 @@ public enum RevertPlanner {
                     script: asking(question.script, for: release)
                 )
             },
-            steps: host.revertSteps.map { step in
+            steps: host.revertSteps.filter { $0.condition == nil || $0.condition == way }.map {
+                step in
                 PlannedStep(
                     name: step.name,
                     kind: step.kind,
@@ -84,7 +89,8 @@ public enum RevertPlanner {
                     factsOf: step.factsOf
                 )
             },
-            checks: host.revertChecks.map { check in
+            checks: host.revertChecks.filter { $0.condition == nil || $0.condition == way }.map {
+                check in
                 PlannedCheck(
                     name: check.name,
                     step: check.step,

@@ -29,6 +29,9 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// What tells the host from every other one; nil if it did not say.
     public var identity: String? { facts[Self.hostFacts]?["identity"] }
 
+    /// How far the host's clock is ahead of the controller's, in seconds; nil if it did not say.
+    public var clockSkewSeconds: Int? { facts[Self.hostFacts]?["skew"].flatMap { Int($0) } }
+
     /// The commit that a step found, if it looked for one.
     public func commit(of step: String) -> String? {
         facts[step]?["commit"].flatMap { GitName.isCommit($0) ? $0 : nil }

@@ -15,6 +15,8 @@ public struct Playbook: Sendable {
     public let smoke: [SmokeTest]
     /// Steps that undo the others, in order; nil means each step's own way back.
     public let revert: [Step]?
+    /// Steps that take down a first deploy, where nothing ran before; nil leaves it as it is.
+    public let teardown: [Step]?
 
     /// Gathers a playbook.
     public init(
@@ -23,8 +25,10 @@ public struct Playbook: Sendable {
         strategy: Strategy = Strategy(),
         steps: [Step],
         smoke: [SmokeTest] = [],
-        revert: [Step]? = nil
+        revert: [Step]? = nil,
+        teardown: [Step]? = nil
     ) {
+        self.teardown = teardown
         self.name = name
         self.variables = variables
         self.strategy = strategy
@@ -110,6 +114,8 @@ public struct Strategy: Sendable, Hashable {
     public var maxFailures: Int
     /// What is done about hosts that cannot be reached in preflight.
     public var unreachable = UnreachablePolicy.abort
+    /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
+    public var revertWithinMilliseconds: Int?
 
     /// The default: everything at once, 32 hosts in flight, no failure allowed.
     public init(serial: [BatchSize] = [.percent(100)], fanout: Int = 32, maxFailures: Int = 0) {

@@ -1,8 +1,8 @@
 internal import FleetTransport
 public import FleetYAML
 
-/// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`, `steps`, `smoke`,
-/// `revert`.
+/// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`,
+/// `revert_within`, `steps`, `smoke`, `revert`, `teardown`.
 public enum PlaybookReader {
     /// The most steps in one playbook.
     public static let stepLimit = 200
@@ -33,9 +33,13 @@ public enum PlaybookReader {
         if let node = fields.node("unreachable") {
             strategy.unreachable = unreachable(node, reader: reader)
         }
+        strategy.revertWithinMilliseconds = fields.milliseconds("revert_within")
         let steps = fields.node("steps").map { self.steps($0, of: "`steps`", reader: reader) } ?? []
         let smoke = fields.node("smoke").map { self.smoke($0, reader: reader) } ?? []
         let revert = fields.node("revert").map { self.steps($0, of: "`revert`", reader: reader) }
+        let teardown = fields.node("teardown").map {
+            self.steps($0, of: "`teardown`", reader: reader)
+        }
         if !fields.has("steps") || (steps.isEmpty && fields.node("steps") == nil) {
             reader.report("a playbook needs `steps`", at: root.location)
         }
@@ -47,7 +51,8 @@ public enum PlaybookReader {
             strategy: strategy,
             steps: steps,
             smoke: smoke,
-            revert: revert
+            revert: revert,
+            teardown: teardown
         )
     }
 
@@ -112,8 +117,8 @@ public enum PlaybookReader {
         var names: Set<String> = []
         return items.compactMap { item in
             guard let step = step(item, reader: reader) else { return nil }
-            if what == "`revert`", step.runsOnce {
-                reader.report("`run_once` has no place in `revert`", at: step.location)
+            if what != "`steps`", step.runsOnce {
+                reader.report("`run_once` has no place in \(what)", at: step.location)
             }
             if !names.insert(step.name).inserted {
                 reader.report(

@@ -38,6 +38,10 @@ public protocol ReleaseStepKind: StepKind {
     func listing(in scope: StepScope) throws(UndefinedReference) -> Script
     /// A read-only script that prints what is deployed, as `state=`, `commit=` and `tag=` facts.
     func reading(in scope: StepScope) throws(UndefinedReference) -> Script
+    /// Takes away what a first deploy put there, without losing anything.
+    func removal(in scope: StepScope) throws(UndefinedReference) -> Action
+    /// A read-only script that exits 0 only if nothing is deployed.
+    func absence(in scope: StepScope) throws(UndefinedReference) -> Script
 }
 
 extension StepKind {

@@ -143,6 +143,7 @@ public enum LiveFrame {
         }
         switch host.stage {
         case .checking: return "preflight"
+        case .probingBefore(let index): return "preflight, " + check(planned.revertChecks, index)
         case .locking: return "taking the lock"
         case .stepping(let index): return step(planned.steps, index)
         case .probing(let index), .gating(let index): return check(planned.checks, index)

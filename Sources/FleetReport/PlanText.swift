@@ -36,6 +36,9 @@ public enum PlanText {
         lines.append("playbook   \(plan.title)")
         lines.append("fanout     \(plan.fanout) hosts in flight")
         lines.append("failures   \(failures(plan))")
+        if let limit = plan.revertWithinMilliseconds {
+            lines.append("way back   within \(DurationText.short(milliseconds: limit))")
+        }
         lines.append("digest     sha256:\(plan.digest)")
         let byName = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, $0) })
         for (number, batch) in plan.batches.enumerated() {

@@ -107,11 +107,16 @@ public struct ProgressText: Sendable {
             return [(line(now, nil, "preflight of \(hosts), read-only"), .detail)]
         case .hostChecked(let host, .ready):
             ready.append(host)
-            return readyLines(at: now)
+            return refusalLines(host, at: now) + readyLines(at: now)
         case .hostChecked(let host, .unreachable(let failure)):
             let isLeftOut = rollout.plan.leastReachable < rollout.plan.hosts.count
             let word = style.red(isLeftOut ? "left out: " : "refused: ")
             return [(line(now, host, word + text(failure)), .notable)] + readyLines(at: now)
+        case .hostChecked(let host, .lost(let failure)):
+            let isLast = rollout.progress(of: host)?.isRefused ?? false
+            let word = isLast ? style.red("refused: ") : style.yellow("asking again: ")
+            return [(line(now, host, word + text(failure)), isLast ? .notable : .detail)]
+                + readyLines(at: now)
         case .hostChecked(let host, .refused(let failure)):
             return [(line(now, host, style.red("refused: ") + text(failure)), .notable)]
         case .stepEnded(let host, let step, _, let outcome, _):
@@ -141,6 +146,14 @@ public struct ProgressText: Sendable {
                 "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
             return [(line(now, nil, style.yellow(style.bold(text))), .notable)]
         }
+    }
+
+    /// What preflight's own judgement of a host is, if it is against it.
+    private func refusalLines(_ host: HostName, at now: Int) -> [(String, Weight)] {
+        guard let host = rollout.progress(of: host), case .refused(let failure) = host.stage else {
+            return []
+        }
+        return [(line(now, host.name, style.red("refused: ") + text(failure)), .notable)]
     }
 
     private mutating func readyLines(at now: Int) -> [(String, Weight)] {
@@ -203,6 +216,7 @@ public struct ProgressText: Sendable {
         at now: Int
     ) -> [(String, Weight)] {
         let old = before.progress(of: host)?.stage
+        if case .probingBefore = old { return refusalLines(host, at: now) + readyLines(at: now) }
         let isBack = if case .revertProbing = old { true } else { false }
         guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return [] }
         let checks = isBack ? planned.revertChecks : planned.checks

@@ -14,6 +14,7 @@ public enum RolloutText {
                 + style.dim(DurationText.short(milliseconds: elapsed)), "",
         ]
         lines += table(rollout, style)
+        if let back = wayBack(rollout, style) { lines += ["", back] }
         let next = next(rollout, outcome, id: id)
         if !next.isEmpty {
             lines.append("")
@@ -38,6 +39,17 @@ public enum RolloutText {
         case .unknown: return "the state of part of \(environment) is not known"
         case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
         }
+    }
+
+    /// How long going back took, beside what the playbook allows.
+    private static func wayBack(_ rollout: Rollout, _ style: Style) -> String? {
+        guard let took = rollout.revertMilliseconds else { return nil }
+        let text = "going back took \(DurationText.short(milliseconds: took))"
+        guard let limit = rollout.plan.revertWithinMilliseconds else { return style.dim(text) }
+        let allowed = DurationText.short(milliseconds: limit)
+        return took <= limit
+            ? style.dim("\(text), within the \(allowed) that the playbook allows")
+            : style.red("\(text), longer than the \(allowed) that the playbook allows")
     }
 
     private static func table(_ rollout: Rollout, _ style: Style) -> [String] {
@@ -72,6 +84,7 @@ public enum RolloutText {
         switch host.outcome {
         case .succeeded: return planned ?? "-"
         case .reverted: return before ?? "-"
+        case .removed: return "nothing"
         case .untouched: return before ?? "?"
         default:
             if host.stage == .verified { return planned ?? "-" }

@@ -9,6 +9,8 @@ public struct HostProgress: Sendable, Hashable {
         case planned
         /// In preflight.
         case checking
+        /// On a check of what it runs before the rollout.
+        case probingBefore(Int)
         /// Refused by preflight.
         case refused(Failure)
         /// Its lock is being taken.
@@ -117,6 +119,9 @@ public struct HostProgress: Sendable, Hashable {
     public var outcome: HostOutcome? {
         if case .concluded(let outcome) = stage { outcome } else { nil }
     }
+
+    /// Whether preflight has refused it.
+    public var isRefused: Bool { if case .refused = stage { true } else { false } }
 
     /// Whether the host counts against the fanout.
     var isActive: Bool { activity != .idle }

@@ -87,6 +87,8 @@ public enum CheckOutcome: Sendable, Hashable, Codable {
     case refused(Failure)
     /// It could not be asked.
     case unreachable(Failure)
+    /// The connection ended while it was asked; a question may be repeated.
+    case lost(Failure)
 }
 
 /// What became of one attempt at a step.

@@ -12,6 +12,12 @@ enum RolloutLimits {
     static let longestReconnectMilliseconds = 8000
     /// The wait before a failed step is tried again.
     static let retryMilliseconds = 1000
+    /// How often a question of preflight is asked that gets no answer.
+    static let questions = 3
+    /// The largest difference between a host's clock and the controller's, in seconds.
+    ///
+    /// Kerberos' limit (RFC 4120, 5.2.3). Certificates, tokens and logs go wrong beyond it.
+    static let clockSkewSeconds = 300
     /// How often a step back is tried; steps back may always be repeated.
     static let revertAttempts = 3
     /// How often an idempotent step is started again because its effect is unknown.

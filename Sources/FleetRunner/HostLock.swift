@@ -84,6 +84,7 @@ public struct HostLock: Sendable {
             { read -r m </etc/machine-id; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
             [ -z "$m" ] || echo "identity=$m:$HOME"
             echo "boot=$b"
+            echo "time=$(date +%s)"
             """#
         )
     }

@@ -73,11 +73,14 @@ actor HostWorker {
 
     func check() async -> CheckOutcome {
         var facts: [String: [String: String]] = [:]
+        var isAsking = false
         do throws(TransportError) {
             let session = try await open()
+            isAsking = true
             let lock = lock.map { [PlannedPreflight(step: "lock", script: $0.question)] } ?? []
             for question in lock + planned.preflight {
                 let output = OutputCapture()
+                let asked = WallClock.unixMilliseconds() / 1000
                 let result = try await session.run(
                     question.script,
                     timeoutMilliseconds: Self.questionMilliseconds,
@@ -87,9 +90,17 @@ actor HostWorker {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
                 let text = String(decoding: output.contents().bytes, as: UTF8.self)
-                let name =
-                    question.script == self.lock?.question ? Snapshot.hostFacts : question.step
-                facts[name] = Snapshot.facts(from: text)
+                var found = Snapshot.facts(from: text)
+                guard question.script == self.lock?.question else {
+                    facts[question.step] = found
+                    continue
+                }
+                let answered = WallClock.unixMilliseconds() / 1000 + 1
+                if let time = found.removeValue(forKey: "time").flatMap({ Int($0) }) {
+                    // Within the time that the question took, every clock is right.
+                    found["skew"] = String(time - min(max(time, asked), answered))
+                }
+                facts[Snapshot.hostFacts] = found
             }
             for user in planned.becomeUsers {
                 let output = OutputCapture()
@@ -122,7 +133,8 @@ actor HostWorker {
             }
         } catch {
             await drop()
-            return error.isRetryable ? .unreachable(Failure(error)) : .refused(Failure(error))
+            guard error.isRetryable else { return .refused(Failure(error)) }
+            return isAsking ? .lost(Failure(error)) : .unreachable(Failure(error))
         }
         return .ready(Snapshot(facts: facts))
     }

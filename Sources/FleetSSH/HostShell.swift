@@ -25,6 +25,9 @@ internal import FleetTransport
 /// and hands it over through a pipe, with a line behind it that tells where the script begins. A
 /// rule that wants no password leaves it unread, and it is skipped, not run.
 ///
+/// Only a process group that our shell, or the login shell above it, leads is ended as a whole: a
+/// server that gives its commands no group of their own would end with them.
+///
 /// Processes that have ended and wait for an init that is slow to collect them are not alive: their
 /// group still takes signals, so /proc is asked where there is one.
 enum HostShell {
@@ -58,8 +61,8 @@ enum HostShell {
             }
         guard isPlain else { return nil }
         let frame =
-            "g=$$; { read -r a a a a g a </proc/$$/stat; } 2>/dev/null; cd; "
-            + "echo; echo \(nonce) READY $g; echo; echo \(nonce) BEGIN \(id); "
+            "g=$$; { read -r a a a a g a </proc/$$/stat; } 2>/dev/null; "
+            + "case $g in $$|$PPID) ;; *) g=-;; esac; cd; echo; echo \(nonce) READY $g; echo; echo \(nonce) BEGIN \(id); "
             + "(eval \"$1\") </dev/null 2>&1; g=$?; echo; echo \(nonce) END \(id) $g 0"
         return "sh -c '\(frame)' fleet '\(script.text)'"
     }
@@ -150,6 +153,7 @@ enum HostShell {
         cd
         fleet_group=$$
         { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
+        case $fleet_group in $$ | $PPID) ;; *) fleet_group=- ;; esac
         fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
         fleet_mask() { [ -z "$fleet_umask" ] || umask "$fleet_umask"; }
         fleet_pw=

@@ -7,7 +7,9 @@ internal import Synchronization
 ///
 /// The loop is the only work item of a serial Dispatch queue of its own, so a host's whole flow
 /// stays on one queue. It waits on one epoll descriptor; `DispatchSource` is not used, because on
-/// Linux it loses read events and crashes under churn (measured).
+/// Linux it loses read events and crashes under churn (measured). With nothing left to wait for
+/// the loop ends, and begins anew with the next job: Dispatch has 255 threads, and whoever opens
+/// transport after transport would use them up.
 ///
 /// `@unchecked Sendable`: everything but `pending` and `threadID` is touched only by the loop.
 final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
@@ -16,6 +18,8 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
         var blocks: [@Sendable () -> Void] = []
         /// Whether the loop knows, or has been woken to learn, that there is something to do.
         var isAwake = false
+        /// Whether the loop has a thread.
+        var isRunning = false
     }
 
     private struct Timer {
@@ -29,6 +33,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     private let epoll: Int32
     private let wakeup: Int32
     private var handlers: [(generation: UInt32, handle: (UInt32) -> Void)?] = []
+    private var watched = 0
     private var generation: UInt32 = 0
     private var events = [epoll_event](repeating: epoll_event(), count: 256)
     private var timers: [UInt64: Timer] = [:]
@@ -52,7 +57,12 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
         event.events = EPOLLIN.rawValue
         event.data.u64 = .max
         epoll_ctl(epoll, EPOLL_CTL_ADD, wakeup, &event)
-        queue.async { self.loop() }
+    }
+
+    deinit {
+        Glibc.close(wakeup)
+        Glibc.close(epoll)
+        scratch.deallocate()
     }
 
     // MARK: Executor
@@ -68,11 +78,12 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 
     private func wake(_ add: (inout Pending) -> Void) {
-        let mustWake = pending.withLock { state in
+        let (mustStart, mustWake) = pending.withLock { state in
             add(&state)
-            defer { state.isAwake = true }
-            return !state.isAwake
+            defer { (state.isRunning, state.isAwake) = (true, true) }
+            return (!state.isRunning, !state.isAwake)
         }
+        if mustStart { return queue.async { self.loop() } }
         // The loop itself looks before it sleeps: no system call from our own thread.
         if mustWake, !isCurrent { eventfd_write(wakeup, 1) }
     }
@@ -99,6 +110,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
         // A descriptor's number is used again; the generation tells old events from new ones.
         event.data.u64 = UInt64(generation) << 32 | UInt64(UInt32(bitPattern: descriptor))
         epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+        watched += 1
     }
 
     /// Gives a watched descriptor's events to somebody else.
@@ -110,6 +122,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     /// Forgets a descriptor and closes it.
     func close(_ descriptor: Int32) {
         handlers[Int(descriptor)] = nil
+        watched -= 1
         Glibc.close(descriptor)
     }
 
@@ -137,14 +150,22 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     private func loop() {
         threadID.store(UInt(pthread_self()), ordering: .relaxed)
+        defer { threadID.store(0, ordering: .relaxed) }
         while true {
-            let (jobs, blocks) = pending.withLock { state in
+            let isLast = watched == 0 && timers.isEmpty
+            let taken: (jobs: [UnownedJob], blocks: [@Sendable () -> Void])? = pending.withLock {
+                state in
                 let taken = (state.jobs, state.blocks)
+                if isLast, taken.0.isEmpty, taken.1.isEmpty {
+                    state.isRunning = false
+                    return nil
+                }
                 state.jobs.removeAll(keepingCapacity: true)
                 state.blocks.removeAll(keepingCapacity: true)
                 state.isAwake = !(taken.0.isEmpty && taken.1.isEmpty)
                 return taken
             }
+            guard let (jobs, blocks) = taken else { return }
             for block in blocks { block() }
             for job in jobs {
                 job.runSynchronously(

@@ -3,85 +3,9 @@ internal import FleetDigest
 internal import FleetTransport
 internal import Glibc
 
-/// The host's shell, once its channel is open.
-struct ShellChannel {
-    let channel: Channel
-    var reader: HostShellReader
-    /// The process group of the shell; known from READY on.
-    var group: Int?
-    /// The run directory's absolute path; known from READY on.
-    var directory = ""
-    /// What came before READY, the first bytes of it.
-    var noise: [UInt8] = []
-    var isReady = false
-    /// Requests not written yet.
-    var unsent: [UInt8] = []
-    /// Whether the shell has been told the functions for detached steps.
-    var hasDetachedFunctions = false
-    /// Whether what arrives now is a script's output.
-    var isInside = false
-    /// How much of it has arrived.
-    var outputBytes = 0
-
-    /// How much of a login's noise is kept for a message, in bytes.
-    private static let noiseLimitBytes = 400
-
-    /// Puts a request behind those that are not written yet.
-    mutating func append(_ request: HostShell.Request) {
-        if request.needsDetachedFunctions, !hasDetachedFunctions {
-            unsent += HostShell.detachedFunctions
-            hasDetachedFunctions = true
-        }
-        unsent += request.line.utf8
-    }
-
-    /// Takes what arrived: output goes on, and the line that ends `id` is the answer.
-    mutating func take(_ bytes: UnsafeRawBufferPointer, of id: String, _ output: any OutputSink)
-        -> ShellAnswer?
-    {
-        var answer: ShellAnswer?
-        var reader = reader
-        reader.read(bytes) { piece in
-            switch piece {
-            case .bytes(let bytes) where isInside:
-                outputBytes += bytes.count
-                output.write(bytes)
-            case .bytes(let bytes):
-                if !isReady { noise += bytes.prefix(max(0, Self.noiseLimitBytes - noise.count)) }
-            case .line(let words):
-                guard words.count > 1 else { return }
-                if words[0] == "READY" {
-                    isReady = true
-                    group = Int(words[1])
-                    directory = words.dropFirst(2).joined(separator: " ")
-                } else if words[1] == id {
-                    isInside = words[0] == "BEGIN"
-                    if !isInside {
-                        answer = ShellAnswer(
-                            words: words.map(String.init),
-                            outputBytes: outputBytes
-                        )
-                    }
-                    outputBytes = 0
-                }
-            }
-        }
-        self.reader = reader
-        return answer
-    }
-}
-
-/// How a request to the host's shell ended.
-struct ShellAnswer: Sendable {
-    /// The words of the line that ended it, as in `END key status size` or `NEVER key`.
-    let words: [String]
-    /// How many bytes of output came with it.
-    let outputBytes: Int
-}
-
 extension SSHSession: HostSession {
     /// The longest wait for the shell to start, in milliseconds.
-    private static let shellMilliseconds = 15_000
+    static let shellMilliseconds = 15_000
     /// The longest wait for processes to end: 5 s after TERM, 5 s after KILL, and the way there.
     private static let stopMilliseconds = 20_000
     /// Unsent bytes above which no more is given to libssh2.
@@ -132,10 +56,10 @@ extension SSHSession: HostSession {
     }
 
     /// Names an attached script in the shell's answers.
-    private static let runID = "run"
+    static let runID = "run"
 
     /// Asks the shell and ends it, with everything it started, when the time is over.
-    private func attached(
+    func attached(
         _ request: HostShell.Request,
         becomeUser: String?,
         within milliseconds: Int,
@@ -204,63 +128,6 @@ extension SSHSession: HostSession {
     func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
         let answer = try await askAside(HostShell.stop(key), id: key.description)
         return answer.words.first != "STUCK"
-    }
-
-    func upload(
-        _ upload: Upload,
-        key: ActionKey,
-        timeoutMilliseconds: Int,
-        output: any OutputSink
-    ) async throws(TransportError) -> CommandResult {
-        let seen = CollectingSink(limitBytes: 4096)
-        let found = try await run(
-            upload.prepare,
-            timeoutMilliseconds: timeoutMilliseconds,
-            output: seen
-        )
-        guard case .exited(0) = found.status else {
-            seen.forward(to: output)
-            return found
-        }
-        if seen.text.contains(Upload.presentMark) {
-            return CommandResult(status: .exited(0), outputBytes: 0)
-        }
-        guard let directory = shell?.directory, Self.isPlainPath(directory) else {
-            throw .shellUnusable(seen: "the home directory's path has unusual characters")
-        }
-        let path = "\(directory)/\(key).upload"
-        let made = try await run(
-            Script("mkdir -p \(directory) && rm -f \(path)"),
-            timeoutMilliseconds: Self.shellMilliseconds,
-            output: output
-        )
-        guard case .exited(0) = made.status else { return made }
-        if let refusal = try await send(upload, to: path, within: timeoutMilliseconds, output) {
-            return refusal
-        }
-        var finish = upload.finish
-        if let handOver = upload.handOver {
-            let given = try await attached(
-                HostShell.handOver(path, to: handOver, id: Self.runID),
-                becomeUser: handOver.becomeUser,
-                within: timeoutMilliseconds,
-                output: output
-            )
-            guard case .exited(0) = given.status else { return given }
-            _ = try await run(
-                Script("rm -f \(path)"),
-                timeoutMilliseconds: Self.shellMilliseconds,
-                output: output
-            )
-        } else {
-            finish = finish.adding([EnvironmentVariable("FLEET_UPLOAD", path)])
-        }
-        return try await runDetached(
-            finish,
-            key: key,
-            timeoutMilliseconds: timeoutMilliseconds,
-            output: output
-        )
     }
 
     func exchange(
@@ -559,7 +426,7 @@ extension SSHSession: HostSession {
 
     /// Opens a channel, giving up the shell if the host allows one at a time (MaxSessions 1); the
     /// next request starts another one.
-    private func openOnlyChannel(command: String) async throws(TransportError) -> Channel {
+    func openOnlyChannel(command: String) async throws(TransportError) -> Channel {
         do throws(TransportError) {
             return try await openChannel(command: command, within: Self.shellMilliseconds)
         } catch {
@@ -633,7 +500,7 @@ extension SSHSession: HostSession {
     }
 
     /// Writes as much as the window takes; returns how much that was.
-    private func write(_ bytes: [UInt8], from start: Int, to channel: Channel)
+    func write(_ bytes: [UInt8], from start: Int, to channel: Channel)
         throws(TransportError) -> Int
     {
         var sent = start
@@ -659,7 +526,7 @@ extension SSHSession: HostSession {
     }
 
     /// Reads what has arrived into the reactor's scratch space; 0 if nothing has.
-    private func read(_ channel: Channel, stream: Int32) throws(TransportError) -> Int {
+    func read(_ channel: Channel, stream: Int32) throws(TransportError) -> Int {
         let scratch = reactor.scratch
         let count = libssh2_channel_read_ex(
             channel.pointer,
@@ -670,91 +537,6 @@ extension SSHSession: HostSession {
         if count == Int(LIBSSH2_ERROR_EAGAIN) { return 0 }
         guard count >= 0 else { throw error(Int32(count), .command) }
         return count
-    }
-
-    // MARK: Files
-
-    private static func isPlainPath(_ path: String) -> Bool {
-        path.hasPrefix("/")
-            && path.utf8.allSatisfy { byte in
-                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
-                    || (0x61...0x7A).contains(byte) || "/._-@+,:=".utf8.contains(byte)
-            }
-    }
-
-    /// Sends a local file's bytes to a path on the host, through a channel of its own.
-    ///
-    /// The path stands on a command line here, so it must mean the same to every login shell.
-    /// `dd` and not a redirection: it works in every login shell, restricted ones included.
-    ///
-    /// Returns nil when everything was sent, and otherwise how the host failed to take it.
-    private func send(
-        _ upload: Upload,
-        to path: String,
-        within milliseconds: Int,
-        _ output: any OutputSink
-    ) async throws(TransportError) -> CommandResult? {
-        guard let file = LocalFileReader(path: upload.source) else {
-            throw .localFile(path: upload.source, reason: "cannot be read")
-        }
-        let channel = try await openOnlyChannel(command: "dd of=\(path) bs=65536")
-        var chunk: [UInt8] = []
-        var offset = 0
-        var isAtEnd = false
-        var hasSentEnd = false
-        var total = 0
-        let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
-        while !hasSentEnd {
-            if offset == chunk.count, !isAtEnd {
-                chunk = await BlockingQueue.shared.run { file.next() }
-                offset = 0
-                isAtEnd = chunk.isEmpty
-                total += chunk.count
-            }
-            let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
-            let bytes = chunk
-            let start = offset
-            let ended = isAtEnd
-            let progress = try await perform(.transfer, within: left) {
-                () throws(TransportError) -> Int? in
-                if ended {
-                    let status = libssh2_channel_send_eof(channel.pointer)
-                    if status == LIBSSH2_ERROR_EAGAIN { return nil }
-                    guard status == 0 else { throw self.error(status, .transfer) }
-                    return 0
-                }
-                let count = try self.write(bytes, from: start, to: channel)
-                if count > 0 { return count }
-                // A full disk ends dd, and nobody empties the window any more.
-                return libssh2_channel_eof(channel.pointer) == 1 ? -1 : nil
-            }
-            guard progress >= 0 else {
-                var said = 0
-                while case let count = try read(channel, stream: 1), count > 0 {
-                    said += count
-                    output.write(
-                        UnsafeRawBufferPointer(
-                            rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count]
-                        )
-                    )
-                }
-                await free(channel)
-                return CommandResult(status: .exited(1), outputBytes: said)
-            }
-            offset += progress
-            hasSentEnd = ended
-            output.transferred(total - (chunk.count - offset), of: upload.sizeBytes)
-        }
-        guard total == upload.sizeBytes else {
-            throw .localFile(path: upload.source, reason: "changed since the plan was made")
-        }
-        let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
-        _ = try await perform(.transfer, within: left) { () throws(TransportError) -> Bool? in
-            for stream in [Int32(0), 1] { while try self.read(channel, stream: stream) > 0 {} }
-            return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
-        }
-        await free(channel)
-        return nil
     }
 }
 
@@ -767,51 +549,4 @@ extension Recovery {
             throw .connectionLost(.command, reason: "\(key) left no result")
         }
     }
-}
-
-/// Takes output that nobody wants.
-struct DiscardingSink: OutputSink {
-    func write(_ bytes: UnsafeRawBufferPointer) {}
-}
-
-/// Keeps the first bytes of an output.
-///
-/// `@unchecked Sendable`: written on the reactor, read there after the command has ended.
-final class CollectingSink: OutputSink, @unchecked Sendable {
-    private let limitBytes: Int
-    private var bytes: [UInt8] = []
-
-    init(limitBytes: Int) { self.limitBytes = limitBytes }
-
-    func write(_ bytes: UnsafeRawBufferPointer) {
-        self.bytes += bytes.prefix(max(0, limitBytes - self.bytes.count))
-    }
-
-    var text: String { String(decoding: bytes, as: UTF8.self) }
-
-    func forward(to sink: any OutputSink) { bytes.withUnsafeBytes { sink.write($0) } }
-}
-
-/// Reads a file in pieces; blocking, so only for ``BlockingQueue``.
-///
-/// `@unchecked Sendable`: used by one caller at a time, in turn.
-private final class LocalFileReader: @unchecked Sendable {
-    private let file: Int32
-
-    init?(path: String) {
-        file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-    }
-
-    deinit { close(file) }
-
-    /// The next bytes; none at the end, or after an error, which the size check then finds.
-    func next() -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: Self.pieceBytes) { buffer, filled in
-            filled = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
-        }
-    }
-
-    /// How much is read at once, in bytes.
-    private static let pieceBytes = 64 << 10
 }

@@ -150,10 +150,13 @@ public struct Upload: Sendable, Hashable, Codable {
     ///
     /// Its text may show in the host's process list.
     public let handOver: Script?
-    /// Run before any byte is sent; prints ``presentMark`` if the host has these bytes already.
+    /// Run before any byte is sent; changes nothing, and prints ``presentMark`` if the host has
+    /// these bytes already.
     public let prepare: Script
     /// Run after the bytes are in `$FLEET_UPLOAD`, or where ``handOver`` put them: checks and
     /// renames them into place.
+    ///
+    /// With `$FLEET_PRESENT` the host has them, and only mode and owner are set.
     public let finish: Script
 
     /// What ``prepare`` prints when nothing need be sent.

@@ -156,6 +156,12 @@ struct RolloutOptions: ParsableArguments {
     @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
     var fanout: Int?
 
+    @Flag(
+        name: .customLong("even-if-unhealthy"),
+        help: "Deploy although the smoke tests fail on what the hosts run now."
+    )
+    var evenIfUnhealthy = false
+
     func validate() throws {
         if [tag, commit, branch].compactMap({ $0 }).count > 1 {
             throw ValidationError("give only one of --tag, --commit and --branch")
@@ -177,7 +183,12 @@ struct RolloutOptions: ParsableArguments {
         }
         let release: ReleaseSelection? =
             tag.map { .tag($0) } ?? commit.map { .commit($0) } ?? branch.map { .branch($0) }
-        return RolloutChoice(release: release, variables: values, fanout: fanout)
+        return RolloutChoice(
+            release: release,
+            variables: values,
+            fanout: fanout,
+            evenIfUnhealthy: evenIfUnhealthy
+        )
     }
 }
 

@@ -16,6 +16,8 @@ struct RolloutChoice {
     var variables: [String: String] = [:]
     /// The most hosts in flight; nil means the playbook's.
     var fanout: Int?
+    /// Whether hosts are deployed to that are not healthy now.
+    var evenIfUnhealthy = false
 }
 
 /// Makes a plan from what the command line names: files, hosts, and the release that a host finds
@@ -53,6 +55,7 @@ struct PlanMaker {
         )
         request.variables = choice.variables
         request.fanout = choice.fanout
+        request.evenIfUnhealthy = choice.evenIfUnhealthy
         request.files = files
         let selection = try selection(choice.release, playbook)
         if let selection {

@@ -40,15 +40,7 @@ import Testing
     }
 
     private func start(_ arguments: [String]) throws -> ChildProcess {
-        try ChildProcess(
-            [Package.binary] + arguments,
-            in: fixture.directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": fixture.directory.path + "/state",
-                "HOME": fixture.directory.path, "SSH_AUTH_SOCK": "", "CI": "",
-            ],
-            files: ("/dev/null", fixture.directory.path + "/out", fixture.directory.path + "/err")
-        )
+        try fixture.start(arguments)
     }
 
     private func deploy(_ tag: String, _ number: Int) -> [String] {
@@ -68,9 +60,7 @@ import Testing
         return (id, value["outcome"] as? String)
     }
 
-    private func said() -> String {
-        (fixture.directory.read("out") ?? "") + (fixture.directory.read("err") ?? "")
-    }
+    private func said() -> String { fixture.said() }
 
     private func once(_ index: Int, _ number: Int) -> Int {
         let path = fixture.servers[index].home + "/once"
@@ -90,8 +80,6 @@ import Testing
             number += 1
             let tag = number % 3 == 0 ? "v1.2.0" : current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
             let before = try newest()?.id
-            // What was said of the last one explains nothing here.
-            for name in ["out", "err"] { try fixture.directory.write("", to: name) }
             var process = try start(deploy(tag, number))
             var status: Int32
             while true {
@@ -167,7 +155,6 @@ import Testing
         for relay in relays { relay.cutEach(after: 2_500...60_000) }
         var current = "v1.0.0"
         for number in 1...3 {
-            for name in ["out", "err"] { try fixture.directory.write("", to: name) }
             let tag = number == 2 ? "v1.2.0" : current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
             let status = try start(deploy(tag, number)).wait()
             // It may also give up, and then everything is back, or say no before anything is touched.
@@ -198,17 +185,12 @@ import Testing
     private func start(_ arguments: [String], _ trouble: Trouble, at number: Int) throws
         -> ChildProcess
     {
-        try ChildProcess(
-            [
+        try fixture.start(
+            arguments,
+            under: [
                 "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=\(trouble.call)", "-e",
-                "inject=\(trouble.call):\(trouble.answer):when=\(number)", Package.binary,
-            ] + arguments,
-            in: fixture.directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": fixture.directory.path + "/state",
-                "HOME": fixture.directory.path, "SSH_AUTH_SOCK": "", "CI": "",
-            ],
-            files: ("/dev/null", fixture.directory.path + "/out", fixture.directory.path + "/err")
+                "inject=\(trouble.call):\(trouble.answer):when=\(number)",
+            ]
         )
     }
 
@@ -226,7 +208,6 @@ import Testing
             number += 1
             let before = try newest()?.id
             let tag = current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
-            for name in ["out", "err"] { try fixture.directory.write("", to: name) }
             let process = try start(deploy(tag, number), trouble, at: number)
             let status = process.wait()
             if status == 0 {

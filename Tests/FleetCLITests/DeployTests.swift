@@ -119,27 +119,17 @@ import Testing
             to: "project/playbooks/deploy.yml"
         )
         let home = fixture.servers[0].home
-        let process = try ChildProcess(
-            [Package.binary, "deploy", "production", "--tag", "v1.1.0"],
-            in: fixture.directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": fixture.directory.path + "/state",
-                "HOME": fixture.directory.path, "SSH_AUTH_SOCK": "",
-            ],
-            files: ("/dev/null", fixture.directory.path + "/out", fixture.directory.path + "/err")
-        )
+        let process = try fixture.start(["deploy", "production", "--tag", "v1.1.0"])
         try await eventually("the canary waits") {
             FileManager.default.fileExists(atPath: home + "/waiting")
         }
         kill(process.pid, SIGINT)
         try await eventually("the interrupt is seen") {
-            (fixture.directory.read("err") ?? "").contains("interrupted (signal 2)")
+            fixture.said().contains("interrupted (signal 2)")
         }
         try Data().write(to: URL(fileURLWithPath: home + "/go"))
         #expect(process.wait() == 30)
-        #expect(
-            fixture.directory.read("out")?.contains("fleet resume ") ?? false
-        )
+        #expect(fixture.said().contains("fleet resume "))
         #expect(try fixture.tag(0) == "v1.1.0")
         #expect(try fixture.tag(1) == "v1.0.0")
 

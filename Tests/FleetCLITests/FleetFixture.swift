@@ -79,11 +79,47 @@ final class FleetFixture {
         try Command.run(
             [Package.binary] + arguments,
             in: directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path,
-                "SSH_AUTH_SOCK": "", "CI": "",
-            ].merging(environment) { $1 }
+            environment: surroundings(of: "state").merging(environment) { $1 }
         )
+    }
+
+    /// Starts the built program in the project and goes on beside it.
+    ///
+    /// - Parameters:
+    ///   - arguments: What it is told.
+    ///   - machine: Whose journal it writes; what it prints is in `MACHINE.out` and `MACHINE.err`.
+    ///   - tracer: A program that starts it.
+    ///   - output: Where its standard output goes instead.
+    /// - Returns: The process.
+    /// - Throws: ``Command/Failed`` if it cannot be started.
+    func start(
+        _ arguments: [String],
+        on machine: String = "state",
+        under tracer: [String] = [],
+        output: String? = nil
+    ) throws -> ChildProcess {
+        for name in ["out", "err"] { try directory.write("", to: "\(machine).\(name)") }
+        return try ChildProcess(
+            tracer + [Package.binary] + arguments,
+            in: directory.path + "/project",
+            environment: surroundings(of: machine),
+            files: (
+                "/dev/null", output ?? directory.path + "/\(machine).out",
+                directory.path + "/\(machine).err"
+            )
+        )
+    }
+
+    /// What a started program has printed.
+    func said(_ machine: String = "state") -> String {
+        (directory.read("\(machine).out") ?? "") + (directory.read("\(machine).err") ?? "")
+    }
+
+    private func surroundings(of machine: String) -> [String: String] {
+        [
+            "FLEET_STATE_DIR": "\(directory.path)/\(machine)", "HOME": directory.path,
+            "SSH_AUTH_SOCK": "", "CI": "",
+        ]
     }
 
     /// What a host has checked out.

@@ -26,19 +26,7 @@ final class HoldingFleet {
     }
 
     func start(_ machine: String, _ arguments: String...) throws -> ChildProcess {
-        for name in ["out", "err"] { try fixture.directory.write("", to: machine + name) }
-        return try ChildProcess(
-            [Package.binary] + arguments,
-            in: fixture.directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": fixture.directory.path + "/" + machine,
-                "HOME": fixture.directory.path, "SSH_AUTH_SOCK": "", "CI": "",
-            ],
-            files: (
-                "/dev/null", fixture.directory.path + "/\(machine)out",
-                fixture.directory.path + "/\(machine)err"
-            )
-        )
+        try fixture.start(arguments, on: machine)
     }
 
     func run(_ machine: String, _ arguments: String...) throws -> Command {
@@ -48,10 +36,7 @@ final class HoldingFleet {
         )
     }
 
-    func said(_ machine: String) -> String {
-        (fixture.directory.read(machine + "out") ?? "")
-            + (fixture.directory.read(machine + "err") ?? "")
-    }
+    func said(_ machine: String) -> String { fixture.said(machine) }
 
     func file(_ name: String, _ host: Int) -> String? {
         try? String(contentsOfFile: fixture.servers[host].home + "/" + name, encoding: .utf8)

@@ -83,14 +83,10 @@ import Testing
         // F_SETPIPE_SZ, which Glibc hides.
         let size = fcntl(reader, 1031, 4096)
         #expect(size > 0)
-        let process = try ChildProcess(
-            [Package.binary, "deploy", "production", "--tag", "v1.0.0", "-o", "json"],
-            in: fleet.fixture.directory.path + "/project",
-            environment: [
-                "FLEET_STATE_DIR": fleet.fixture.directory.path + "/a",
-                "HOME": fleet.fixture.directory.path, "SSH_AUTH_SOCK": "", "CI": "",
-            ],
-            files: ("/dev/null", pipe, fleet.fixture.directory.path + "/aerr")
+        let process = try fleet.fixture.start(
+            ["deploy", "production", "--tag", "v1.0.0", "-o", "json"],
+            on: "a",
+            output: pipe
         )
         try await eventually("the rollout is at its end although nobody reads") {
             let history = try fleet.run("a", "history", "production", "-n", "1", "-o", "json")

@@ -140,6 +140,8 @@ struct ReportTests {
                   web1      reverted   v1.0.0  exited 1
                   web[2-3]  untouched  v1.0.0
 
+                going back took 0.2s
+
                 next: fleet show r1    what happened, with the hosts' output
                 """
         )

@@ -97,15 +97,27 @@ private struct Storyteller {
                 release: Release(tag: "v2", commit: commit),
                 steps: steps,
                 checks: checks,
-                revertSteps: [steps[0]],
+                revertSteps: values["teardown"] == nil
+                    ? [steps[0]] : Self.back(steps[0]),
                 revertChecks: [
                     PlannedCheck(
                         name: "health",
                         action: .script(Script("check")),
                         passes: max(1, passes),
-                        deadlineMilliseconds: 5000
+                        deadlineMilliseconds: 5000,
+                        condition: values["teardown"] == nil ? nil : .present
                     )
                 ]
+                    + (values["teardown"] == nil
+                        ? []
+                        : [
+                            PlannedCheck(
+                                name: "gone",
+                                action: .script(Script("gone")),
+                                deadlineMilliseconds: 0,
+                                condition: .absent
+                            )
+                        ])
             )
         }
         var batches: [[HostName]] = []
@@ -125,8 +137,22 @@ private struct Storyteller {
             batches: batches,
             hosts: hosts,
             takesLocks: values["locks"] != nil,
-            leastReachable: values["reachable"].flatMap { Int($0) }
+            leastReachable: values["reachable"].flatMap { Int($0) },
+            asksHealthFirst: values["health_first"] != nil
         )
+    }
+
+    /// A way back that tears a first deploy down.
+    private static func back(_ step: PlannedStep) -> [PlannedStep] {
+        [("stop", SnapshotCondition.absent), (step.name, .present), ("remove", .absent)].map {
+            PlannedStep(
+                name: $0.0,
+                kind: "run",
+                action: .script(Script($0.0)),
+                isIdempotent: true,
+                condition: $0.1
+            )
+        }
     }
 
     private func event(_ words: [String], in rollout: Rollout) throws -> RolloutEvent {
@@ -158,6 +184,13 @@ private struct Storyteller {
                 host: host,
                 outcome: .ready(Snapshot(facts: ["pull": ["state": "absent"]]))
             )
+        case "skewed":
+            return .hostChecked(
+                host: host,
+                outcome: .ready(Snapshot(facts: [Snapshot.hostFacts: ["skew": words[2]]]))
+            )
+        case "cut-off": return .hostChecked(host: host, outcome: .lost(failure))
+        case "gone": return .probed(host: host, check: 1, verdict: .pass)
         case "refused": return .hostChecked(host: host, outcome: .refused(failure))
         case "away": return .hostChecked(host: host, outcome: .unreachable(failure))
         case "pass": return .probed(host: host, check: 0, verdict: .pass)

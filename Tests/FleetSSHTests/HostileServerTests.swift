@@ -79,6 +79,24 @@ import Testing
         }
     }
 
+    @Test func aServerIsNotEndedWithACommandThatSharesItsGroup() async throws {
+        let session = try await Self.transport.open(
+            server.endpoint(user: "one-group"),
+            rollout: "hostile"
+        )
+        let result = try await session.run(
+            Script("sleep 20"),
+            timeoutMilliseconds: 300,
+            output: OutputRecorder()
+        )
+        await session.close(removingRunDirectory: false)
+        #expect(result.status == .timedOut(confirmedDead: false))
+        let after = await outcome(as: "honest", Self.transport)
+        guard case .success((.exited(7), Self.expected)) = after else {
+            return #expect(Bool(false), "\(after)")
+        }
+    }
+
     @Test func aServerThatNeverStopsAskingIsGivenUp() async {
         var ssh = server.endpoint(user: "questions").ssh
         ssh.identityFiles = []

@@ -186,6 +186,7 @@ import Testing
             in: server.directory.path
         )
         let error = await login(transport(server), server.endpoint())
+        withExtendedLifetime(probe) {}
         if type == "ecdsa" || LibSSH2.isModern {
             #expect(error == nil)
         } else {

@@ -132,7 +132,8 @@ async def handle(process):
         return
     shell = await asyncio.create_subprocess_shell(
         process.command or "true", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL)
+        # As sshd does: a command that does not end is ended with its group, not with us.
+        stderr=asyncio.subprocess.DEVNULL, start_new_session=user != "one-group")
 
     async def feed():
         while True:

@@ -246,6 +246,33 @@ struct CheckoutStep: ReleaseStepKind {
         )
     }
 
+    /// The work tree is moved aside: what the service has written into it meanwhile is not ours to
+    /// delete.
+    func removal(in scope: StepScope) throws(UndefinedReference) -> Action {
+        .script(
+            try script(
+                """
+                [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
+                [ -e "$FLEET_PATH" ] || exit 0
+                rm -rf "$FLEET_PATH.fleet-removed"
+                mv "$FLEET_PATH" "$FLEET_PATH.fleet-removed" || exit 1
+                echo "$FLEET_PATH: moved to $FLEET_PATH.fleet-removed"
+                """,
+                in: scope
+            )
+        )
+    }
+
+    func absence(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(
+            """
+            [ ! -e "$FLEET_PATH" ] || fail "$FLEET_PATH is still there"
+            echo "$FLEET_PATH is gone, as it was before"
+            """,
+            in: scope
+        )
+    }
+
     func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
             """

@@ -151,11 +151,9 @@ struct UploadStep: StepKind {
         let isDirectory = file.directorySHA256 != nil
         let prepare = try script(
             """
-            mend
-            if [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
-            then \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
-                own "$FLEET_DESTINATION" && echo \(Upload.presentMark)
-            fi
+            [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] &&
+                echo \(Upload.presentMark)
+            exit 0
             """,
             in: scope
         )
@@ -165,8 +163,15 @@ struct UploadStep: StepKind {
             : #"cp "$FLEET_UPLOAD" "$new" && chmod "$FLEET_MODE" "$new""#
         let finish = try script(
             """
-            FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
             wrong() { echo "E_UPLOAD $1"; exit 1; }
+            if [ -n "${FLEET_PRESENT:-}" ]; then
+                [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] ||
+                    wrong "$FLEET_DESTINATION changed while it was looked at"
+                \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
+                own "$FLEET_DESTINATION"
+                exit
+            fi
+            FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
             size=$(wc -c <"$FLEET_UPLOAD") || exit 1
             [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SENT_SHA256" ] ||
                 wrong "the bytes that arrived are not the file's"

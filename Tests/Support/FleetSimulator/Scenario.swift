@@ -92,6 +92,9 @@ public struct Scenario: Sendable {
         plan = Self.plan(count: count, random: &random)
     }
 
+    /// Whether a check asks the service itself: without one nobody could notice a lie.
+    var hasHealth: Bool { plan.hosts.first?.checks.contains { $0.name == "health" } ?? false }
+
     private static func plan(count: Int, random: inout SeededRandom) -> Plan {
         let kind: Plan.Kind = random.chance(12) ? .exec : .deploy
         let names = (1...count).map { HostName("web\($0)") }
@@ -102,12 +105,29 @@ public struct Scenario: Sendable {
         if random.chance(15) { steps.append(step("migrate", "run", isIrreversible: true)) }
         steps.append(step("restart", "service"))
         if random.chance(20) { steps[1] = step("install", "run", isIdempotent: true, retries: 2) }
-        let back = steps.filter { $0.isIdempotent }
+        let tearsDown = random.chance(50)
+        var back = steps.filter { $0.isIdempotent }
         var checks = [check("pull", passes: 1, deadline: 0)]
         if random.chance(80) {
             let settle = random.chance(30) ? random.pick(1000...20_000) : 0
             let passes = random.pick(1...3)
             checks.append(check("health", passes: passes, deadline: 10_000, settle: settle))
+        }
+        var revertChecks = checks
+        if tearsDown {
+            back = back.map { step($0.name, $0.kind, isIdempotent: true, condition: .present) }
+            back.insert(step("stop", "run", isIdempotent: true, condition: .absent), at: 0)
+            back.append(step("remove", "checkout", condition: .absent))
+            revertChecks = checks.map {
+                check(
+                    $0.name,
+                    passes: $0.passes,
+                    deadline: $0.deadlineMilliseconds,
+                    settle: $0.settleMilliseconds,
+                    condition: .present
+                )
+            }
+            revertChecks.append(check("gone", passes: 1, deadline: 0, condition: .absent))
         }
         let hosts = names.map { name in
             kind == .exec
@@ -118,7 +138,7 @@ public struct Scenario: Sendable {
                     steps: steps,
                     checks: checks,
                     revertSteps: back,
-                    revertChecks: checks
+                    revertChecks: revertChecks
                 )
         }
         var batches: [[HostName]] = []
@@ -140,7 +160,8 @@ public struct Scenario: Sendable {
             batches: batches,
             hosts: hosts,
             takesLocks: kind != .exec && random.chance(80),
-            leastReachable: random.chance(15) ? max(1, count / 2) : nil
+            leastReachable: random.chance(15) ? max(1, count / 2) : nil,
+            asksHealthFirst: kind == .deploy && random.chance(30)
         )
     }
 
@@ -149,7 +170,8 @@ public struct Scenario: Sendable {
         _ kind: String,
         isIdempotent: Bool = false,
         isIrreversible: Bool = false,
-        retries: Int = 0
+        retries: Int = 0,
+        condition: SnapshotCondition? = nil
     ) -> PlannedStep {
         PlannedStep(
             name: name,
@@ -157,7 +179,8 @@ public struct Scenario: Sendable {
             action: .script(Script(name)),
             retries: retries,
             isIdempotent: isIdempotent || kind != "run",
-            isIrreversible: isIrreversible
+            isIrreversible: isIrreversible,
+            condition: condition
         )
     }
 
@@ -165,14 +188,16 @@ public struct Scenario: Sendable {
         _ name: String,
         passes: Int,
         deadline: Int,
-        settle: Int = 0
+        settle: Int = 0,
+        condition: SnapshotCondition? = nil
     ) -> PlannedCheck {
         PlannedCheck(
             name: name,
             action: .script(Script(name)),
             passes: passes,
             deadlineMilliseconds: deadline,
-            settleMilliseconds: settle
+            settleMilliseconds: settle,
+            condition: condition
         )
     }
 }

@@ -93,10 +93,10 @@ public struct Simulation {
         try post([.started])
         if let at = scenario.interruptedAt { queue.add(.interrupted(signal: 2), at: at) }
         while finished == nil {
+            breakLocks()
             guard let (at, event) = queue.next() else {
                 throw violation("I9: the rollout waits for nothing")
             }
-            breakLocks()
             now = max(now, at)
             // What comes while the journal is being written is taken together.
             var events = [event]
@@ -191,7 +191,12 @@ public struct Simulation {
             var host = hosts[name], host.lock == .us
         else { return }
         host.lock = .another
-        for key in host.live { host.end(key, hasEffect: random.chance(30)) }
+        for key in host.live {
+            host.end(key, hasEffect: random.chance(30))
+            // Whoever breaks a lock writes that down as the step's end before it ends the step.
+            host.spools[key]?.outcome = .fenced(Failure("fenced"))
+            queue.fence(key, on: name)
+        }
         hosts[name] = host
         hasFaults = true
         if keepsTrace { trace.append("\(now) ms  the lock of \(name) is broken") }
@@ -255,6 +260,9 @@ public struct Simulation {
                 outcome =
                     random.chance(50)
                     ? .refused(Failure("refused")) : .unreachable(Failure("away"))
+            } else if random.chance(scenario.weather.lost) {
+                hasFaults = true
+                outcome = .lost(Failure("cut off"))
             }
             queue.add(.hostChecked(host: host, outcome: outcome), at: now + random.pick(5...200))
         case .perform(let host, let step, let attempt):
@@ -362,7 +370,7 @@ public struct Simulation {
             lasts = random.pick(1000...400_000)
         }
         // Without a health check nobody could notice a lie.
-        let hasHealth = (scenario.plan.hosts.first?.checks.count ?? 0) > 1
+        let hasHealth = scenario.hasHealth
         var hasEffect =
             outcome == .succeeded ? !(hasHealth && random.chance(weather.lies)) : random.chance(50)
         let isLost = random.chance(weather.lost)
@@ -457,7 +465,9 @@ public struct Simulation {
         let check = SimulatedHost.Check(direction: direction, index: index)
         let planned = (direction == .forward ? plan.checks : plan.revertChecks)[index]
         let isGate = if case .gating = progress.stage { true } else { false }
-        if !isGate {
+        let isBefore = if case .probingBefore = progress.stage { true } else { false }
+        if isBefore, host.mutations > 0 { throw violation("\(name) is asked too late") }
+        if !isGate, !isBefore {
             if let last = asked[name], last.check == check,
                 last.at >= progress.stageSinceMilliseconds
             {
@@ -474,7 +484,7 @@ public struct Simulation {
         var verdict = Verdict.pass
         if host.isDown(at: now) || random.chance(scenario.weather.inconclusive) {
             verdict = .inconclusive(Failure("down"))
-        } else if index == 0 {
+        } else if ["pull", "gone"].contains(planned.name) {
             if host.commit != wanted { verdict = .fail(Failure("wrong commit")) }
         } else if !host.isHealthy || host.running != wanted
             || random.chance(scenario.weather.flap)
@@ -565,7 +575,7 @@ public struct Simulation {
                 throw violation("I3: succeeded with \(outcomes)")
             }
         case .reverted:
-            guard isComplete, outcomes.isSubset(of: [.reverted, .untouched]) else {
+            guard isComplete, outcomes.isSubset(of: [.reverted, .removed, .untouched]) else {
                 throw violation("I5: reverted with \(outcomes)")
             }
         case .refused:
@@ -599,7 +609,8 @@ public struct Simulation {
     /// Every host with an intent has gone back, not only those that failed.
     private func checkReverts(_ finished: RolloutOutcome) throws(Violation) {
         guard finished == .reverted else { return }
-        for name in attempted where conclusions[name] != .reverted {
+        for name in attempted
+        where conclusions[name] != .reverted && conclusions[name] != .removed {
             throw violation("I4: \(name) was touched and is \(conclusions[name]?.rawValue ?? "-")")
         }
     }
@@ -609,8 +620,10 @@ public struct Simulation {
         guard let plan = scenario.plan.hosts.first(where: { $0.name == name }) else { return }
         func allPassed(_ direction: StepReference.Direction) -> Bool {
             let checks = direction == .forward ? plan.checks : plan.revertChecks
+            let way = host.before.isEmpty ? SnapshotCondition.absent : .present
             return checks.enumerated().allSatisfy { index, check in
-                (host.passed[.init(direction: direction, index: index)] ?? 0) >= check.passes
+                direction == .revert && check.condition != nil && check.condition != way
+                    || (host.passed[.init(direction: direction, index: index)] ?? 0) >= check.passes
             }
         }
         let outcome = conclusions[name]
@@ -624,7 +637,7 @@ public struct Simulation {
             guard host.commit == Scenario.newCommit, allPassed(.forward) else {
                 throw violation("I3: \(name) succeeded on \(host.commit.prefix(3)), unchecked")
             }
-            if plan.checks.count > 1, host.isBad || host.running != Scenario.newCommit {
+            if scenario.hasHealth, host.isBad || host.running != Scenario.newCommit {
                 throw violation("I3: \(name) succeeded, but serves something else or badly")
             }
         case .reverted where isMigrated:
@@ -633,16 +646,23 @@ public struct Simulation {
             guard host.commit == host.before, allPassed(.revert),
                 !plan.revertChecks.isEmpty
             else { throw violation("I4: \(name) reverted on \(host.commit.prefix(3)), unchecked") }
-            if plan.revertChecks.count > 1, host.running != host.before {
+            if scenario.hasHealth, host.running != host.before {
                 throw violation("I4: \(name) reverted, but serves \(host.running.prefix(3))")
             }
+        case .removed:
+            guard host.before.isEmpty, host.commit.isEmpty, allPassed(.revert),
+                plan.revertChecks.contains(where: { $0.condition == .absent })
+            else { throw violation("I4: \(name) removed on \(host.commit.prefix(3)), unchecked") }
         case .untouched:
             let mayBeAsked = scenario.plan.kind == .exec
             if host.mutations > 0 || (attempted.contains(name) && !mayBeAsked) {
                 throw violation("I7: \(name) is called untouched")
             }
         case .held where scenario.plan.onFailure == .revert && !isIrreversible:
-            if !host.before.isEmpty { throw violation("\(name) is held without a reason") }
+            let tearsDown = plan.revertSteps.contains { $0.condition == .absent }
+            if !host.before.isEmpty || tearsDown {
+                throw violation("\(name) is held without a reason")
+            }
         case .revertFailed:
             if rollout.progress(of: name)?.unresolved != nil {
                 throw violation("I5: \(name) is revert-failed, but a step of it is unresolved")
@@ -656,8 +676,7 @@ public struct Simulation {
         guard scenario.weather.isClear, !isInterrupted, !wasSentBack,
             scenario.plan.kind == .deploy
         else { return }
-        let hasHealth = (scenario.plan.hosts.first?.checks.count ?? 0) > 1
-        let bad = hasHealth ? hosts.values.count(where: \.isBad) : 0
+        let bad = scenario.hasHealth ? hosts.values.count(where: \.isBad) : 0
         let wanted: RolloutOutcome
         if bad == 0 {
             wanted = .succeeded
@@ -690,6 +709,26 @@ private struct EventQueue {
         while child > 0, precedes(child, (child - 1) / 2) {
             heap.swapAt(child, (child - 1) / 2)
             child = (child - 1) / 2
+        }
+    }
+
+    /// Makes the answer about a step that is still under way that of a host taken over.
+    mutating func fence(_ key: String, on name: HostName) {
+        for index in heap.indices {
+            guard case .stepEnded(name, let step, let attempt, let outcome, _) = heap[index].event,
+                step.key(attempt: attempt).description == key
+            else { continue }
+            switch outcome {
+            case .lost, .unreachable: continue
+            default: break
+            }
+            heap[index].event = .stepEnded(
+                host: name,
+                step: step,
+                attempt: attempt,
+                outcome: .fenced(Failure("fenced")),
+                outputBytes: 0
+            )
         }
     }
 

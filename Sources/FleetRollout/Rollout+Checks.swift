@@ -1,0 +1,150 @@
+internal import FleetPlan
+internal import FleetTransport
+
+// MARK: Smoke tests
+
+extension Rollout {
+    mutating func probed(_ index: Int, _ check: Int, _ verdict: Verdict) {
+        set(.idle, for: index)
+        let planned = checks(of: index)[check]
+        let isGate = if case .gating = hosts[index].stage { true } else { false }
+        let elapsed = now - hosts[index].probingSinceMilliseconds
+        let again = RolloutEffect.probe(
+            host: hosts[index].name,
+            direction: direction(of: index),
+            check: check
+        )
+        switch verdict {
+        case .pass:
+            hosts[index].lastAnswer = nil
+            hosts[index].passes += 1
+            // The last gate asks hosts that have proved themselves: once is enough.
+            if hosts[index].passes >= (isGate ? 1 : planned.passes) {
+                hosts[index].passes = 0
+                moveToCheck(index, check + 1)
+            } else if mayGoOn(index) {
+                wait(index, planned.intervalMilliseconds, then: again)
+            } else {
+                hosts[index].stop(at: now)
+            }
+        case .fail(let failure):
+            hosts[index].lastAnswer = failure
+            hosts[index].passes = 0
+            askAgain(
+                index,
+                again,
+                planned,
+                failure,
+                until: planned.deadlineMilliseconds,
+                elapsed: elapsed,
+                isKnown: true
+            )
+        case .inconclusive(let failure):
+            hosts[index].lastAnswer = failure
+            hosts[index].passes = 0
+            hosts[index].inconclusive += 1
+            // After a long silence one answer that could not be had is not the last word.
+            let isEarly = hosts[index].inconclusive < RolloutLimits.leastReconnects
+            let bound =
+                isEarly
+                ? .max
+                : max(
+                    planned.deadlineMilliseconds,
+                    RolloutLimits.reconnectBudgetMilliseconds
+                )
+            askAgain(
+                index,
+                again,
+                planned,
+                failure,
+                until: bound,
+                elapsed: elapsed,
+                isKnown: false
+            )
+        }
+    }
+
+    mutating func askAgain(
+        _ index: Int,
+        _ effect: RolloutEffect,
+        _ check: PlannedCheck,
+        _ failure: Failure,
+        until bound: Int,
+        elapsed: Int,
+        isKnown: Bool
+    ) {
+        let interval = max(check.intervalMilliseconds, 100)
+        if !mayGoOn(index) {
+            hosts[index].failure = hosts[index].failure ?? failure
+            hosts[index].stop(at: now)
+        } else if elapsed <= bound - interval {
+            wait(index, interval, then: effect)
+        } else if case .revertProbing = hosts[index].stage {
+            hosts[index].failure = failure
+            conclude(index, isKnown ? .revertFailed : .unknown)
+        } else {
+            fail(
+                index,
+                Failure(
+                    "\(check.name): \(failure.summary)",
+                    excerpt: failure.excerpt,
+                    hint: failure.hint
+                )
+            )
+        }
+    }
+
+    /// Goes on to a check, or past the last one.
+    mutating func moveToCheck(_ index: Int, _ check: Int) {
+        let checks = checks(of: index)
+        let isBack = if case .revertProbing = hosts[index].stage { true } else { false }
+        let way = wayBack(index)
+        guard check < checks.count else {
+            guard isBack else { return becomeVerified(index) }
+            // Going back counts only where something on the host confirms it.
+            let isConfirmed = checks.contains { way.includes($0.condition) }
+            let outcome = way == .absent ? HostOutcome.removed : .reverted
+            return conclude(index, isConfirmed ? outcome : .held)
+        }
+        if isBack, !way.includes(checks[check].condition) { return moveToCheck(index, check + 1) }
+        guard mayGoOn(index) else {
+            hosts[index].stop(at: now)
+            return
+        }
+        switch hosts[index].stage {
+        case .revertProbing: hosts[index].enter(.revertProbing(check), at: now)
+        case .gating: hosts[index].enter(.gating(check), at: now)
+        default: hosts[index].enter(.probing(check), at: now)
+        }
+        hosts[index].inconclusive = 0
+        hosts[index].probingSinceMilliseconds = now + checks[check].settleMilliseconds
+        let effect = RolloutEffect.probe(
+            host: hosts[index].name,
+            direction: isBack ? .revert : .forward,
+            check: check
+        )
+        let isGate = if case .gating = hosts[index].stage { true } else { false }
+        if checks[check].settleMilliseconds > 0, !isGate {
+            wait(index, checks[check].settleMilliseconds, then: effect)
+        } else {
+            emit(effect, for: index)
+        }
+    }
+
+    private mutating func becomeVerified(_ index: Int) {
+        if plan.onFailure == .report {
+            conclude(index, .succeeded)
+        } else {
+            hosts[index].enter(.verified, at: now)
+        }
+    }
+
+    func direction(of index: Int) -> StepReference.Direction {
+        if case .revertProbing = hosts[index].stage { .revert } else { .forward }
+    }
+
+    func checks(of index: Int) -> [PlannedCheck] {
+        direction(of: index) == .revert
+            ? plan.hosts[index].revertChecks : plan.hosts[index].checks
+    }
+}

@@ -1,0 +1,142 @@
+internal import FleetPlan
+internal import FleetTransport
+
+// MARK: Going back
+
+extension Rollout {
+    func isReverting(_ index: Int) -> Bool {
+        switch hosts[index].stage {
+        case .settling, .reverting, .revertProbing: true
+        default: false
+        }
+    }
+
+    private mutating func beginRevert(_ index: Int) {
+        if let (step, attempt) = hosts[index].unresolved {
+            hosts[index].enter(.settling, at: now)
+            hosts[index].attempt = attempt
+            emit(.stop(host: hosts[index].name, step: step, attempt: attempt), for: index)
+        } else {
+            goBack(index)
+        }
+    }
+
+    private mutating func goBack(_ index: Int) {
+        guard hasWayBack(index) else { return conclude(index, .held) }
+        hosts[index].enter(.reverting(0), at: now)
+        proceed(index)
+    }
+
+    /// Whether the host ran something before: a first deploy cannot be put back.
+    private func hasWayBack(_ index: Int) -> Bool {
+        let host = plan.hosts[index]
+        let deploys = host.steps.contains { $0.name == plan.releaseStep }
+        return switch wayBack(index) {
+        case .present: deploys || !host.revertSteps.isEmpty
+        case .absent: host.revertSteps.contains { $0.condition == .absent }
+        }
+    }
+
+    func wayBack(_ index: Int) -> SnapshotCondition {
+        plan.hosts[index].wayBack(to: hosts[index].snapshot, releaseStep: plan.releaseStep)
+    }
+
+    mutating func settled(_ index: Int, _ outcome: StepOutcome) {
+        switch outcome {
+        case .succeeded, .failed, .neverStarted, .vanished:
+            goBack(index)
+        case .stuck(let failure):
+            hosts[index].failure = failure
+            conclude(index, .unknown)
+        case .lost(let failure), .unreachable(let failure):
+            guard !isDraining, let (step, attempt) = hosts[index].unresolved else { return }
+            guard let wait = reconnectWait(index) else {
+                hosts[index].failure = failure
+                return conclude(index, .unknown)
+            }
+            let effect = RolloutEffect.stop(
+                host: hosts[index].name,
+                step: step,
+                attempt: attempt
+            )
+            self.wait(index, wait, then: effect)
+        case .fenced: preconditionFailure("handled before")
+        }
+    }
+
+    mutating func endedRevert(
+        _ index: Int,
+        _ step: StepReference,
+        _ outcome: StepOutcome
+    ) {
+        switch outcome {
+        case .succeeded:
+            hosts[index].enter(.reverting(step.index + 1), at: now)
+            proceed(index)
+        case .failed(let failure):
+            againOrGiveUp(index, step, failure)
+        case .vanished:
+            againOrGiveUp(index, step, Failure("the step ended without a result"))
+        case .neverStarted:
+            guard !isDraining else { return }
+            // A link that drops before the start is no failure of the step.
+            guard hosts[index].attempt < RolloutLimits.attempts else {
+                return conclude(index, .unknown)
+            }
+            emit(next(index, step), for: index)
+        case .stuck(let failure):
+            hosts[index].failure = failure
+            conclude(index, .unknown)
+        case .lost(let failure), .unreachable(let failure):
+            guard !isDraining else {
+                hosts[index].unresolved = (step, hosts[index].attempt)
+                return
+            }
+            guard let wait = reconnectWait(index) else {
+                hosts[index].failure = failure
+                return conclude(index, .unknown)
+            }
+            hosts[index].unresolved = (step, hosts[index].attempt)
+            let effect = RolloutEffect.recover(
+                host: hosts[index].name,
+                step: step,
+                attempt: hosts[index].attempt
+            )
+            self.wait(index, wait, then: effect)
+        case .fenced: preconditionFailure("handled before")
+        }
+    }
+
+    private mutating func againOrGiveUp(_ index: Int, _ step: StepReference, _ failure: Failure) {
+        hosts[index].failedAttempts += 1
+        if isDraining { return }
+        if hosts[index].failedAttempts < RolloutLimits.revertAttempts {
+            wait(index, RolloutLimits.retryMilliseconds, then: next(index, step))
+        } else {
+            hosts[index].failure = failure
+            conclude(index, .revertFailed)
+        }
+    }
+
+    mutating func advanceRevert() -> Bool {
+        if !isDraining {
+            for index in hosts.indices { hosts[index].standUpOnTheWayBack(at: now) }
+            for index in hosts.indices
+            where isReverting(index) && !hosts[index].isActive && room > 0 {
+                goOnBack(index)
+            }
+            // Failed hosts are down already, so they go first; then the newest success.
+            let waiting = hosts.indices.filter { index in
+                hosts[index].outcome == nil && !isReverting(index)
+            }
+            let order =
+                waiting.filter { hosts[$0].stage != .verified }
+                + waiting.filter { hosts[$0].stage == .verified }.reversed()
+            for index in order where room > 0 { beginRevert(index) }
+        }
+        guard activeCount == 0 else { return false }
+        if isDraining, hosts.contains(where: { $0.outcome == nil }) { return finishInterrupted() }
+        guard hosts.allSatisfy({ $0.outcome != nil }) else { return true }
+        return finish(worst ?? (decision == .keep ? .held : .reverted))
+    }
+}
