@@ -259,6 +259,9 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
     public let settleMilliseconds: Int
     /// On which hosts it is asked after going back; nil is all of them.
     public let condition: SnapshotCondition?
+    /// Whether it is asked over a connection of its own, made for it.
+    public var isAskedAfresh: Bool { afresh ?? false }
+    private let afresh: Bool?
 
     /// Gathers a check.
     public init(
@@ -269,8 +272,10 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
         intervalMilliseconds: Int = 1000,
         deadlineMilliseconds: Int = 60_000,
         settleMilliseconds: Int = 0,
-        condition: SnapshotCondition? = nil
+        condition: SnapshotCondition? = nil,
+        isAskedAfresh: Bool = false
     ) {
+        afresh = isAskedAfresh ? true : nil
         self.condition = condition
         self.name = name
         self.step = step

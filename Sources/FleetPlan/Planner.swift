@@ -321,6 +321,20 @@ private struct HostBuilder {
                 if isForward { checks.append(check) } else { revertChecks.append(check) }
             }
         }
+        if let time = playbook.strategy.deadmanMilliseconds, request.kind == .deploy {
+            let back = Self.back(revertSteps, playbook, problems: &problems)
+            let arm = Action.deadman(.arm(milliseconds: time, back: back))
+            forwardSteps.insert(Self.deadman("arm", arm), at: 0)
+            revertSteps.insert(Self.deadman("disarm", .deadman(.disarm(rollout: nil))), at: 0)
+            checks.append(
+                PlannedCheck(
+                    name: "confirm",
+                    action: .deadman(.confirm),
+                    deadlineMilliseconds: 0,
+                    isAskedAfresh: true
+                )
+            )
+        }
         return PlannedHost(
             endpoint: host.endpoint,
             release: release,
@@ -329,6 +343,42 @@ private struct HostBuilder {
             checks: checks,
             revertSteps: revertSteps,
             revertChecks: revertChecks
+        )
+    }
+
+    /// The way back as scripts that the host can run by itself.
+    private static func back(
+        _ steps: [PlannedStep],
+        _ playbook: Playbook,
+        problems: inout Problems
+    ) -> [DeadMan.Step] {
+        steps.filter { $0.condition != .absent }.compactMap { step in
+            guard case .script(let script) = step.action else {
+                problems.report(
+                    Diagnostic(
+                        "`deadman` needs a way back that the host can go by itself, and "
+                            + "`\(step.name)` is no script",
+                        at: playbook.revert?.first { $0.name == step.name }?.location,
+                        hints: ["leave out `deadman`, or that step of `revert`"]
+                    )
+                )
+                return nil
+            }
+            return DeadMan.Step(
+                name: step.name,
+                script: script,
+                factsOf: step.factsOf,
+                timeoutMilliseconds: step.timeoutMilliseconds
+            )
+        }
+    }
+
+    private static func deadman(_ name: String, _ action: Action) -> PlannedStep {
+        PlannedStep(
+            name: "\(name) the dead-man switch",
+            kind: "deadman",
+            action: action,
+            isIdempotent: true
         )
     }
 

@@ -30,7 +30,9 @@ public enum RevertPlanner {
             // A first deploy can only be torn down, where the playbook says how.
             guard way == .present || host.revertSteps.contains(where: { $0.condition == .absent })
             else { continue }
-            hosts.append(undo(host, way, snapshot: snapshot, releaseStep: releaseStep))
+            hosts.append(
+                undo(host, way, of: rollout, snapshot: snapshot, releaseStep: releaseStep)
+            )
         }
         guard !hosts.isEmpty else {
             throw ReleaseRefused(
@@ -59,12 +61,14 @@ public enum RevertPlanner {
     private static func undo(
         _ host: PlannedHost,
         _ way: SnapshotCondition,
+        of rollout: String,
         snapshot: Snapshot,
         releaseStep: String
     ) -> PlannedHost {
         let release = snapshot.release(of: releaseStep)
         func bind(_ action: Action, _ step: String) -> Action {
-            action.bound(to: snapshot, step: step, releaseStep: releaseStep)
+            if case .deadman = action { return .deadman(.disarm(rollout: rollout)) }
+            return action.bound(to: snapshot, step: step, releaseStep: releaseStep)
         }
         return PlannedHost(
             endpoint: host.endpoint,

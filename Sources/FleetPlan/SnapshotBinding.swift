@@ -13,6 +13,25 @@ extension Action {
     ///   - releaseStep: The step whose facts say what the host ran.
     /// - Returns: The same action, without open values.
     public func bound(to snapshot: Snapshot, step: String, releaseStep: String?) -> Action {
+        if case .deadman(.arm(let milliseconds, let back)) = self {
+            let bound = back.map { back in
+                guard
+                    case .script(let script) = Action.script(back.script).bound(
+                        to: snapshot,
+                        step: back.factsOf,
+                        releaseStep: releaseStep
+                    )
+                else { preconditionFailure("a script stays a script") }
+                return DeadMan.Step(
+                    name: back.name,
+                    script: script,
+                    factsOf: back.factsOf,
+                    timeoutMilliseconds: back.timeoutMilliseconds
+                )
+            }
+            let runsSomething = releaseStep.map { snapshot.release(of: $0) != nil } ?? true
+            return .deadman(.arm(milliseconds: milliseconds, back: runsSomething ? bound : []))
+        }
         let release = releaseStep.flatMap { snapshot.release(of: $0) }
         let facts = snapshot.facts[step] ?? [:]
         let variables = facts.sorted { $0.key < $1.key }.map {
@@ -53,7 +72,7 @@ extension Action {
         case .http(var probe):
             probe.contains = probe.contains.map(fill)
             return .http(probe)
-        case .tcp:
+        case .tcp, .deadman:
             return self
         }
     }

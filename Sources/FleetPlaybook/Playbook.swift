@@ -114,6 +114,9 @@ public struct Strategy: Sendable, Hashable {
     public var maxFailures: Int
     /// What is done about hosts that cannot be reached in preflight.
     public var unreachable = UnreachablePolicy.abort
+    /// After what time a host goes back by itself, in milliseconds, unless it is told that all is
+    /// well; nil for never.
+    public var deadmanMilliseconds: Int?
     /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
     public var revertWithinMilliseconds: Int?
 

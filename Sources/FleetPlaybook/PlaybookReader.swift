@@ -2,7 +2,7 @@ internal import FleetTransport
 public import FleetYAML
 
 /// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`,
-/// `revert_within`, `steps`, `smoke`, `revert`, `teardown`.
+/// `revert_within`, `deadman`, `steps`, `smoke`, `revert`, `teardown`.
 public enum PlaybookReader {
     /// The most steps in one playbook.
     public static let stepLimit = 200
@@ -32,6 +32,14 @@ public enum PlaybookReader {
         strategy.maxFailures = fields.number("max_failures", in: 0...10_000) ?? 0
         if let node = fields.node("unreachable") {
             strategy.unreachable = unreachable(node, reader: reader)
+        }
+        strategy.deadmanMilliseconds = fields.milliseconds("deadman")
+        if let time = strategy.deadmanMilliseconds, time < 10_000 {
+            reader.report(
+                "`deadman` needs at least 10 s",
+                at: fields.location(of: "deadman"),
+                hints: ["longer than the steps and the smoke tests of one host take"]
+            )
         }
         strategy.revertWithinMilliseconds = fields.milliseconds("revert_within")
         let steps = fields.node("steps").map { self.steps($0, of: "`steps`", reader: reader) } ?? []

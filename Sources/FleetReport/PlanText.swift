@@ -167,6 +167,12 @@ public enum PlanText {
             return "GET \(probe.url): status \(probe.status)\(contains), within "
                 + DurationText.short(milliseconds: probe.withinMilliseconds)
         case .tcp(let probe): return "connect to \(probe.host):\(probe.port)"
+        case .deadman(.arm(let milliseconds, let back)):
+            let time = DurationText.short(milliseconds: milliseconds)
+            return "goes back by itself in \(time) unless it is confirmed: "
+                + back.map(\.name).joined(separator: ", ")
+        case .deadman(.confirm): return "confirm over a new connection"
+        case .deadman(.disarm): return "or wait until the host has gone back by itself"
         }
     }
 }

@@ -237,10 +237,8 @@ actor HostWorker {
     {
         let output = capture()
         let step = step(reference)
-        let action = step.action.bound(
-            to: snapshot,
-            step: step.factsOf,
-            releaseStep: plan.releaseStep
+        let action = carriedOut(
+            step.action.bound(to: snapshot, step: step.factsOf, releaseStep: plan.releaseStep)
         ).claiming(claim)
         let opened: any HostSession
         do throws(TransportError) {
@@ -269,6 +267,14 @@ actor HostWorker {
             // What will not change by asking again is this step's failure; nothing of it ran.
             return (error.isRetryable ? .lost(Failure(error)) : .failed(Failure(error)), output)
         }
+    }
+
+    /// A dead-man switch is carried out as a script like any other.
+    private func carriedOut(_ action: Action) -> Action {
+        guard case .deadman(let deadman) = action else { return action }
+        return .script(
+            deadman.script(rollout: rollout.description, environment: plan.environment)
+        )
     }
 
     private static func carryOut(
@@ -300,7 +306,7 @@ actor HostWorker {
                 timeoutMilliseconds: milliseconds,
                 output: output
             )
-        case .http, .tcp:
+        case .http, .tcp, .deadman:
             preconditionFailure("probes are checks, not steps")
         }
     }
@@ -385,11 +391,15 @@ actor HostWorker {
     {
         let check =
             direction == .forward ? planned.checks[index] : planned.revertChecks[index]
-        let action = check.action.bound(
-            to: snapshot,
-            step: check.step ?? plan.releaseStep ?? "",
-            releaseStep: plan.releaseStep
+        let action = carriedOut(
+            check.action.bound(
+                to: snapshot,
+                step: check.step ?? plan.releaseStep ?? "",
+                releaseStep: plan.releaseStep
+            )
         )
+        // What shall show that the host can be reached must not use a connection from before.
+        if check.isAskedAfresh { await drop() }
         do throws(TransportError) {
             let session = try await open()
             switch action {
@@ -401,8 +411,14 @@ actor HostWorker {
                     output: output
                 )
                 guard result.status != .exited(0) else { return .pass }
+                let said = output.tail(lines: 1)
+                // A script of fleet's own says in its last line what is wrong.
+                let isOwn = check.step != nil || check.isAskedAfresh
                 return .fail(
-                    Failure(result.status.phrase, excerpt: output.tail(lines: Self.excerptLines))
+                    Failure(
+                        isOwn && !said.isEmpty ? said : result.status.phrase,
+                        excerpt: output.tail(lines: Self.excerptLines)
+                    )
                 )
             case .http(let probe): return try await ask(probe, on: session)
             case .tcp(let probe):
@@ -414,7 +430,7 @@ actor HostWorker {
                     receive: { _ in true }
                 )
                 return .pass
-            case .upload: preconditionFailure("uploads are steps, not checks")
+            case .upload, .deadman: preconditionFailure("steps are no checks")
             }
         } catch {
             switch error {
@@ -439,7 +455,7 @@ actor HostWorker {
         switch action {
         case .http(let probe): "\(probe.host):\(probe.port)"
         case .tcp(let probe): "\(probe.host):\(probe.port)"
-        case .script, .upload: "the host"
+        case .script, .upload, .deadman: "the host"
         }
     }
 

@@ -17,6 +17,8 @@ internal import FleetTransport
 /// Whose lock the host holds is looked at after the step's process id is written, and whoever breaks
 /// a lock writes the owner first and looks for processes then: one of the two sees the other.
 ///
+/// A host whose dead-man switch has fired (`fired` in the run directory) starts no step forward.
+///
 /// A silent step costs the host three processes: one for the directory, two for the step. Each one
 /// more would be a millisecond of every step on every host.
 ///
@@ -214,6 +216,13 @@ enum HostShell {
             echo "$$ $start $3 $2" >pid || exit 97
             set -C
             true >go || exit 97
+            if [ -e ../fired ]; then
+                case ${1##*/} in f*)
+                    echo "the dead-man switch has fired: the host went back by itself" >out
+                    echo 98 >rc
+                    exit ;;
+                esac
+            fi
             if [ -n "$7" ]; then
                 owner=
                 { read -r owner <"$6"; } 2>/dev/null

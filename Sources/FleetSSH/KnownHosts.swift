@@ -83,54 +83,98 @@ struct KnownHosts: Sendable {
         var text: String { "\(file):\(line)" }
     }
 
-    private(set) var lines: [Line] = []
-    /// Where each plain name stands: a fleet's file has a line for every host, and a lookup must
-    /// not read them all.
-    private var places: [String: [Int]] = [:]
-    /// Lines with wildcards or negations, and hashed ones: these have to be tried.
-    private var patterned: [Int] = []
-    private var hashed: [Int] = []
-    /// Lines that could not be read, as `file:line`.
-    private(set) var skipped: [String] = []
+    /// A line as it stands in its file.
+    private struct Raw {
+        let file: Int
+        let number: Int
+        let bytes: Range<Int>
+    }
+
+    private var files: [(name: String, bytes: [UInt8])] = []
+    private var raws: [Raw] = []
+    /// Where each plain name stands, by its hash.
+    ///
+    /// A fleet's file has a line for every host, of which most runs need a few. Each entry points to the next one of the same hash.
+    private var heads: [UInt64: Int] = [:]
+    private var entries: [(raw: Int, next: Int)] = []
+    /// Lines with wildcards, negations or markers, and hashed ones: these have to be tried.
+    private var tried: [Int] = []
 
     /// Reads a file's bytes after what was read before.
     ///
-    /// A broken line is skipped and remembered. Bytes and not characters: the file has a line for
-    /// every host anybody here ever met.
+    /// Bytes and not characters, and of each line only the names: the file has a line for every
+    /// host anybody here ever met. What a line says is read when somebody asks for its host.
     mutating func read(_ bytes: [UInt8], file: String) {
+        files.append((file, bytes))
         var number = 0
-        for raw in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
+        var start = 0
+        while start < bytes.count {
             number += 1
-            let words = raw.split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
-            guard let first = words.first, first.first != UInt8(ascii: "#") else { continue }
-            let place = Place(file: file, line: number)
-            if let line = Self.line(words[...], place: place) {
-                index(line)
-            } else {
-                skipped.append(place.text)
+            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
+            index(bytes, start..<end, number)
+            start = end + 1
+        }
+    }
+
+    private mutating func index(_ bytes: [UInt8], _ line: Range<Int>, _ number: Int) {
+        guard let first = line.first(where: { !Self.isSpace(bytes[$0]) }),
+            bytes[first] != UInt8(ascii: "#")
+        else { return }
+        let raw = raws.count
+        raws.append(Raw(file: files.count - 1, number: number, bytes: first..<line.upperBound))
+        var hash = Self.emptyHash
+        for place in first...line.upperBound {
+            let byte = place < line.upperBound ? bytes[place] : 0x20
+            switch byte {
+            case UInt8(ascii: "*"), UInt8(ascii: "?"), UInt8(ascii: "!"), UInt8(ascii: "@"),
+                UInt8(ascii: "|"):
+                tried.append(raw)
+                return
+            case UInt8(ascii: ","), 0x20, 0x09, 0x0D:
+                entries.append((raw, heads[hash] ?? -1))
+                heads[hash] = entries.count - 1
+                hash = Self.emptyHash
+                if byte != UInt8(ascii: ",") { return }
+            default: hash = Self.hash(hash, byte)
             }
         }
     }
 
-    private mutating func index(_ line: Line) {
-        let number = lines.count
-        lines.append(line)
-        switch line.names {
-        case .hashed: hashed.append(number)
-        case .patterns(let patterns):
-            let isPlain = patterns.allSatisfy { pattern in
-                !pattern.isNegated && !pattern.glob.utf8.contains { $0 == 0x2A || $0 == 0x3F }
-            }
-            guard isPlain else { return patterned.append(number) }
-            for name in Set(patterns.map(\.glob)) { places[name, default: []].append(number) }
-        }
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x09 || byte == 0x0D
+    }
+
+    /// FNV-1a over small letters; only narrows down which lines are read.
+    private static let emptyHash: UInt64 = 0xCBF2_9CE4_8422_2325
+    private static func hash(_ hash: UInt64, _ byte: UInt8) -> UInt64 {
+        let small = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+        return (hash ^ UInt64(small)) &* 0x100_0000_01B3
     }
 
     /// The lines that speak of a name, in the files' order.
+    ///
+    /// A broken line speaks of nobody.
     func lines(for name: String) -> [Line] {
-        let tried = (patterned + hashed).filter { Self.matches(lines[$0], name) }
-        let found = (places[name] ?? []) + tried
-        return found.sorted().map { lines[$0] }
+        var found = Set(tried)
+        var next = heads[name.utf8.reduce(Self.emptyHash, Self.hash)] ?? -1
+        while next >= 0 {
+            found.insert(entries[next].raw)
+            next = entries[next].next
+        }
+        return found.sorted().compactMap { line($0) }.filter { Self.matches($0, name) }
+    }
+
+    /// Lines that cannot be read, as `file:line`.
+    var skipped: [String] {
+        raws.indices.compactMap { line($0) == nil ? place(raws[$0]).text : nil }
+    }
+
+    private func place(_ raw: Raw) -> Place { Place(file: files[raw.file].name, line: raw.number) }
+
+    private func line(_ index: Int) -> Line? {
+        let raw = raws[index]
+        let words = files[raw.file].bytes[raw.bytes].split(whereSeparator: Self.isSpace)
+        return Self.line(words[...], place: place(raw))
     }
 
     private static func line(_ words: ArraySlice<ArraySlice<UInt8>>, place: Place) -> Line? {

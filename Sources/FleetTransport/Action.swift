@@ -8,6 +8,42 @@ public enum Action: Sendable, Hashable, Codable {
     case http(HTTPProbe)
     /// Connect to a TCP port as the host sees it.
     case tcp(TCPProbe)
+    /// Arm or disarm the host's own way back.
+    case deadman(DeadMan)
+}
+
+/// A dead-man switch: a host that goes back by itself unless it is told in time that all is well.
+///
+/// One rename on the host decides between whoever confirms and the time that runs out.
+public enum DeadMan: Sendable, Hashable, Codable {
+    /// One step of the way back, as the host takes it by itself.
+    public struct Step: Sendable, Hashable, Codable {
+        /// The step's name.
+        public let name: String
+        /// What it runs.
+        public let script: Script
+        /// The step whose facts of the snapshot it sees.
+        public let factsOf: String
+        /// Its deadline, in milliseconds.
+        public let timeoutMilliseconds: Int
+
+        /// Gathers a step.
+        public init(name: String, script: Script, factsOf: String, timeoutMilliseconds: Int) {
+            self.name = name
+            self.script = script
+            self.factsOf = factsOf
+            self.timeoutMilliseconds = timeoutMilliseconds
+        }
+    }
+
+    /// Goes back after so many milliseconds, by these steps; with none there is nothing to arm.
+    case arm(milliseconds: Int, back: [Step])
+    /// Tells the host that all is well.
+    case confirm
+    /// Tells the host that somebody else takes it back, or waits until it has gone back by itself.
+    ///
+    /// Of another rollout than the one that asks, if one is named.
+    case disarm(rollout: String?)
 }
 
 extension Action {
@@ -26,7 +62,7 @@ extension Action {
                     finish: upload.finish.claiming(lock)
                 )
             )
-        case .http, .tcp: self
+        case .http, .tcp, .deadman: self
         }
     }
 
@@ -35,7 +71,7 @@ extension Action {
         switch self {
         case .script(let script): script.becomeUser
         case .upload(let upload): upload.finish.becomeUser
-        case .http, .tcp: nil
+        case .http, .tcp, .deadman: nil
         }
     }
 }

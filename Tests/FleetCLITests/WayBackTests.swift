@@ -1,0 +1,143 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// The ways back that are not the usual one: a first deploy, a host that goes by itself, a release
+/// that was bad before.
+@Suite(.serialized) struct WayBackTests {
+    private let fixture: FleetFixture
+
+    init() throws { fixture = try FleetFixture(hosts: 2) }
+
+    private func playbook(_ more: String = "", restart: String = "", smoke: String = "") throws {
+        try fixture.directory.write(
+            """
+            name: Deploy app
+            serial: [1, "100%"]
+            \(more)
+            steps:
+              - name: pull
+                checkout: { path: ~/app, repository: "${{ vars.repository }}" }
+              - name: restart
+                service: { name: app, control: ~/appctl }
+            \(restart)
+            smoke:
+              - name: health
+                http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+                passes: 1
+                deadline: 5s
+            \(smoke)
+            """,
+            to: "project/playbooks/deploy.yml"
+        )
+    }
+
+    private func deploy(_ tag: String, _ more: String...) throws -> Command {
+        try fixture.fleet(["deploy", "production", "--tag", tag] + more, environment: [:])
+    }
+
+    private func exists(_ path: String, _ host: Int) -> Bool {
+        FileManager.default.fileExists(atPath: fixture.servers[host].home + "/" + path)
+    }
+
+    @Test("H41: a first deploy that fails is taken down again, where the playbook says how")
+    func firstDeployIsTakenDown() throws {
+        try playbook(
+            """
+            teardown:
+              - name: stop
+                run: read -r pid <~/app.pid && kill "$pid"; echo "$FLEET_HOST" >~/torn-down
+            """
+        )
+        let failed = try deploy("v1.2.0")
+        #expect(failed.status == 10, "\(failed.output)\(failed.errors)")
+        #expect(failed.output.contains("removed"), "\(failed.output)")
+        #expect(!exists("app", 0) && exists("torn-down", 0))
+        // What the service may have written there meanwhile is not lost.
+        #expect(exists("app.fleet-removed/VERSION", 0))
+        #expect(!exists("torn-down", 1), "the second batch was never touched")
+        let again = try deploy("v1.0.0")
+        #expect(again.status == 0, "\(again.output)\(again.errors)")
+    }
+
+    @Test("H43: hosts that are not healthy before are not touched, unless told so")
+    func unhealthyBefore() throws {
+        try playbook("revert_within: 1m")
+        #expect(try deploy("v1.0.0").status == 0)
+        try Command.shell("kill $(cat app.pid)", in: fixture.servers[1].home)
+        let refused = try deploy("v1.1.0")
+        #expect(refused.status == 11, "\(refused.output)")
+        #expect(
+            refused.output.contains("E_UNHEALTHY before anything was touched, health"),
+            "\(refused.output)"
+        )
+        #expect(refused.output.contains("--even-if-unhealthy"))
+        #expect(try fixture.tag(0) == "v1.0.0" && fixture.tag(1) == "v1.0.0")
+        let cured = try deploy("v1.1.0", "--even-if-unhealthy")
+        #expect(cured.status == 0, "\(cured.output)")
+        let bad = try deploy("v1.2.0")
+        #expect(bad.status == 10, "\(bad.output)")
+        #expect(bad.output.contains("within the 1m00s that the playbook allows"), "\(bad.output)")
+    }
+
+    // MARK: The dead-man switch
+
+    @Test func aConfirmedHostStays() throws {
+        try playbook("deadman: 30s")
+        #expect(try deploy("v1.0.0").status == 0, "nothing ran before: nothing to arm")
+        let done = try deploy("v1.1.0")
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try fixture.tag(0) == "v1.1.0" && fixture.tag(1) == "v1.1.0")
+        let still = try Command.run(["pgrep", "-f", "\(fixture.servers[0].home)/.fleet/runs"])
+        #expect(still.output.isEmpty, "nobody waits there any more")
+    }
+
+    @Test func aHostWhoseControllerIsGoneGoesBackByItself() async throws {
+        try playbook(
+            "deadman: 10s",
+            restart: """
+                  - name: last
+                    run: |
+                      [ "$FLEET_TAG" = v1.0.0 ] || { echo x >>~/holding; sleep 600; }
+                """
+        )
+        #expect(try deploy("v1.0.0").status == 0)
+        let before = fixture.process(0)
+        let controller = try fixture.start(["deploy", "production", "--tag", "v1.1.0"])
+        try await eventually("the canary runs the new release") { exists("holding", 0) }
+        #expect(try fixture.tag(0) == "v1.1.0")
+        kill(controller.pid, SIGKILL)
+        controller.wait()
+        try await eventually("the host has gone back by itself") {
+            try fixture.tag(0) == "v1.0.0" && fixture.process(0) != before
+        }
+        // Whoever takes the rollout up finds it so: nothing forward, verified, no lock left.
+        let resumed = try fixture.fleet("resume")
+        #expect(resumed.status == 10, "\(resumed.output)\(resumed.errors)")
+        #expect(try fixture.tag(0) == "v1.0.0" && fixture.tag(1) == "v1.0.0")
+        #expect(try fixture.fleet("lock", "status", "production").status == 0)
+        #expect(
+            try String(contentsOfFile: fixture.servers[0].home + "/holding", encoding: .utf8)
+                == "x\n"
+        )
+    }
+
+    @Test func oneRenameDecidesAndTheRestGoesBack() throws {
+        // The smoke test takes longer than the switch waits: the host wins, and the rollout agrees.
+        try playbook(
+            "deadman: 10s",
+            smoke: """
+                  - name: slow
+                    command: '[ "$FLEET_TAG" != v1.1.0 ] || sleep 14'
+                    passes: 1
+                    deadline: 1m
+                """
+        )
+        #expect(try deploy("v1.0.0").status == 0)
+        let late = try deploy("v1.1.0")
+        #expect(late.status == 10, "\(late.output)\(late.errors)")
+        #expect(try fixture.tag(0) == "v1.0.0" && fixture.tag(1) == "v1.0.0")
+        let shown = try fixture.fleet("show", "--outputs")
+        #expect(late.output.contains("has fired"), "\(late.output)\(shown.output)")
+    }
+}
