@@ -67,6 +67,9 @@ public struct Plan: Sendable, Hashable, Codable {
     /// Whether the smoke tests are asked in preflight, too, of what the hosts run then.
     public var asksHealthFirst: Bool { healthFirst ?? false }
     private let healthFirst: Bool?
+    /// Whether the first batch deploys, goes back and deploys again before the second one begins.
+    public var rehearses: Bool { rehearsal ?? false }
+    private let rehearsal: Bool?
     /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
     public let revertWithinMilliseconds: Int?
     /// A rollout whose locks may be taken over: the one that this plan undoes.
@@ -88,9 +91,11 @@ public struct Plan: Sendable, Hashable, Codable {
         adoptsLocksOf: String? = nil,
         leastReachable: Int? = nil,
         asksHealthFirst: Bool = false,
+        rehearses: Bool = false,
         revertWithinMilliseconds: Int? = nil
     ) {
-        healthFirst = asksHealthFirst
+        rehearsal = rehearses ? true : nil
+        healthFirst = asksHealthFirst ? true : nil
         self.revertWithinMilliseconds = revertWithinMilliseconds
         reachable = leastReachable
         locks = takesLocks

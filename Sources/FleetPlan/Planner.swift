@@ -25,6 +25,8 @@ public struct PlanRequest: Sendable {
     public var fanout: Int?
     /// Whether hosts whose smoke tests fail before anything is touched are deployed to all the same.
     public var evenIfUnhealthy = false
+    /// Whether the first batch deploys, goes back and deploys again before the second one begins.
+    public var rehearses = false
 
     /// Gathers what a plan is made from.
     public init(
@@ -65,6 +67,17 @@ public enum Planner {
                 )
             }
         }
+        if request.rehearses {
+            for step in playbook.steps where step.isIrreversible {
+                problems.report(
+                    Diagnostic(
+                        "`\(step.name)` is irreversible, so the way back cannot be rehearsed",
+                        at: step.location,
+                        hints: ["deploy without --rehearse"]
+                    )
+                )
+            }
+        }
         var taken: Set<String> = []
         var planned: [PlannedHost] = []
         for host in request.hosts {
@@ -86,6 +99,7 @@ public enum Planner {
             takesLocks: true,
             leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count),
             asksHealthFirst: request.kind == .deploy && !request.evenIfUnhealthy,
+            rehearses: request.rehearses,
             revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds
         )
     }

@@ -36,6 +36,9 @@ public enum PlanText {
         lines.append("playbook   \(plan.title)")
         lines.append("fanout     \(plan.fanout) hosts in flight")
         lines.append("failures   \(failures(plan))")
+        if plan.rehearses {
+            lines.append("rehearsal  the first batch deploys, goes back and deploys again")
+        }
         if let limit = plan.revertWithinMilliseconds {
             lines.append("way back   within \(DurationText.short(milliseconds: limit))")
         }

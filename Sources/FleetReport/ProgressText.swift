@@ -61,6 +61,7 @@ public struct ProgressText: Sendable {
         switch effect {
         case .perform(let host, let step, let attempt):
             startedAt[host] = now
+            let attempt = attempt % HostProgress.attemptsPerRound
             guard attempt > 1 else { return [] }
             return [
                 (line(now, host, style.yellow("\(name(host, step)) attempt \(attempt)")), .detail)
@@ -122,7 +123,13 @@ public struct ProgressText: Sendable {
         case .stepEnded(let host, let step, _, let outcome, _):
             return [(stepLine(host, step, outcome, at: now), outcome.isGood ? .detail : .notable)]
         case .probed(let host, let check, let verdict):
-            return probeLines(host, check, verdict, before: before, at: now)
+            var lines = probeLines(host, check, verdict, before: before, at: now)
+            if rollout.isRehearsing(host), !before.isRehearsing(host) {
+                lines.append(
+                    (line(now, host, "rehearsal: goes back, and then forward again"), .detail)
+                )
+            }
+            return lines
         case .timerFired: return []
         case .locked(_, .done), .unlocked(_, .done): return []
         case .locked(let host, .refused(let failure)), .locked(let host, .unreachable(let failure)):

@@ -89,8 +89,15 @@ public struct HostProgress: Sendable, Hashable {
     /// How often the lock could not be taken or given back.
     var lockFailures = 0
 
+    /// Which time it goes: 0 forward at first, 1 back for practice, 2 forward again.
+    var round = 0
     /// Attempts at the current step so far; each has a key of its own on the host.
+    ///
+    /// Counted from ``firstAttempt``: a step that is taken again in another round has new keys.
     var attempt = 0
+    var firstAttempt: Int { round * Self.attemptsPerRound }
+    /// Attempts of different rounds are so far apart.
+    public static let attemptsPerRound = 1000
     /// How many of them failed by themselves.
     var failedAttempts = 0
     /// When the connection was lost, on the rollout's clock.
@@ -149,7 +156,7 @@ public struct HostProgress: Sendable, Hashable {
         self.stage = stage
         stoppedAt = nil
         stageSinceMilliseconds = now
-        attempt = 0
+        attempt = firstAttempt
         failedAttempts = 0
         passes = 0
         lastAnswer = nil

@@ -80,8 +80,7 @@ extension Rollout {
         } else if elapsed <= bound - interval {
             wait(index, interval, then: effect)
         } else if case .revertProbing = hosts[index].stage {
-            hosts[index].failure = failure
-            conclude(index, isKnown ? .revertFailed : .unknown)
+            giveUpBack(index, isKnown ? .revertFailed : .unknown, failure)
         } else {
             fail(
                 index,
@@ -101,6 +100,7 @@ extension Rollout {
         let way = wayBack(index)
         guard check < checks.count else {
             guard isBack else { return becomeVerified(index) }
+            guard !isRehearsing(index) else { return rehearsed(index) }
             // Going back counts only where something on the host confirms it.
             let isConfirmed = checks.contains { way.includes($0.condition) }
             let outcome = way == .absent ? HostOutcome.removed : .reverted
@@ -134,6 +134,8 @@ extension Rollout {
     private mutating func becomeVerified(_ index: Int) {
         if plan.onFailure == .report {
             conclude(index, .succeeded)
+        } else if mustRehearse(index) {
+            rehearse(index)
         } else {
             hosts[index].enter(.verified, at: now)
         }

@@ -33,6 +33,13 @@ extension Rollout {
     }
 
     private mutating func advanceBatch(_ batch: Int) -> Bool {
+        if !isDraining, plan.rehearses {
+            for index in hosts.indices where hosts[index].round == 1 {
+                hosts[index].standUpOnTheWayBack(at: now)
+                guard isReverting(index), !hosts[index].isActive, room > 0 else { continue }
+                goOnBack(index)
+            }
+        }
         if mayStart {
             for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart
             {

@@ -21,8 +21,38 @@ extension Rollout {
         }
     }
 
+    // MARK: Rehearsal
+
+    /// Whether a host goes back for practice only.
+    func isRehearsing(_ index: Int) -> Bool {
+        hosts[index].round == 1 && isReverting(index) && decision == nil
+    }
+
+    /// Whether a host has yet to show that it can go back, before others follow it.
+    ///
+    /// What cannot be undone cannot be rehearsed.
+    func mustRehearse(_ index: Int) -> Bool {
+        plan.rehearses && hosts[index].round == 0 && batches[0].contains(index)
+            && wayBack(index) == .present && hasWayBack(index)
+            && !plan.hosts[index].steps.contains(where: \.isIrreversible)
+    }
+
+    mutating func rehearse(_ index: Int) {
+        hosts[index].round = 1
+        goBack(index)
+    }
+
+    /// It can: forward again.
+    mutating func rehearsed(_ index: Int) {
+        hosts[index].round = 2
+        hosts[index].enter(.stepping(0), at: now)
+        proceed(index)
+    }
+
     private mutating func goBack(_ index: Int) {
         guard hasWayBack(index) else { return conclude(index, .held) }
+        // In earnest after a rehearsal: its keys are used.
+        if decision != nil, hosts[index].round == 1 { hosts[index].round = 2 }
         hosts[index].enter(.reverting(0), at: now)
         proceed(index)
     }
@@ -80,21 +110,21 @@ extension Rollout {
         case .neverStarted:
             guard !isDraining else { return }
             // A link that drops before the start is no failure of the step.
-            guard hosts[index].attempt < RolloutLimits.attempts else {
-                return conclude(index, .unknown)
+            guard hosts[index].attempt - hosts[index].firstAttempt < RolloutLimits.attempts else {
+                return giveUpBack(index, .unknown, Failure("the step could not be started"))
             }
             emit(next(index, step), for: index)
         case .stuck(let failure):
-            hosts[index].failure = failure
-            conclude(index, .unknown)
+            hosts[index].unresolved = (step, hosts[index].attempt)
+            giveUpBack(index, .unknown, failure)
         case .lost(let failure), .unreachable(let failure):
             guard !isDraining else {
                 hosts[index].unresolved = (step, hosts[index].attempt)
                 return
             }
             guard let wait = reconnectWait(index) else {
-                hosts[index].failure = failure
-                return conclude(index, .unknown)
+                hosts[index].unresolved = (step, hosts[index].attempt)
+                return giveUpBack(index, .unknown, failure)
             }
             hosts[index].unresolved = (step, hosts[index].attempt)
             let effect = RolloutEffect.recover(
@@ -107,14 +137,27 @@ extension Rollout {
         }
     }
 
+    /// The way back has failed: in earnest that is the host's end, in a rehearsal its failure.
+    mutating func giveUpBack(_ index: Int, _ outcome: HostOutcome, _ failure: Failure) {
+        guard isRehearsing(index) else {
+            hosts[index].failure = failure
+            return conclude(index, outcome)
+        }
+        let told = Failure(
+            "in the rehearsal of the way back: \(failure.summary)",
+            excerpt: failure.excerpt,
+            hint: failure.hint
+        )
+        fail(index, told, halts: true)
+    }
+
     private mutating func againOrGiveUp(_ index: Int, _ step: StepReference, _ failure: Failure) {
         hosts[index].failedAttempts += 1
         if isDraining { return }
         if hosts[index].failedAttempts < RolloutLimits.revertAttempts {
             wait(index, RolloutLimits.retryMilliseconds, then: next(index, step))
         } else {
-            hosts[index].failure = failure
-            conclude(index, .revertFailed)
+            giveUpBack(index, .revertFailed, failure)
         }
     }
 

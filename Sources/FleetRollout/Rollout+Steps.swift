@@ -84,7 +84,7 @@ extension Rollout {
     }
 
     private mutating func startAgainOrStop(_ index: Int, _ step: StepReference) {
-        guard hosts[index].attempt < RolloutLimits.attempts else {
+        guard hosts[index].attempt - hosts[index].firstAttempt < RolloutLimits.attempts else {
             return fail(index, Failure("the step could not be started"))
         }
         if mayStart {

@@ -87,6 +87,9 @@ public struct Rollout: Sendable, Hashable {
         return ends.max().map { $0 - decidedAtMilliseconds }
     }
 
+    /// Whether a host goes back for practice only.
+    public func isRehearsing(_ host: HostName) -> Bool { places[host].map(isRehearsing) ?? false }
+
     /// A host's progress.
     public func progress(of host: HostName) -> HostProgress? { places[host].map { hosts[$0] } }
 

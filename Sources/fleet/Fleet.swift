@@ -63,9 +63,6 @@ enum Main {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGHUP, SIG_IGN)
         raiseDescriptorLimit()
-        // One heap for all threads: glibc gives each of them its own and grows it page by page, a
-        // system call each, ten of them for every host (measured: 4 % of a run over 100 hosts).
-        mallopt(M_ARENA_MAX, 1)
         do {
             var command = try Fleet.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {

@@ -162,6 +162,12 @@ struct RolloutOptions: ParsableArguments {
     )
     var evenIfUnhealthy = false
 
+    @Flag(
+        name: .customLong("rehearse"),
+        help: "The first batch deploys, goes back and deploys again before the others begin."
+    )
+    var rehearses = false
+
     func validate() throws {
         if [tag, commit, branch].compactMap({ $0 }).count > 1 {
             throw ValidationError("give only one of --tag, --commit and --branch")
@@ -187,7 +193,8 @@ struct RolloutOptions: ParsableArguments {
             release: release,
             variables: values,
             fanout: fanout,
-            evenIfUnhealthy: evenIfUnhealthy
+            evenIfUnhealthy: evenIfUnhealthy,
+            rehearses: rehearses
         )
     }
 }

@@ -18,6 +18,8 @@ struct RolloutChoice {
     var fanout: Int?
     /// Whether hosts are deployed to that are not healthy now.
     var evenIfUnhealthy = false
+    /// Whether the way back is rehearsed.
+    var rehearses = false
 }
 
 /// Makes a plan from what the command line names: files, hosts, and the release that a host finds
@@ -56,6 +58,7 @@ struct PlanMaker {
         request.variables = choice.variables
         request.fanout = choice.fanout
         request.evenIfUnhealthy = choice.evenIfUnhealthy
+        request.rehearses = choice.rehearses
         request.files = files
         let selection = try selection(choice.release, playbook)
         if let selection {

@@ -80,6 +80,36 @@ import Testing
         #expect(bad.output.contains("within the 1m00s that the playbook allows"), "\(bad.output)")
     }
 
+    @Test func theWayBackIsRehearsedOnTheCanary() throws {
+        try playbook(
+            restart: """
+                  - name: log
+                    run: echo "$FLEET_TAG" >>~/log
+                    idempotent: true
+                """
+        )
+        #expect(try deploy("v1.0.0").status == 0)
+        let rehearsed = try deploy("v1.1.0", "--rehearse")
+        #expect(rehearsed.status == 0, "\(rehearsed.output)\(rehearsed.errors)")
+        func log(_ host: Int) throws -> String {
+            try String(contentsOfFile: fixture.servers[host].home + "/log", encoding: .utf8)
+        }
+        #expect(try log(0) == "v1.0.0\nv1.1.0\nv1.0.0\nv1.1.0\n")
+        #expect(try log(1) == "v1.0.0\nv1.1.0\n")
+        #expect(try fixture.tag(0) == "v1.1.0" && fixture.tag(1) == "v1.1.0")
+        // A way back that does not work stops the rollout at the canary.
+        try Command.shell("printf 'exit 1\\n' >no-back", in: fixture.servers[0].home)
+        try playbook(
+            restart: """
+                  - name: log
+                    run: '[ "$FLEET_TAG" != v1.1.0 ] || [ ! -e ~/no-back ] || { rm ~/no-back; exit 1; }'
+                    idempotent: true
+                """
+        )
+        let repeated = try deploy("v1.0.0", "--rehearse", "--force-quarantined", "a test")
+        #expect(repeated.status == 0, "tried three times: \(repeated.output)\(repeated.errors)")
+    }
+
     // MARK: The dead-man switch
 
     @Test func aConfirmedHostStays() throws {

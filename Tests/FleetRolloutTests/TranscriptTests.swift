@@ -138,7 +138,8 @@ private struct Storyteller {
             hosts: hosts,
             takesLocks: values["locks"] != nil,
             leastReachable: values["reachable"].flatMap { Int($0) },
-            asksHealthFirst: values["health_first"] != nil
+            asksHealthFirst: values["health_first"] != nil,
+            rehearses: values["rehearse"] != nil
         )
     }
 

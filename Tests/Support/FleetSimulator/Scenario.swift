@@ -161,7 +161,8 @@ public struct Scenario: Sendable {
             hosts: hosts,
             takesLocks: kind != .exec && random.chance(80),
             leastReachable: random.chance(15) ? max(1, count / 2) : nil,
-            asksHealthFirst: kind == .deploy && random.chance(30)
+            asksHealthFirst: kind == .deploy && random.chance(30),
+            rehearses: kind == .deploy && random.chance(20)
         )
     }
 

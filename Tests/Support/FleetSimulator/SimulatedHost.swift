@@ -41,6 +41,8 @@ struct SimulatedHost {
     var starts: [String: Int] = [:]
     /// Everything that changed the host.
     var mutations = 0
+    /// How often it was put back.
+    var returns = 0
     /// The most passes in a row of each check since the last of them.
     var passed: [Check: Int] = [:]
     /// Passes in a row of the check that is being asked.
@@ -99,7 +101,9 @@ struct SimulatedHost {
         passed = [:]
         run = nil
         switch spool.step.kind {
-        case "checkout": commit = spool.isRevert ? spool.back : Scenario.newCommit
+        case "checkout":
+            commit = spool.isRevert ? spool.back : Scenario.newCommit
+            if spool.isRevert { returns += 1 }
         case "service": running = commit
         default: break
         }

@@ -516,7 +516,9 @@ public struct Simulation {
         }
         guard finished == nil else { throw violation("I6: an intent after the end") }
         guard step.direction == .forward else {
-            guard decided else { throw violation("I6: a step back before the decision") }
+            guard decided || rollout.isRehearsing(host) else {
+                throw violation("I6: a step back before the decision")
+            }
             guard attempted.contains(host) else {
                 throw violation("I7: a step back on \(host), which was never touched")
             }
@@ -557,7 +559,8 @@ public struct Simulation {
             if !attempted.contains(name), host.mutations > 0 {
                 throw violation("I7: \(name) changed without an intent")
             }
-            for (step, count) in host.starts where count > 1 {
+            let isPractised = scenario.plan.rehearses && scenario.plan.batches[0].contains(name)
+            for (step, count) in host.starts where count > (isPractised ? 2 : 1) {
                 let planned = scenario.plan.hosts.first { $0.name == name }?
                     .steps.first { $0.name == step }
                 guard planned?.isIdempotent ?? false else {
@@ -636,6 +639,12 @@ public struct Simulation {
         case .succeeded where scenario.plan.kind != .exec:
             guard host.commit == Scenario.newCommit, allPassed(.forward) else {
                 throw violation("I3: \(name) succeeded on \(host.commit.prefix(3)), unchecked")
+            }
+            let practises =
+                scenario.plan.rehearses && scenario.plan.batches[0].contains(name)
+                && !host.before.isEmpty && !plan.steps.contains(where: \.isIrreversible)
+            if practises, host.returns == 0 {
+                throw violation("\(name) succeeded and had not gone back in the rehearsal")
             }
             if scenario.hasHealth, host.isBad || host.running != Scenario.newCommit {
                 throw violation("I3: \(name) succeeded, but serves something else or badly")
