@@ -58,6 +58,38 @@ public struct RolloutRecord: Sendable, Hashable {
     public let outcome: RolloutOutcome?
 }
 
+/// Where a journal is: its last record and the hash of everything up to it.
+///
+/// Left on every host that a rollout has touched, it shows whether records were changed or taken away
+/// since.
+public struct JournalHead: Sendable, Hashable {
+    /// The rollout of the record.
+    public let rollout: RolloutID
+    /// The record's number in its rollout.
+    public let sequence: Int
+    /// The record's hash, in hexadecimal.
+    public let hash: String
+
+    /// Names a record.
+    public init(rollout: RolloutID, sequence: Int, hash: String) {
+        self.rollout = rollout
+        self.sequence = sequence
+        self.hash = hash
+    }
+
+    /// Reads what ``text`` has written; nil if it is something else.
+    public init?(text: String) {
+        let words = text.split(separator: " ")
+        guard words.count == 3, let rollout = RolloutID(String(words[0])),
+            let sequence = Int(words[1]), words[2].utf8.count == 64
+        else { return nil }
+        self.init(rollout: rollout, sequence: sequence, hash: String(words[2]))
+    }
+
+    /// One line.
+    public var text: String { "\(rollout) \(sequence) \(hash)" }
+}
+
 /// The durable, append-only, hash-chained record of every rollout, in SQLite.
 ///
 /// A record is on the disk when ``append(_:outputs:)`` returns: write-ahead log with
@@ -196,16 +228,23 @@ public final class Journal: Sendable {
 
     /// Adds records and what hosts printed, in one transaction, and returns when they are durable.
     ///
+    /// - Parameters:
+    ///   - entries: Records of one rollout, in order.
+    ///   - outputs: What hosts printed meanwhile.
+    /// - Returns: Where the journal is then; nil if there was nothing to add.
     /// - Throws: ``JournalError/write(reason:)``; nothing was added then, and nothing more may be
     ///   done on any host.
+    @discardableResult
     public func append(_ entries: [JournalEntry], outputs: [StoredOutput] = [])
-        async throws(JournalError)
+        async throws(JournalError) -> JournalHead?
     {
-        guard let rollout = entries.first?.rollout else { return }
+        guard let last = entries.last else { return nil }
+        let rollout = last.rollout
         do {
-            try await database.write { database in
-                try Self.write(entries, to: database)
-                guard !outputs.isEmpty else { return }
+            return try await database.write { database in
+                let hash = try Self.write(entries, to: database)
+                let head = JournalHead(rollout: rollout, sequence: last.sequence, hash: hash)
+                guard !outputs.isEmpty else { return head }
                 let insert = try database.cachedStatement(
                     sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)"
                 )
@@ -217,13 +256,15 @@ public final class Journal: Sendable {
                         ]
                     )
                 }
+                return head
             }
         } catch {
             throw .write(reason: "\(error)")
         }
     }
 
-    private static func write(_ entries: [JournalEntry], to database: Database) throws {
+    /// Returns the last record's hash.
+    private static func write(_ entries: [JournalEntry], to database: Database) throws -> String {
         // Asked each time: another fleet may have written since.
         let last = try database.cachedStatement(
             sql: "SELECT hash FROM entry ORDER BY id DESC LIMIT 1"
@@ -258,6 +299,7 @@ public final class Journal: Sendable {
             default: break
             }
         }
+        return previous
     }
 
     private static func hash(of body: [UInt8], after previous: String) -> String {
@@ -438,6 +480,27 @@ public final class Journal: Sendable {
                 count += 1
             }
             return count
+        }
+    }
+
+    /// Whether a record is in the journal, and what it was when a host was told of it.
+    ///
+    /// - Returns: nil if the journal does not know the rollout at all.
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func holds(_ head: JournalHead) throws(JournalError) -> Bool? {
+        try reading { database in
+            let hashes = try String.fetchAll(
+                database,
+                sql: "SELECT hash FROM entry WHERE rollout = ? AND sequence = ?",
+                arguments: [head.rollout.description, head.sequence]
+            )
+            if !hashes.isEmpty { return hashes == [head.hash] }
+            let isKnown = try Bool.fetchOne(
+                database,
+                sql: "SELECT EXISTS (SELECT 1 FROM entry WHERE rollout = ?)",
+                arguments: [head.rollout.description]
+            )
+            return isKnown ?? false ? false : nil
         }
     }
 

@@ -39,6 +39,10 @@ public struct HostLock: Sendable {
             echo "E_LOCKED $FLEET_ENVIRONMENT is locked by rollout $o ($who, since $since)"
             exit 1
         }
+        witness() {
+            [ -z "${FLEET_WITNESS:-}" ] || (umask 077
+                echo "$FLEET_WITNESS" >"$d/witness.new" && mv "$d/witness.new" "$d/witness")
+        }
         raise() { echo $((now + 1)) >"$d/generation.new" && mv "$d/generation.new" "$d/generation"; }
 
         """#
@@ -91,7 +95,12 @@ public struct HostLock: Sendable {
 
     /// Takes the lock if nobody has, or has changed the host since preflight; taking it twice is
     /// taking it once.
-    public func taking(generation: String?) -> Script {
+    ///
+    /// - Parameters:
+    ///   - generation: What preflight found; nil if nothing was asked before.
+    ///   - witness: Where the journal is, to be kept on the host; empty for nothing.
+    /// - Returns: A script for the login account.
+    public func taking(generation: String?, witness: String = "") -> Script {
         script(
             #"""
             [ "$o" != "$FLEET_OWNER" ] || exit 0
@@ -104,21 +113,59 @@ public struct HostLock: Sendable {
             new=$d/owner.$FLEET_OWNER
             printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" ||
                 { echo "E_LOCK cannot write to $d"; exit 1; }
-            if [ -n "$o" ] && [ "$o" = "$FLEET_ADOPTS" ]; then mv "$new" "$d/owner"; exit; fi
+            if [ -n "$o" ] && [ "$o" = "$FLEET_ADOPTS" ]; then
+                mv "$new" "$d/owner" && witness
+                exit
+            fi
             ln "$new" "$d/owner" 2>/dev/null
             taken=$?
             rm -f "$new"
-            [ $taken -ne 0 ] || exit 0
+            [ $taken -ne 0 ] || { witness; exit 0; }
             { { read -r o; read -r who; read -r since; } <"$d/owner"; } 2>/dev/null
             held
             """#,
-            [EnvironmentVariable("FLEET_GENERATION", generation ?? "")]
+            [
+                EnvironmentVariable("FLEET_GENERATION", generation ?? ""),
+                EnvironmentVariable("FLEET_WITNESS", witness),
+            ]
         )
     }
 
     /// Gives the lock back if it is ours.
-    public var giving: Script {
-        script(#"[ "$o" = "$FLEET_OWNER" ] || exit 0; raise && rm -f "$d/owner""#)
+    ///
+    /// - Parameter witness: Where the journal is, to be kept on the host; empty for nothing.
+    /// - Returns: A script for the login account.
+    public func giving(witness: String = "") -> Script {
+        script(
+            #"[ "$o" = "$FLEET_OWNER" ] || exit 0; witness; raise && rm -f "$d/owner""#,
+            [EnvironmentVariable("FLEET_WITNESS", witness)]
+        )
+    }
+
+    /// Read-only: everything that fleet has left on the host, as `name=value` lines.
+    ///
+    /// `owner`, `who`, `since` of the lock; `witness`, where the journal was that changed the host
+    /// last; `running=ROLLOUT/KEY` for every step that still runs, `unended=ROLLOUT/KEY` for every one
+    /// that has no result and does not run, `armed=ROLLOUT` for a dead-man switch.
+    public var ledger: Script {
+        script(
+            #"""
+            printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
+            w=
+            { read -r w <"$d/witness"; } 2>/dev/null
+            printf 'witness=%s\n' "$w"
+            cd "$HOME/.fleet/runs" 2>/dev/null || exit 0
+            for p in */*/pid; do
+                case $p in */switch/pid) continue ;; esac
+                [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                { read -r pid _ <"$p"; } 2>/dev/null || continue
+                if kill -0 "-$pid" 2>/dev/null; then echo "running=${p%/pid}"
+                else echo "unended=${p%/pid}"; fi
+            done
+            for p in */armed; do [ ! -e "$p" ] || echo "armed=${p%/armed}"; done
+            exit 0
+            """#
+        )
     }
 
     /// Read-only: prints `owner=`, `who=`, `since=`; no owner if it is free.

@@ -193,16 +193,19 @@ actor HostWorker {
             ? LockClaim(environment: plan.environment, owner: rollout.description) : nil
     }
 
-    func takeLock(_ snapshot: Snapshot) async -> LockOutcome {
+    func takeLock(_ snapshot: Snapshot, _ witness: String) async -> LockOutcome {
         guard let lock else { return .done }
         return await asked(
-            lock.taking(generation: snapshot.facts[Snapshot.hostFacts]?["generation"])
+            lock.taking(
+                generation: snapshot.facts[Snapshot.hostFacts]?["generation"],
+                witness: witness
+            )
         )
     }
 
-    func giveLockBack() async -> LockOutcome {
+    func giveLockBack(_ witness: String) async -> LockOutcome {
         guard let lock else { return .done }
-        return await asked(lock.giving)
+        return await asked(lock.giving(witness: witness))
     }
 
     private func asked(_ script: Script) async -> LockOutcome {

@@ -150,7 +150,13 @@ public final class RolloutRunner: Sendable {
                     return .failure(error)
                 }
                 for effect in effects {
-                    perform(effect, of: rollout, workers: workers, in: &group)
+                    perform(
+                        effect,
+                        of: rollout,
+                        workers: workers,
+                        witness: scribe.head?.text ?? "",
+                        in: &group
+                    )
                 }
             }
             // Concluded hosts are released by their own effects.
@@ -171,6 +177,7 @@ public final class RolloutRunner: Sendable {
         _ effect: RolloutEffect,
         of rollout: Rollout,
         workers: [HostName: HostWorker],
+        witness: String,
         in group: inout DiscardingTaskGroup
     ) {
         let inbox = inbox
@@ -186,12 +193,12 @@ public final class RolloutRunner: Sendable {
             guard let worker = workers[host] else { return }
             let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
             group.addTask(executorPreference: worker.executor) {
-                inbox.post(.locked(host: host, outcome: await worker.takeLock(snapshot)))
+                inbox.post(.locked(host: host, outcome: await worker.takeLock(snapshot, witness)))
             }
         case .unlock(let host):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                inbox.post(.unlocked(host: host, outcome: await worker.giveLockBack()))
+                inbox.post(.unlocked(host: host, outcome: await worker.giveLockBack(witness)))
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
@@ -271,6 +278,8 @@ private final class Scribe {
     private var count: Int
     private var entries: [JournalEntry] = []
     private var outputs: [StoredOutput] = []
+    /// Where the journal is.
+    private(set) var head: JournalHead?
     /// How many of the gathered records were shown already.
     private var shown = 0
 
@@ -307,7 +316,7 @@ private final class Scribe {
     }
 
     private func write() async throws(JournalError) {
-        try await journal.append(entries, outputs: outputs)
+        head = try await journal.append(entries, outputs: outputs) ?? head
         show()
         entries = []
         outputs = []

@@ -59,7 +59,7 @@ struct LockAcquireCommand: AsyncParsableCommand {
         guard refusals.isEmpty else {
             // All or none.
             let others = Set(refusals.map(\.host))
-            _ = await keeper.ask { others.contains($0) ? nil : lock.giving }
+            _ = await keeper.ask { others.contains($0) ? nil : lock.giving() }
             throw keeper.failure(refusals, "no host was locked")
         }
         common.print("locked; `fleet lock release \(hosts.environment)` gives it back")
@@ -79,7 +79,7 @@ struct LockReleaseCommand: AsyncParsableCommand {
     func run() async throws {
         let keeper = try await LockKeeper(hosts, common)
         let lock = keeper.lock(owner: LockKeeper.handOwner, reason: "")
-        let refusals = await keeper.ask { _ in lock.giving }
+        let refusals = await keeper.ask { _ in lock.giving() }
         guard refusals.isEmpty else { throw keeper.failure(refusals, "some locks stay") }
         let holders = await keeper.holders()
         keeper.show(holders)

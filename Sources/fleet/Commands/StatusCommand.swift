@@ -100,6 +100,7 @@ struct StatusCommand: AsyncParsableCommand {
                     expected[host.name] = rollout.plan.releaseStep.flatMap {
                         host.snapshot?.release(of: $0)
                     }.map { .release($0) }
+                case .removed: expected[host.name] = nil
                 case .untouched: break
                 default: if host.isTouched { expected[host.name] = .unsettled(record.id) }
                 }
