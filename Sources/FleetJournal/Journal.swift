@@ -105,11 +105,19 @@ public final class Journal: Sendable {
     private static let busySeconds = 10.0
 
     private let database: DatabaseQueue
+    private let path: String
+    private let reserve: JournalReserve
+
+    /// Whether the disk is full and the journal lives on what was set aside: what has begun can be
+    /// brought to an end, and nothing more.
+    public var isOnReserve: Bool { reserve.isUsed }
 
     /// Opens the journal of a state directory, and makes it if there is none.
     ///
     /// - Throws: ``JournalError``.
     public init(in directory: StateDirectory) throws(JournalError) {
+        path = directory.path
+        reserve = JournalReserve(in: path)
         var configuration = Configuration()
         configuration.busyMode = .timeout(Self.busySeconds)
         configuration.prepareDatabase { database in
@@ -226,6 +234,18 @@ public final class Journal: Sendable {
 
     // MARK: Writing
 
+    /// Refuses to begin what could not be recorded to its end.
+    ///
+    /// - Throws: ``JournalError/stateDirectory(path:reason:fix:)`` if the disk is full.
+    public func requireReserve() throws(JournalError) {
+        guard reserve.isMissing else { return }
+        throw .stateDirectory(
+            path: path,
+            reason: "has no room for a reserve of \(JournalReserve.sizeBytes >> 20) MiB",
+            fix: "free space there, or name another one with --state-dir"
+        )
+    }
+
     /// Adds records and what hosts printed, in one transaction, and returns when they are durable.
     ///
     /// - Parameters:
@@ -239,27 +259,37 @@ public final class Journal: Sendable {
         async throws(JournalError) -> JournalHead?
     {
         guard let last = entries.last else { return nil }
-        let rollout = last.rollout
         do {
-            return try await database.write { database in
-                let hash = try Self.write(entries, to: database)
-                let head = JournalHead(rollout: rollout, sequence: last.sequence, hash: hash)
-                guard !outputs.isEmpty else { return head }
-                let insert = try database.cachedStatement(
-                    sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)"
-                )
-                for output in outputs {
-                    try insert.execute(
-                        arguments: [
-                            rollout.description, output.host.text, output.key.description,
-                            Data(output.bytes), output.totalBytes, output.droppedBytes,
-                        ]
-                    )
-                }
-                return head
+            do {
+                return try await add(entries, last, outputs)
+            } catch DatabaseError.SQLITE_FULL where reserve.giveUp() {
+                return try await add(entries, last, outputs)
             }
         } catch {
             throw .write(reason: "\(error)")
+        }
+    }
+
+    private func add(_ entries: [JournalEntry], _ last: JournalEntry, _ outputs: [StoredOutput])
+        async throws -> JournalHead
+    {
+        let rollout = last.rollout
+        return try await database.write { database in
+            let hash = try Self.write(entries, to: database)
+            let head = JournalHead(rollout: rollout, sequence: last.sequence, hash: hash)
+            guard !outputs.isEmpty else { return head }
+            let insert = try database.cachedStatement(
+                sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)"
+            )
+            for output in outputs {
+                try insert.execute(
+                    arguments: [
+                        rollout.description, output.host.text, output.key.description,
+                        Data(output.bytes), output.totalBytes, output.droppedBytes,
+                    ]
+                )
+            }
+            return head
         }
     }
 

@@ -148,6 +148,8 @@ public struct ProgressText: Sendable {
         case .resumed(let direction):
             let way = direction == .back ? ", back" : ""
             return [(line(now, nil, style.bold("taken up again\(way)")), .notable)]
+        case .mustHalt(let failure):
+            return [(line(now, nil, style.red(style.bold(text(failure)))), .notable)]
         case .interrupted(let signal):
             let text =
                 "interrupted (signal \(signal)): finishing what is in flight, starting nothing"

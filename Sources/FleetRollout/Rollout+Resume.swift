@@ -45,20 +45,8 @@ extension Rollout {
                 }
             }
         }
-        guard direction == .back, decision == nil, halted == nil, plan.onFailure != .report else {
-            return
-        }
-        switch phase {
-        case .rolling, .gate:
-            let failure = Failure("the operator asked for the way back")
-            halted = failure
-            if let host = hosts.first(where: \.isTouched) ?? hosts.first {
-                effects.append(.halt(host: host.name, failure: failure))
-            }
-            quiet()
-        case .planned, .preflight, .locking: isDraining = true
-        case .reverting, .closing, .finished: break
-        }
+        guard direction == .back, plan.onFailure != .report else { return }
+        halt(Failure("the operator asked for the way back"))
     }
 
     private mutating func askAgain(_ index: Int, _ effect: RolloutEffect) {

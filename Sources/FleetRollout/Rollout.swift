@@ -150,6 +150,28 @@ public struct Rollout: Sendable, Hashable {
             guard !isDraining else { return }
             isDraining = true
             quiet()
+        case .mustHalt(let failure): halt(failure)
+        }
+    }
+
+    /// Nothing new goes forward, for a reason that is no host's.
+    mutating func halt(_ failure: Failure) {
+        guard decision == nil, halted == nil else { return }
+        switch phase {
+        case .rolling, .gate:
+            guard plan.onFailure != .report else {
+                isDraining = true
+                return quiet()
+            }
+            halted = failure
+            if let host = hosts.first(where: \.isTouched) ?? hosts.first {
+                effects.append(.halt(host: host.name, failure: failure))
+            }
+            quiet()
+        case .planned, .preflight, .locking:
+            isDraining = true
+            quiet()
+        case .reverting, .closing, .finished: break
         }
     }
 
@@ -285,7 +307,7 @@ extension RolloutEvent {
     /// Whether the event may arrive after the rollout is over.
     fileprivate var mayComeLate: Bool {
         switch self {
-        case .timerFired, .interrupted, .resumed: true
+        case .timerFired, .interrupted, .mustHalt, .resumed: true
         default: false
         }
     }

@@ -166,4 +166,6 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
     case timerFired(host: HostName, number: Int)
     /// The operator or the system asks to stop.
     case interrupted(signal: Int)
+    /// The controller cannot go on for long: nothing more goes forward.
+    case mustHalt(Failure)
 }

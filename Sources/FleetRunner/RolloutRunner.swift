@@ -91,6 +91,7 @@ public final class RolloutRunner: Sendable {
     /// - Throws: ``FleetJournal/JournalError`` if a record could not be made durable; everything
     ///   stops then.
     public func run() async throws(JournalError) -> Rollout {
+        try journal.requireReserve()
         let clock = ContinuousClock()
         let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
         let start = clock.now - .milliseconds(begun)
@@ -128,6 +129,7 @@ public final class RolloutRunner: Sendable {
         let result: Result<Rollout, JournalError> = await withDiscardingTaskGroup { group in
             var rollout = known
             var isFirst = true
+            var isWarned = false
             while rollout.outcome == nil || isFirst {
                 isFirst = false
                 var letters = await inbox.take()
@@ -148,6 +150,10 @@ public final class RolloutRunner: Sendable {
                 } catch {
                     group.cancelAll()
                     return .failure(error)
+                }
+                if journal.isOnReserve, !isWarned {
+                    isWarned = true
+                    inbox.post(.mustHalt(Self.diskIsFull))
                 }
                 for effect in effects {
                     perform(
@@ -172,6 +178,11 @@ public final class RolloutRunner: Sendable {
         }
         return try result.get()
     }
+
+    private static let diskIsFull = Failure(
+        "E_JOURNAL the disk of the state directory is full; on the reserve, nothing goes forward",
+        hint: "free space there"
+    )
 
     private func perform(
         _ effect: RolloutEffect,

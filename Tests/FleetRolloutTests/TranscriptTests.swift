@@ -161,6 +161,7 @@ private struct Storyteller {
         let host = HostName(words.count > 1 ? words[1] : "")
         switch words[0] {
         case "started": return .started
+        case "must-halt": return .mustHalt(failure)
         case "interrupted": return .interrupted(signal: 2)
         case "resumed": return .resumed(words.count > 1 ? .back : .onward)
         case "locked": return .locked(host: host, outcome: .done)

@@ -15,6 +15,8 @@ public struct Scenario: Sendable {
     let isReleaseBad: Bool
     /// When the operator interrupts, in milliseconds, if at all.
     let interruptedAt: Int?
+    /// When the controller's disk is full, in milliseconds, if at all.
+    let diskFullAt: Int?
     /// Whether an interrupted rollout is taken up again, and which way.
     let resumes: ResumeDirection?
 
@@ -89,6 +91,7 @@ public struct Scenario: Sendable {
         resumes = random.chance(60) ? (random.chance(70) ? .onward : .back) : nil
         isReleaseBad = random.chance(15)
         interruptedAt = random.chance(8) ? random.pick(0...60_000) : nil
+        diskFullAt = random.chance(5) ? random.pick(0...60_000) : nil
         plan = Self.plan(count: count, random: &random)
     }
 

@@ -92,6 +92,9 @@ public struct Simulation {
     public mutating func run() throws(Violation) -> RolloutOutcome {
         try post([.started])
         if let at = scenario.interruptedAt { queue.add(.interrupted(signal: 2), at: at) }
+        if let at = scenario.diskFullAt {
+            queue.add(.mustHalt(Failure("the disk is full")), at: at)
+        }
         while finished == nil {
             breakLocks()
             guard let (at, event) = queue.next() else {
@@ -130,6 +133,10 @@ public struct Simulation {
         for event in events where rollout.outcome == nil || event.isResumption {
             eventCount += 1
             if case .interrupted = event { isInterrupted = true }
+            if case .mustHalt = event {
+                hasFaults = true
+                if scenario.plan.onFailure == .report { isInterrupted = true }
+            }
             let event = mutant.event(event)
             var caused = rollout.handle(event, at: now)
             mutant.after(&rollout, event, &caused, now)
@@ -682,7 +689,7 @@ public struct Simulation {
 
     /// Without faults there is exactly one right end.
     private func checkClearWeather(_ finished: RolloutOutcome) throws(Violation) {
-        guard scenario.weather.isClear, !isInterrupted, !wasSentBack,
+        guard scenario.weather.isClear, scenario.diskFullAt == nil, !isInterrupted, !wasSentBack,
             scenario.plan.kind == .deploy
         else { return }
         let bad = scenario.hasHealth ? hosts.values.count(where: \.isBad) : 0
