@@ -75,6 +75,31 @@ public struct Plan: Sendable, Hashable, Codable {
     /// A rollout whose locks may be taken over: the one that this plan undoes.
     public let adoptsLocksOf: String?
 
+    /// The same for other hosts.
+    ///
+    /// - Parameter batches: The hosts, batch by batch.
+    /// - Returns: A plan that does the same to them.
+    public func with(batches: [[PlannedHost]]) -> Plan {
+        Plan(
+            kind: kind,
+            environment: environment,
+            title: title,
+            release: release,
+            releaseStep: releaseStep,
+            fanout: fanout,
+            maxFailures: maxFailures,
+            onFailure: onFailure,
+            batches: batches.map { $0.map(\.name) },
+            hosts: batches.flatMap { $0 },
+            takesLocks: takesLocks,
+            adoptsLocksOf: adoptsLocksOf,
+            leastReachable: nil,
+            asksHealthFirst: asksHealthFirst,
+            rehearses: rehearses,
+            revertWithinMilliseconds: revertWithinMilliseconds
+        )
+    }
+
     /// Gathers a plan.
     public init(
         kind: Kind,

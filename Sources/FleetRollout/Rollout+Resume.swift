@@ -28,7 +28,11 @@ extension Rollout {
         guard outcome == nil else { return }
         isDraining = false
         if phase == .planned { return start() }
+        // Whoever goes back anyway need not wait for what runs there: it is ended first.
+        let goesBack =
+            direction == .back && decision == nil && plan.onFailure == .revert && !isPastReturn
         for index in hosts.indices {
+            if goesBack, leaveForward(index) { continue }
             // An answer in between may be lost: passes are in a row no more.
             hosts[index].passes = 0
             switch hosts[index].activity {
@@ -47,6 +51,22 @@ extension Rollout {
         }
         guard direction == .back, plan.onFailure != .report else { return }
         halt(Failure("the operator asked for the way back"))
+    }
+
+    /// Leaves a step forward as it is, to be settled on the way back; false if the host is on none.
+    private mutating func leaveForward(_ index: Int) -> Bool {
+        guard case .stepping = hosts[index].stage else { return false }
+        switch hosts[index].activity {
+        case .idle: return false
+        case .busy(.perform(_, let step, let attempt)), .busy(.recover(_, let step, let attempt)),
+            .waiting(.recover(_, let step, let attempt)):
+            hosts[index].unresolved = (step, attempt)
+        case .waiting(.perform): hosts[index].attempt -= 1
+        case .busy, .waiting: return false
+        }
+        set(.idle, for: index)
+        hosts[index].stop(at: now)
+        return true
     }
 
     private mutating func askAgain(_ index: Int, _ effect: RolloutEffect) {

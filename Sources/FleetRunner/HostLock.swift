@@ -1,3 +1,5 @@
+internal import FleetDigest
+public import FleetRollout
 public import FleetTransport
 
 /// A host's lock for one environment, as scripts: in `~/.fleet/locks/ENVIRONMENT` of the login
@@ -99,8 +101,13 @@ public struct HostLock: Sendable {
     /// - Parameters:
     ///   - generation: What preflight found; nil if nothing was asked before.
     ///   - witness: Where the journal is, to be kept on the host; empty for nothing.
+    ///   - record: What the host keeps until the rollout has come to its end.
     /// - Returns: A script for the login account.
-    public func taking(generation: String?, witness: String = "") -> Script {
+    public func taking(
+        generation: String?,
+        witness: String = "",
+        record: HostRecord? = nil
+    ) -> Script {
         script(
             #"""
             [ "$o" != "$FLEET_OWNER" ] || exit 0
@@ -110,6 +117,11 @@ public struct HostLock: Sendable {
             }
             umask 077
             mkdir -p "$d" || { echo "E_LOCK cannot write to $d"; exit 1; }
+            if [ -n "$FLEET_RECORD" ]; then
+                r=$HOME/.fleet/runs/$FLEET_OWNER
+                mkdir -p "$r" && printf '%s\n' "$FLEET_RECORD" >"$r/record" ||
+                    { echo "E_LOCK cannot write to $r"; exit 1; }
+            fi
             new=$d/owner.$FLEET_OWNER
             printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" ||
                 { echo "E_LOCK cannot write to $d"; exit 1; }
@@ -127,7 +139,38 @@ public struct HostLock: Sendable {
             [
                 EnvironmentVariable("FLEET_GENERATION", generation ?? ""),
                 EnvironmentVariable("FLEET_WITNESS", witness),
+                EnvironmentVariable(
+                    "FLEET_RECORD",
+                    record.map { String(decoding: CanonicalJSON.encode($0), as: UTF8.self) } ?? ""
+                ),
             ]
+        )
+    }
+
+    /// Read-only: what the host has kept of rollouts of this environment that it holds no end of.
+    ///
+    /// A line `record ROLLOUT JSON` for each, then `step ROLLOUT KEY STATUS` with an empty status for
+    /// what has no result.
+    public var records: Script {
+        script(
+            #"""
+            cd "$HOME/.fleet/runs" 2>/dev/null || exit 0
+            for r in */record; do
+                [ -s "$r" ] || continue
+                id=${r%/record}
+                printf 'record %s ' "$id"
+                cat "$r"
+                for p in "$id"/*/pid; do
+                    case $p in */switch/pid) continue ;; esac
+                    [ -e "$p" ] || continue
+                    rc=
+                    { read -r rc <"${p%pid}rc"; } 2>/dev/null
+                    key=${p%/pid}
+                    printf 'step %s %s %s\n' "$id" "${key##*/}" "$rc"
+                done
+            done
+            exit 0
+            """#
         )
     }
 

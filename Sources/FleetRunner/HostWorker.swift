@@ -198,7 +198,8 @@ actor HostWorker {
         return await asked(
             lock.taking(
                 generation: snapshot.facts[Snapshot.hostFacts]?["generation"],
-                witness: witness
+                witness: witness,
+                record: HostRecord(plan: plan, host: planned, snapshot: snapshot)
             )
         )
     }

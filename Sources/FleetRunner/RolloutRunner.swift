@@ -277,7 +277,7 @@ public final class RolloutRunner: Sendable {
 /// A rollout's records are durable before what they announce is done. `exec` changes nothing that
 /// fleet would have to put back, so it does not wait for the disk at every step: its records go
 /// out in large portions, the last of them before the result is shown.
-private final class Scribe {
+final class Scribe {
     /// How many records `exec` gathers before it writes them.
     private static let portion = 512
 
@@ -357,7 +357,7 @@ private final class Scribe {
 /// Where results wait for the one loop that owns the rollout.
 ///
 /// Bounded by construction: a host has one effect out at a time, and one timer.
-private final class Inbox: Sendable {
+final class Inbox: Sendable {
     struct Letter: Sendable {
         let event: RolloutEvent
         let output: StoredOutput?

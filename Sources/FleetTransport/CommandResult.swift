@@ -64,13 +64,20 @@ public struct ActionKey: Sendable, Hashable, Codable, CustomStringConvertible {
 
     /// Makes a key.
     public init(_ text: String) {
-        precondition(
-            !text.isEmpty
-                && text.utf8.allSatisfy {
-                    $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0)
-                },
-            "an action key is a file name on the host"
-        )
+        precondition(Self.isKey(text), "an action key is a file name on the host")
         description = text
+    }
+
+    /// Reads a key that a host names; nil if it is none.
+    public init?(told text: String) {
+        guard Self.isKey(text), text.utf8.count <= 64 else { return nil }
+        description = text
+    }
+
+    private static func isKey(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy {
+                $0 == 0x2D || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0)
+            }
     }
 }

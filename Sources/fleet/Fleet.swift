@@ -34,7 +34,7 @@ struct Fleet: AsyncParsableCommand {
             """,
         subcommands: [
             DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
-            ResumeCommand.self, ReconcileCommand.self,
+            ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
             LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
             HistoryCommand.self, ShowCommand.self, FetchCommand.self, TrustCommand.self,

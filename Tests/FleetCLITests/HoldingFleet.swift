@@ -30,6 +30,10 @@ final class HoldingFleet {
     }
 
     func run(_ machine: String, _ arguments: String...) throws -> Command {
+        try run(machine, arguments)
+    }
+
+    func run(_ machine: String, _ arguments: [String]) throws -> Command {
         try fixture.fleet(
             arguments,
             environment: ["FLEET_STATE_DIR": fixture.directory.path + "/" + machine]

@@ -45,6 +45,42 @@ import Testing
         #expect(gone.status == 1 && gone.output.contains("not in this journal"), "\(gone.output)")
     }
 
+    @Test(
+        "O12: a lost journal is rebuilt from the hosts, and the rollout ends as it would have",
+        arguments: [true, false]
+    )
+    func aLostJournalIsRebuilt(goesOn: Bool) async throws {
+        let fleet = try HoldingFleet()
+        try fleet.letGo()
+        #expect(try fleet.run("a", "deploy", "production", "--tag", "v1.0.0").status == 0)
+        let nothing = try fleet.run("b", "recover", "production")
+        #expect(nothing.status == 0 && nothing.output.contains("no host remembers"))
+        for server in fleet.fixture.servers {
+            try Command.shell("rm -f go holding held", in: server.home)
+        }
+        let controller = try fleet.start("a", "deploy", "production", "--tag", "v1.1.0")
+        try await eventually("both hosts are at it") {
+            fleet.file("holding", 0) != nil && fleet.file("holding", 1) != nil
+        }
+        kill(controller.pid, SIGKILL)
+        controller.wait()
+        // Another machine, which has never heard of it.
+        let recovered = try fleet.run("b", "recover", "production")
+        #expect(recovered.status == 0, "\(recovered.output)\(recovered.errors)")
+        #expect(recovered.output.contains("touched web[1-2]"), "\(recovered.output)")
+        #expect(recovered.output.contains("fleet resume"))
+        #expect(try fleet.run("b", "deploy", "production", "--tag", "v1.0.0").status == 75)
+        if goesOn { try fleet.letGo() }
+        let resumed = try fleet.run("b", goesOn ? ["resume"] : ["resume", "--back"])
+        #expect(resumed.status == (goesOn ? 0 : 10), "\(resumed.output)\(resumed.errors)")
+        for index in 0..<2 {
+            #expect(try fleet.fixture.tag(index) == (goesOn ? "v1.1.0" : "v1.0.0"))
+            #expect(fleet.file("holding", index) == "v1.1.0\n", "started once")
+        }
+        #expect(try fleet.run("b", "lock", "status", "production").status == 0)
+        #expect(try fleet.run("b", "reconcile", "production").status == 0)
+    }
+
     @Test func whatAKilledControllerLeftIsFoundFromAnywhere() async throws {
         let fleet = try HoldingFleet()
         let controller = try fleet.start("a", "deploy", "production", "--tag", "v1.0.0")

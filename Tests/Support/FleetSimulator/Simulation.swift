@@ -170,7 +170,7 @@ public struct Simulation {
     /// Everything that the controller knew but had not written down is gone.
     private mutating func crash() throws(Violation) {
         crashCount += 1
-        try takeUp(.onward)
+        try takeUp(random.chance(10) ? .back : .onward)
     }
 
     private mutating func takeUp(_ direction: ResumeDirection) throws(Violation) {

@@ -1,0 +1,93 @@
+internal import FleetDigest
+public import FleetJournal
+internal import FleetPlan
+public import FleetRollout
+public import FleetTransport
+
+/// Writes the journal of rollouts anew from what hosts have kept of them.
+public struct Reconstruction: Sendable {
+    /// One rollout, as the hosts remember it.
+    public struct Found: Sendable {
+        /// The rollout.
+        public let id: RolloutID
+        /// Its hosts that remember it.
+        public internal(set) var records: [HostName: HostRecord] = [:]
+        var traces: [HostName: [ActionKey: Rollout.Trace]] = [:]
+    }
+
+    /// What was found, by rollout.
+    public private(set) var found: [RolloutID: Found] = [:]
+
+    /// Nothing found yet.
+    public init() {}
+
+    /// Takes what a host printed for ``HostLock/records``.
+    ///
+    /// - Parameters:
+    ///   - text: What it printed; nothing in it is trusted further than the host itself.
+    ///   - endpoint: The host.
+    ///   - environment: Records of other environments are left out.
+    /// - Returns: How many lines could not be understood.
+    public mutating func add(_ text: String, from endpoint: HostEndpoint, environment: String)
+        -> Int
+    {
+        let host = endpoint.name
+        var strange = 0
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ", maxSplits: 2).map(String.init)
+            guard words.count >= 3, let id = RolloutID(words[1]) else {
+                strange += 1
+                continue
+            }
+            if words[0] == "record" {
+                do {
+                    let record = try CanonicalJSON.decode(
+                        HostRecord.self,
+                        from: Array(words[2].utf8)
+                    )
+                    guard record.plan.environment == environment,
+                        let trusted = record.trusted(for: endpoint)
+                    else { continue }
+                    found[id, default: Found(id: id)].records[host] = trusted
+                } catch {
+                    strange += 1
+                }
+            } else {
+                let step = words[2].split(separator: " ").map(String.init)
+                guard found[id]?.records[host] != nil, let first = step.first,
+                    let key = ActionKey(told: first)
+                else { continue }
+                let status = step.count > 1 ? Int(step[1]) : nil
+                found[id]?.traces[host, default: [:]][key] =
+                    status.map { .exited($0) } ?? .open
+            }
+        }
+        return strange
+    }
+
+    /// Writes a rollout's journal, up to where the hosts' memory goes.
+    ///
+    /// - Parameters:
+    ///   - id: The rollout.
+    ///   - origin: Who does that.
+    ///   - journal: Where it is not known yet.
+    /// - Returns: The rollout as it is then; nil if no host remembers it.
+    /// - Throws: ``FleetJournal/JournalError``.
+    public func write(_ id: RolloutID, by origin: RolloutOrigin, to journal: Journal)
+        async throws(JournalError) -> Rollout?
+    {
+        guard let found = found[id],
+            let (plan, events) = Rollout.reconstructed(from: found.records, found.traces)
+        else { return nil }
+        try journal.requireReserve()
+        let scribe = Scribe(rollout: id, plan: plan, journal: journal, count: 0) { _ in }
+        try await scribe.begin(origin)
+        var rollout = Rollout(plan: plan)
+        for event in events {
+            let effects = rollout.handle(event, at: 0)
+            scribe.note(Inbox.Letter(event: event, output: nil), causing: effects, at: 0)
+        }
+        try await scribe.commit(isOver: true)
+        return rollout
+    }
+}
