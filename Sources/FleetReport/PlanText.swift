@@ -108,6 +108,7 @@ public enum PlanText {
         for (number, (step, action)) in steps.enumerated() {
             var notes = ["timeout \(DurationText.short(milliseconds: step.timeoutMilliseconds))"]
             if step.retries > 0 { notes.append("retries \(step.retries)") }
+            if step.condition == .absent { notes.append("where nothing ran before") }
             if step.isIrreversible { notes.append(style.yellow("irreversible")) }
             let head = "\(number + 1). \(step.name)"
             lines.append(

@@ -75,6 +75,9 @@ public final class SSHDServer: Sendable {
 
     deinit { stop() }
 
+    /// The server's process.
+    public var pid: Int32 { process.pid }
+
     /// Ends the server and every connection to it.
     public func stop() {
         guard process.isRunning else { return }

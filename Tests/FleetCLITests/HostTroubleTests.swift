@@ -1,0 +1,136 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// What hosts and services do to a rollout.
+@Suite(.serialized) struct HostTroubleTests {
+    private let fixture: FleetFixture
+
+    init() throws { fixture = try FleetFixture(hosts: 2) }
+
+    private func playbook(_ steps: String = "", smoke: String = "") throws {
+        try fixture.directory.write(
+            """
+            name: Deploy app
+            serial: [1, "100%"]
+            steps:
+              - name: pull
+                checkout: { path: ~/app, repository: "${{ vars.repository }}" }
+            \(steps)
+              - name: restart
+                service: { name: app, control: ~/appctl }
+            smoke:
+              - name: health
+                http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+                passes: 1
+                deadline: 3s
+            \(smoke)
+            """,
+            to: "project/playbooks/deploy.yml"
+        )
+    }
+
+    private func deploy(_ tag: String, _ more: String...) throws -> Command {
+        try fixture.fleet(["deploy", "production", "--tag", tag] + more, environment: [:])
+    }
+
+    private func tags() throws -> [String] { try [0, 1].map(fixture.tag) }
+
+    @Test("H32: a step that ends the connection it came over goes on")
+    func aStepThatEndsItsConnection() throws {
+        try playbook(
+            """
+              - name: network
+                run: |
+                  [ "$FLEET_TAG" = v1.0.0 ] || {
+                    pkill -KILL -P "$(cat "$HOME/sshd.pid")"
+                    sleep 0.3
+                    echo x >>~/ended
+                  }
+            """
+        )
+        #expect(try deploy("v1.0.0").status == 0)
+        for server in fixture.servers {
+            try "\(server.pid)".write(
+                toFile: server.home + "/sshd.pid",
+                atomically: true,
+                encoding: .utf8
+            )
+        }
+        let done = try deploy("v1.1.0")
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try tags() == ["v1.1.0", "v1.1.0"])
+        for server in fixture.servers {
+            let ended = try String(contentsOfFile: server.home + "/ended", encoding: .utf8)
+            #expect(ended == "x\n", "it ran once, to its end")
+        }
+    }
+
+    @Test("H37: a restart that leaves the old process serving is found out")
+    func theOldProcessStillServes() throws {
+        try playbook()
+        #expect(try deploy("v1.0.0").status == 0)
+        let control = fixture.servers[0].home + "/appctl"
+        let honest = try String(contentsOfFile: control, encoding: .utf8)
+        try honest.replacing("restart) stop; start ;;", with: "restart) ;;").write(
+            toFile: control,
+            atomically: false,
+            encoding: .utf8
+        )
+        let before = fixture.process(0)
+        let found = try deploy("v1.1.0")
+        #expect(found.status == 10, "\(found.output)")
+        #expect(try fixture.process(0) == before && tags() == ["v1.0.0", "v1.0.0"])
+    }
+
+    @Test("H38: a service that falls over after its first good answer is found out")
+    func aServiceThatFallsOver() throws {
+        try playbook(
+            """
+              - name: weaken
+                run: '[ "$FLEET_TAG" != v1.1.0 ] || echo >~/weak; [ "$FLEET_TAG" = v1.1.0 ] || rm -f ~/weak'
+                idempotent: true
+            """,
+            smoke: """
+                  - name: still there
+                    http: { url: "http://127.0.0.1:${{ vars.port }}/health" }
+                    settle: 2s
+                    passes: 1
+                    deadline: 3s
+                """
+        )
+        for server in fixture.servers {
+            let control = server.home + "/appctl"
+            let honest = try String(contentsOfFile: control, encoding: .utf8)
+            try honest.replacing(
+                "restart) stop; start ;;",
+                with: "restart) stop; start; [ ! -e ~/weak ] || (sleep 1; kill $(cat ~/app.pid)) "
+                    + "</dev/null >/dev/null 2>&1 & ;;"
+            ).write(toFile: control, atomically: false, encoding: .utf8)
+        }
+        #expect(try deploy("v1.0.0").status == 0)
+        let found = try deploy("v1.1.0")
+        #expect(found.status == 10, "\(found.output)")
+        #expect(try tags() == ["v1.0.0", "v1.0.0"])
+    }
+
+    @Test("H42: a host whose commit has no tag goes back to that commit")
+    func anUntaggedCommit() throws {
+        try playbook()
+        #expect(try deploy("v1.0.0").status == 0)
+        try Command.shell(
+            "echo v1.0.0-local >VERSION; git -c user.name=t -c user.email=t@t commit -qam local",
+            in: fixture.servers[0].home + "/app"
+        )
+        func head() throws -> String {
+            try Command.run(["git", "rev-parse", "HEAD"], in: fixture.servers[0].home + "/app")
+                .output
+        }
+        let commit = try head()
+        let bad = try deploy("v1.2.0", "--even-if-unhealthy")
+        // Its smoke test asks for a tag, and it has none: any answer will do.
+        #expect(bad.status == 10, "\(bad.output)")
+        #expect(try head() == commit)
+        #expect(bad.output.contains(String(commit.prefix(12))), "\(bad.output)")
+    }
+}
