@@ -104,15 +104,7 @@ let package = Package(
                 "FleetRunner", "FleetDigest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: settings,
-            // A quarter of the start of a statically linked fleet was relocation: 100,000 relative
-            // ones, which this packs into a fortieth of their size (measured).
-            linkerSettings: [
-                .unsafeFlags(
-                    ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"],
-                    .when(platforms: [.linux], configuration: .release)
-                )
-            ]
+            swiftSettings: settings
         ),
 
         // Tests, and what they stand on.
