@@ -6,7 +6,10 @@ internal import Glibc
 /// The library underneath: its one-time initialisation and its versions.
 public enum LibSSH2 {
     /// Initialises libssh2 once, before any session; OpenSSL needs no locking callbacks.
-    static let isInitialised: Bool = fleet_one_heap() == 1 && libssh2_init(0) == 0
+    static let isInitialised: Bool = {
+        fleet_one_heap()
+        return libssh2_init(0) == 0
+    }()
 
     /// Whether the library is 1.11 or newer; told at run time, as one binary serves both.
     static let isModern: Bool = libssh2_version(0x010b00) != nil
