@@ -120,6 +120,7 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("FleetYAMLTests", ["FleetYAML"]),
+        tests("FleetDigestTests", ["FleetDigest"]),
         tests("FleetTransportTests", ["FleetTransport", "FleetTestSupport"]),
         tests(
             "FleetInventoryTests",

@@ -196,3 +196,9 @@ static inline int fleet_key_number(EVP_PKEY *key, const char *name, unsigned cha
     return length;
 }
 static inline int fleet_key_kind(EVP_PKEY *key) { return EVP_PKEY_get_base_id(key); }
+
+// glibc has these two, but its headers hide them from whoever does not ask for GNU extensions.
+extern void *memmem(const void *haystack, size_t haystack_length, const void *needle,
+                    size_t needle_length);
+extern void *memrchr(const void *bytes, int byte, size_t length);
+

@@ -10,14 +10,13 @@ public enum CanonicalJSON {
     /// - Parameter value: Any value of ours; they hold only texts, whole numbers and flags.
     /// - Returns: UTF-8 without a line break.
     public static func encode(_ value: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let encoder = CanonicalEncoder()
         do {
-            return Array(try encoder.encode(value))
+            try encoder.write(value)
         } catch {
-            // Only NaN, infinities and recursion fail; none of our values can hold them.
             preconditionFailure("a value without canonical form: \(error)")
         }
+        return encoder.bytes
     }
 
     /// Decodes a value that ``encode(_:)`` wrote.

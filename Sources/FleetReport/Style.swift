@@ -96,10 +96,40 @@ public enum Sanitizer {
     /// The same for bytes, whatever their encoding; plain text, which most output is, is only
     /// looked at.
     public static func safe(_ bytes: [UInt8]) -> [UInt8] {
-        let isPlain = bytes.allSatisfy { byte in
-            byte >= 0x20 && byte < 0x7F || byte == 0x0A || byte == 0x09
+        isPlain(bytes) ? bytes : Array(safe(String(decoding: bytes, as: UTF8.self)).utf8)
+    }
+
+    /// Printable ASCII, line breaks and tabs only; eight bytes at a time, because output may be long.
+    private static func isPlain(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { buffer in
+            var offset = 0
+            while offset < buffer.count {
+                if offset + 8 <= buffer.count,
+                    isPrintable(buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+                {
+                    offset += 8
+                    continue
+                }
+                let end = min(offset + 8, buffer.count)
+                while offset < end {
+                    let byte = buffer[offset]
+                    guard byte >= 0x20 && byte < 0x7F || byte == 0x0A || byte == 0x09 else {
+                        return false
+                    }
+                    offset += 1
+                }
+            }
+            return true
         }
-        return isPlain ? bytes : Array(safe(String(decoding: bytes, as: UTF8.self)).utf8)
+    }
+
+    /// Whether each of eight bytes is from 0x20 to 0x7E ("Bit Twiddling Hacks", determine if a word
+    /// has a byte less than n).
+    private static func isPrintable(_ word: UInt64) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let isControl = (word &- ones &* 0x20) & ~word
+        let isDelete = (word ^ ones &* 0x7F) &- ones
+        return (isControl | isDelete | word) & ones &* 0x80 == 0
     }
 
     /// One line of it: line breaks are spaces.

@@ -1,4 +1,5 @@
 public import FleetPlan
+internal import FleetTransport
 
 /// Who started a rollout, from where and why.
 public struct RolloutOrigin: Sendable, Hashable, Codable {
@@ -59,5 +60,23 @@ public struct JournalEntry: Sendable, Hashable, Codable {
         self.elapsedMilliseconds = elapsedMilliseconds
         self.unixMilliseconds = unixMilliseconds
         self.body = body
+    }
+}
+
+extension JournalEntry.Body {
+    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .planned(let plan, let origin):
+            var record = CaseRecord("planned", to: encoder)
+            try record.add(plan, as: "plan")
+            try record.add(origin, as: "origin")
+        case .event(let value):
+            var record = CaseRecord("event", to: encoder)
+            try record.add(value)
+        case .effect(let value):
+            var record = CaseRecord("effect", to: encoder)
+            try record.add(value)
+        }
     }
 }

@@ -90,3 +90,63 @@ public enum RolloutOutcome: String, Sendable, Hashable, Codable, CaseIterable {
     /// It was stopped before its end.
     case interrupted
 }
+
+extension RolloutEffect {
+    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .check(let host):
+            var record = CaseRecord("check", to: encoder)
+            try record.add(host, as: "host")
+        case .lock(let host):
+            var record = CaseRecord("lock", to: encoder)
+            try record.add(host, as: "host")
+        case .unlock(let host):
+            var record = CaseRecord("unlock", to: encoder)
+            try record.add(host, as: "host")
+        case .perform(let host, let step, let attempt):
+            var record = CaseRecord("perform", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(step, as: "step")
+            try record.add(attempt, as: "attempt")
+        case .recover(let host, let step, let attempt):
+            var record = CaseRecord("recover", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(step, as: "step")
+            try record.add(attempt, as: "attempt")
+        case .stop(let host, let step, let attempt):
+            var record = CaseRecord("stop", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(step, as: "step")
+            try record.add(attempt, as: "attempt")
+        case .probe(let host, let direction, let check):
+            var record = CaseRecord("probe", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(direction, as: "direction")
+            try record.add(check, as: "check")
+        case .startTimer(let host, let number, let milliseconds):
+            var record = CaseRecord("startTimer", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(number, as: "number")
+            try record.add(milliseconds, as: "milliseconds")
+        case .release(let host):
+            var record = CaseRecord("release", to: encoder)
+            try record.add(host, as: "host")
+        case .halt(let host, let failure):
+            var record = CaseRecord("halt", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(failure, as: "failure")
+        case .decide(let value, let reason):
+            var record = CaseRecord("decide", to: encoder)
+            try record.add(value)
+            try record.add(reason, as: "reason")
+        case .conclude(let host, let outcome):
+            var record = CaseRecord("conclude", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(outcome, as: "outcome")
+        case .finish(let value):
+            var record = CaseRecord("finish", to: encoder)
+            try record.add(value)
+        }
+    }
+}

@@ -241,21 +241,17 @@ public final class OutputCapture: OutputSink {
         guard file >= 0, !hasFailed else { return Array((memory + tail)[range]) }
         let head = max(limits.head, memoryBytes)
         let dropped = droppedBytes
-        var result: [UInt8] = []
-        result.reserveCapacity(range.count)
-        var offset = range.lowerBound
-        while offset < range.upperBound {
-            // What is kept of the end begins where the dropped bytes end.
-            let isTail = offset >= head
-            let (place, room) = place(of: isTail ? offset + dropped : offset)
-            let size = min(room, range.upperBound - offset)
-            let count = result.withUnsafeMutableBufferAppending(size) {
-                pread(file, $0, size, off_t(place))
+        return [UInt8](unsafeUninitializedCapacity: range.count) { buffer, filled in
+            while filled < range.count {
+                // What is kept of the end begins where the dropped bytes end.
+                let offset = range.lowerBound + filled
+                let (place, room) = place(of: offset >= head ? offset + dropped : offset)
+                let size = min(room, range.count - filled)
+                let count = pread(file, buffer.baseAddress.map { $0 + filled }, size, off_t(place))
+                guard count > 0 else { break }
+                filled += count
             }
-            guard count > 0 else { break }
-            offset += count
         }
-        return result
     }
 
     /// Whether another output kept the same bytes.
@@ -265,7 +261,11 @@ public final class OutputCapture: OutputSink {
         let kept = size - droppedBytes
         for start in stride(from: 0, to: kept, by: 1 << 18) {
             let range = start..<min(kept, start + 1 << 18)
-            guard read(range) == other.read(range) else { return false }
+            // Not ==, which looks at one byte at a time.
+            let (one, another) = (read(range), other.read(range))
+            guard one.count == another.count, memcmp(one, another, one.count) == 0 else {
+                return false
+            }
         }
         return true
     }
@@ -275,21 +275,5 @@ public final class OutputCapture: OutputSink {
         let kept = totalBytes - droppedBytes
         let text = String(decoding: read(max(0, kept - limit)..<kept), as: UTF8.self)
         return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
-    }
-}
-
-extension [UInt8] {
-    /// Lets `fill` write up to `size` bytes behind the others; returns how many it wrote.
-    fileprivate mutating func withUnsafeMutableBufferAppending(
-        _ size: Int,
-        _ fill: (UnsafeMutableRawPointer?) -> Int
-    ) -> Int {
-        var count = 0
-        let more = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
-            count = fill(UnsafeMutableRawPointer(buffer.baseAddress))
-            filled = Swift.max(0, count)
-        }
-        append(contentsOf: more)
-        return count
     }
 }

@@ -1,3 +1,4 @@
+internal import CLibSSH2
 internal import Glibc
 
 /// Tells our trailers from a host's output in one stream of bytes, however it is cut up.
@@ -40,16 +41,9 @@ struct HostShellReader {
     private func scan(_ bytes: UnsafeRawBufferPointer, _ take: (Piece) -> Void) -> Int {
         var start = 0
         var position = 0
-        while let at = Self.lineBreak(in: bytes, from: position) {
-            let tail = bytes[at...]
-            guard tail.starts(with: marker.prefix(tail.count)) else {
-                position = at + 1
-                continue
-            }
-            // The marker, or all that has arrived of it.
+        while let at = Self.place(of: marker, in: bytes, from: position) {
             let body = at + marker.count
-            let end = body <= bytes.count ? Self.lineBreak(in: bytes, from: body) : nil
-            guard let end else {
+            guard let end = Self.lineBreak(in: bytes, from: body) else {
                 if bytes.count - at > Self.lineLimitBytes {
                     position = at + 1
                     continue
@@ -63,11 +57,35 @@ struct HostShellReader {
             start = end + 1
             position = start
         }
-        emit(bytes, start..<bytes.count, take)
-        return bytes.count
+        let rest = beginningOfMarker(atEndOf: bytes, from: start)
+        emit(bytes, start..<rest, take)
+        return rest
     }
 
-    /// The next line break; by memchr, because a step may print gigabytes.
+    /// Where a trailer may have begun whose marker has not arrived to its end.
+    private func beginningOfMarker(atEndOf bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        let first = max(start, bytes.count - marker.count + 1)
+        guard first < bytes.count, let base = bytes.baseAddress,
+            // A marker has one line break, its first byte: an earlier one cannot be the beginning.
+            let found = memrchr(base + first, 0x0A, bytes.count - first)
+        else { return bytes.count }
+        let at = UnsafeRawPointer(found) - base
+        return bytes[at...].elementsEqual(marker.prefix(bytes.count - at)) ? at : bytes.count
+    }
+
+    /// The next marker; by memmem, because a step may print gigabytes of short lines.
+    private static func place(
+        of marker: [UInt8],
+        in bytes: UnsafeRawBufferPointer,
+        from start: Int
+    ) -> Int? {
+        guard start < bytes.count, let base = bytes.baseAddress,
+            let found = memmem(base + start, bytes.count - start, marker, marker.count)
+        else { return nil }
+        return UnsafeRawPointer(found) - base
+    }
+
+    /// The next line break.
     private static func lineBreak(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         guard start < bytes.count, let base = bytes.baseAddress,
             let found = memchr(base + start, 0x0A, bytes.count - start)

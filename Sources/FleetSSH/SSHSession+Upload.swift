@@ -87,11 +87,12 @@ extension SSHSession {
         within milliseconds: Int,
         _ output: any OutputSink
     ) async throws(TransportError) -> CommandResult? {
-        guard let file = LocalFileReader(path: upload.source) else {
+        guard let file = sources.open(upload.source) else {
             throw .localFile(path: upload.source, reason: "cannot be read")
         }
         let channel = try await openOnlyChannel(command: "dd of=\(path) bs=65536")
         var chunk: [UInt8] = []
+        var piece = 0
         var offset = 0
         var isAtEnd = false
         var hasSentEnd = false
@@ -99,7 +100,13 @@ extension SSHSession {
         let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
         while !hasSentEnd {
             if offset == chunk.count, !isAtEnd {
-                chunk = await BlockingQueue.shared.run { file.next() }
+                if let known = file.piece(at: piece) {
+                    chunk = known
+                } else {
+                    let next = piece
+                    chunk = await BlockingQueue.shared.run { file.readPiece(at: next) }
+                }
+                piece += 1
                 offset = 0
                 isAtEnd = chunk.isEmpty
                 total += chunk.count
@@ -149,28 +156,4 @@ extension SSHSession {
         await free(channel)
         return nil
     }
-}
-
-/// Reads a file in pieces; blocking, so only for ``BlockingQueue``.
-///
-/// `@unchecked Sendable`: used by one caller at a time, in turn.
-private final class LocalFileReader: @unchecked Sendable {
-    private let file: Int32
-
-    init?(path: String) {
-        file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-    }
-
-    deinit { close(file) }
-
-    /// The next bytes; none at the end, or after an error, which the size check then finds.
-    func next() -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: Self.pieceBytes) { buffer, filled in
-            filled = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
-        }
-    }
-
-    /// How much is read at once, in bytes.
-    private static let pieceBytes = 64 << 10
 }

@@ -72,7 +72,11 @@ actor SSHSession {
         var askedAt: UInt64 = 0
     }
 
-    init(reactor: Reactor, rollout: String) {
+    /// What is sent to more hosts than this one.
+    let sources: SourceFiles
+
+    init(reactor: Reactor, rollout: String, sources: SourceFiles) {
+        self.sources = sources
         precondition(LibSSH2.isInitialised, "libssh2 did not initialise")
         self.reactor = reactor
         self.rollout = rollout

@@ -64,6 +64,7 @@ public final class SSHTransport: Transport {
     private let configuration: Result<SSHConfiguration, TransportError>
     private let credentials: CredentialStore
     private let files = Files()
+    private let sources = SourceFiles()
     private let state = Mutex(State())
 
     private struct State {
@@ -207,7 +208,7 @@ public final class SSHTransport: Transport {
         let start = clock.now
         var attempt = 1
         while true {
-            let session = SSHSession(reactor: reactor, rollout: rollout)
+            let session = SSHSession(reactor: reactor, rollout: rollout, sources: sources)
             await gates.enter(gate)
             do throws(TransportError) {
                 try await link(session, settings, endpoint, depth: depth)

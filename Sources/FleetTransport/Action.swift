@@ -273,3 +273,26 @@ public struct TCPProbe: Sendable, Hashable, Codable {
         self.withinMilliseconds = withinMilliseconds
     }
 }
+
+extension Action {
+    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .script(let value):
+            var record = CaseRecord("script", to: encoder)
+            try record.add(value)
+        case .upload(let value):
+            var record = CaseRecord("upload", to: encoder)
+            try record.add(value)
+        case .http(let value):
+            var record = CaseRecord("http", to: encoder)
+            try record.add(value)
+        case .tcp(let value):
+            var record = CaseRecord("tcp", to: encoder)
+            try record.add(value)
+        case .deadman(let value):
+            var record = CaseRecord("deadman", to: encoder)
+            try record.add(value)
+        }
+    }
+}

@@ -119,6 +119,7 @@ struct RolloutSession {
         withExtendedLifetime((signals, lock)) {}
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
         if json == nil { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
+        journal.trim()
         if rollout.isLockedOut { return .locked }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
     }

@@ -238,6 +238,21 @@ struct ReportTests {
         #expect(Sanitizer.safe([0x61, 0x1B, 0xFF]) == Array("a\u{241B}\u{FFFD}".utf8))
     }
 
+    @Test("One unsafe byte is found wherever it stands, and plain bytes never change")
+    func unsafeBytesAreFoundEverywhere() {
+        for size in [1, 31, 32, 33, 64, 95] {
+            let plain = (0..<size).map { $0 % 7 == 0 ? 0x0A : UInt8(0x20 + $0 % 0x5F) }
+            #expect(Sanitizer.safe(plain) == plain)
+            for place in plain.indices {
+                for byte in [0x00, 0x08, 0x0B, 0x1B, 0x1F, 0x7F, 0x80, 0xFF] as [UInt8] {
+                    var bytes = plain
+                    bytes[place] = byte
+                    #expect(Sanitizer.safe(bytes) != bytes, "\(byte) at \(place) of \(size)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: [
         ("plain ünïcode ✓\ttab\n", "plain ünïcode ✓\ttab\n"), ("\u{1B}[31mred", "␛[31mred"),
         ("a\rb\u{8}", "a␍b␈"), ("\u{9B}2J\u{7F}", "\u{FFFD}2J\u{FFFD}"),

@@ -10,6 +10,7 @@ import FleetYAML
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
+        _superCommandName: Fleet.name,
         abstract: "Check the project's files: every inventory, every playbook, and how they fit.",
         discussion: "Contacts no host. All problems are shown at once, with file, line and column."
     )

@@ -10,6 +10,7 @@ import FleetYAML
 struct DeployCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deploy",
+        _superCommandName: Fleet.name,
         abstract: "Deploy a release, test it where it runs, and go back if it is bad.",
         discussion: """
             Every host is asked first; then hosts are taken in the playbook's batches. When more
@@ -41,6 +42,7 @@ struct DeployCommand: AsyncParsableCommand {
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
+        _superCommandName: Fleet.name,
         abstract: "Run a playbook on an environment."
     )
 
@@ -67,6 +69,7 @@ struct RunCommand: AsyncParsableCommand {
 struct PlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
+        _superCommandName: Fleet.name,
         abstract: "Print exactly what deploy would run, per batch and host, the way back included."
     )
 

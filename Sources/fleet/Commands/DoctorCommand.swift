@@ -7,6 +7,7 @@ import FleetSSH
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
+        _superCommandName: Fleet.name,
         abstract: "Say what this machine's libraries can and cannot do. Contacts no host."
     )
 

@@ -8,6 +8,7 @@ import FleetYAML
 struct ExecCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exec",
+        _superCommandName: Fleet.name,
         abstract: "Run one command on every host and show what they print, folded.",
         discussion: """
             One argument is a shell script; several are one command and its arguments, each passed

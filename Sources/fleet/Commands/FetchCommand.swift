@@ -13,6 +13,7 @@ import Synchronization
 struct FetchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fetch",
+        _superCommandName: Fleet.name,
         abstract: "Bring a file from every host here, checked.",
         discussion: """
             A file arrives as DIR/HOST/NAME, a directory as DIR/HOST/NAME.tar. What was there is

@@ -9,6 +9,7 @@ import FleetRollout
 struct HistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history",
+        _superCommandName: Fleet.name,
         abstract: "List rollouts, the newest first."
     )
 

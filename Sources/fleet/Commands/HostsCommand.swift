@@ -11,6 +11,7 @@ import FleetYAML
 struct HostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hosts",
+        _superCommandName: Fleet.name,
         abstract: "List hosts, how they are reached, and their groups. Contacts no host."
     )
 

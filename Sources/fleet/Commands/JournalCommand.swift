@@ -11,6 +11,7 @@ import FleetTransport
 struct JournalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "journal",
+        _superCommandName: Fleet.name,
         abstract: "Look after the journal.",
         subcommands: [JournalVerifyCommand.self]
     )

@@ -10,6 +10,7 @@ import FleetTransport
 struct LockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lock",
+        _superCommandName: Fleet.name,
         abstract: "See, take, give back and break the locks on the hosts.",
         discussion: """
             A rollout locks every host before it changes any, and gives the locks back at its end. A

@@ -11,6 +11,7 @@ import FleetTransport
 struct ReconcileCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reconcile",
+        _superCommandName: Fleet.name,
         abstract: "Compare what fleet has left on every host with what the journal says.",
         discussion: """
             Read-only: locks, steps that still run or ended without a result, armed dead-man

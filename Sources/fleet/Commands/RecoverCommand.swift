@@ -11,6 +11,7 @@ import FleetTransport
 struct RecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover",
+        _superCommandName: Fleet.name,
         abstract: "Rebuild the journal of unfinished rollouts from what the hosts have kept.",
         discussion: """
             For when the journal is lost, or on another machine. Changes nothing on the hosts: every

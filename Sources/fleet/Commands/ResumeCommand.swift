@@ -11,6 +11,7 @@ import FleetTransport
 struct ResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume",
+        _superCommandName: Fleet.name,
         abstract: "Take up a rollout that was interrupted, or whose controller was killed.",
         discussion: """
             Goes on as it was planned then: forward, or back if that was decided. Every step whose

@@ -11,6 +11,7 @@ import FleetTransport
 struct RevertCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "revert",
+        _superCommandName: Fleet.name,
         abstract: "Put hosts back on what they ran before a rollout, or on a tag.",
         discussion: """
             Without a rollout, the newest one that changed the environment is undone: exactly the

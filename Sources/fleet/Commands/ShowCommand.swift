@@ -10,6 +10,7 @@ import FleetTransport
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
+        _superCommandName: Fleet.name,
         abstract: "Show what happened in a rollout, line by line, from the journal."
     )
 

@@ -14,6 +14,7 @@ import FleetYAML
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
+        _superCommandName: Fleet.name,
         abstract: "Ask every host what it really runs.",
         discussion: """
             Read-only. Exits 1 if a host cannot be asked, runs nothing, has local changes, or runs

@@ -9,6 +9,7 @@ import FleetTransport
 struct TrustCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trust",
+        _superCommandName: Fleet.name,
         abstract: "Collect the keys of hosts that are not known yet, show them, and remember them.",
         discussion: """
             Compare each fingerprint with the host's own, from its console or its cloud's page:
