@@ -102,34 +102,38 @@ public enum Sanitizer {
     /// Printable ASCII, line breaks and tabs only; eight bytes at a time, because output may be long.
     private static func isPlain(_ bytes: [UInt8]) -> Bool {
         bytes.withUnsafeBytes { buffer in
-            var offset = 0
-            while offset < buffer.count {
-                if offset + 8 <= buffer.count,
-                    isPrintable(buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-                {
-                    offset += 8
-                    continue
+            let end = buffer.count & ~7
+            var start = 0
+            while start < end {
+                let next = min(end, start + 4096)
+                var found: UInt64 = 0
+                // No way out in between: that lets the compiler look at several words at once.
+                for offset in stride(from: start, to: next, by: 8) {
+                    found |= unsafeBytes(
+                        of: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                    )
                 }
-                let end = min(offset + 8, buffer.count)
-                while offset < end {
-                    let byte = buffer[offset]
-                    guard byte >= 0x20 && byte < 0x7F || byte == 0x0A || byte == 0x09 else {
-                        return false
-                    }
-                    offset += 1
-                }
+                guard found == 0 else { return false }
+                start = next
             }
-            return true
+            return buffer[end...].allSatisfy {
+                $0 >= 0x20 && $0 < 0x7F || $0 == 0x0A || $0 == 0x09
+            }
         }
     }
 
-    /// Whether each of eight bytes is from 0x20 to 0x7E ("Bit Twiddling Hacks", determine if a word
-    /// has a byte less than n).
-    private static func isPrintable(_ word: UInt64) -> Bool {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let isControl = (word &- ones &* 0x20) & ~word
-        let isDelete = (word ^ ones &* 0x7F) &- ones
-        return (isControl | isDelete | word) & ones &* 0x80 == 0
+    /// The high bit of each of eight bytes that a terminal could obey.
+    ///
+    /// Without carries between bytes ("Bit Twiddling Hacks"): adding 0x60 to seven bits sets the
+    /// eighth from 0x20 on, adding 0x01 at 0x7F, and adding 0x7F for all but zero.
+    private static func unsafeBytes(of word: UInt64) -> UInt64 {
+        let each: UInt64 = 0x0101_0101_0101_0101
+        let seven = word & (each &* 0x7F)
+        let isText = seven &+ each &* 0x60
+        let isDelete = seven &+ each
+        let isNoBreak = (seven ^ each &* 0x0A) &+ each &* 0x7F
+        let isNoTab = (seven ^ each &* 0x09) &+ each &* 0x7F
+        return (word | isDelete | ~isText & isNoBreak & isNoTab) & (each &* 0x80)
     }
 
     /// One line of it: line breaks are spaces.

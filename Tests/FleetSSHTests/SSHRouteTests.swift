@@ -64,7 +64,7 @@ import Testing
         let transport = transport()
         let hop = "\(NSUserName())@127.0.0.1:\(jump.port)"
         for route in [hop, "127.0.0.1:\(outer.port),\(hop)"] {
-            let session = try await transport.open(endpoint(through: route), rollout: "r1", sources: SourceFiles())
+            let session = try await transport.open(endpoint(through: route), rollout: "r1")
             let text = try await run("echo $HOME; head -c 3000000 /dev/zero | wc -c", on: session)
             #expect(text == "\(target.home)\n3000000\n")
             await session.close(removingRunDirectory: false)
@@ -97,7 +97,7 @@ import Testing
             for number in 0..<12 {
                 let endpoint = endpoint(HostName("web\(number)"), through: route)
                 group.addTask {
-                    let session = try await transport.open(endpoint, rollout: "r1", sources: SourceFiles())
+                    let session = try await transport.open(endpoint, rollout: "r1")
                     #expect(try await run("echo \(number)", on: session) == "\(number)\n")
                     await session.close(removingRunDirectory: false)
                 }
@@ -115,7 +115,7 @@ import Testing
         let relay = try Relay(to: jump.port)
         let transport = transport()
         let endpoint = endpoint(through: "127.0.0.1:\(relay.port)")
-        let session = try await transport.open(endpoint, rollout: "r1", sources: SourceFiles())
+        let session = try await transport.open(endpoint, rollout: "r1")
         let lost = Task { () -> TransportError? in
             do throws(TransportError) {
                 _ = try await session.runDetached(
@@ -136,7 +136,7 @@ import Testing
         let error = await lost.value
         #expect(error?.mayHaveRun ?? false, "\(String(describing: error))")
         await session.close(removingRunDirectory: false)
-        let again = try await transport.open(endpoint, rollout: "r1", sources: SourceFiles())
+        let again = try await transport.open(endpoint, rollout: "r1")
         let output = OutputRecorder()
         let found = try await again.recover(
             ActionKey("f0-1"),
@@ -158,7 +158,7 @@ import Testing
         let deadEndpoint = HostEndpoint(name: "dead", ssh: dead)
         async let silent = Task { () -> TransportError? in
             do throws(TransportError) {
-                _ = try await transport.open(deadEndpoint, rollout: "r1", sources: SourceFiles())
+                _ = try await transport.open(deadEndpoint, rollout: "r1")
                 return nil
             } catch { return error }
         }.value
@@ -188,7 +188,7 @@ import Testing
                 let dead = HostEndpoint(name: HostName("dead\(number)"), ssh: ssh)
                 group.addTask {
                     do throws(TransportError) {
-                        _ = try await transport.open(dead, rollout: "r1", sources: SourceFiles())
+                        _ = try await transport.open(dead, rollout: "r1")
                         #expect(Bool(false), "nobody answers there")
                     } catch {
                         #expect(error == .timedOut(.connecting, milliseconds: 1_500), "\(error)")
@@ -196,7 +196,7 @@ import Testing
                 }
             }
         }
-        let session = try await transport.open(endpoint(through: route), rollout: "r1", sources: SourceFiles())
+        let session = try await transport.open(endpoint(through: route), rollout: "r1")
         #expect(try await run("echo up", on: session) == "up\n")
         await session.close(removingRunDirectory: false)
     }
@@ -205,7 +205,7 @@ import Testing
         var ssh = endpoint(through: "nobody@127.0.0.1:\(jump.port)").ssh
         ssh.connectTimeoutMilliseconds = 3_000
         let error = await #expect(throws: TransportError.self) {
-            try await transport().open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1", sources: SourceFiles())
+            try await transport().open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1")
         }
         #expect(error?.token == "E_AUTH")
         #expect(error?.message.contains("on the way, at") ?? false)
@@ -230,7 +230,7 @@ import Testing
         var ssh = endpoint(through: nil).ssh
         ssh.proxyCommand = "sh -c 'echo no way to %h >&2; exit 1'"
         let error = await #expect(throws: TransportError.self) {
-            try await transport().open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1", sources: SourceFiles())
+            try await transport().open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1")
         }
         #expect(
             error?.message.contains("no way to 127.0.0.1") ?? false,
@@ -264,7 +264,11 @@ import Testing
 
     @Test func theNextAddressIsTriedWhileTheFirstIsSilent() async throws {
         let reactors = ReactorPool()
-        let session = SSHSession(reactor: reactors.reactor(for: "x"), rollout: "r1", sources: SourceFiles())
+        let session = SSHSession(
+            reactor: reactors.reactor(for: "x"),
+            rollout: "r1",
+            sources: SourceFiles()
+        )
         let silent = try #require(HostAddress(literal: "192.0.2.1", port: 22))
         let refused = try #require(HostAddress(literal: "127.0.0.1", port: SSHDServer.freePort()))
         let good = try #require(HostAddress(literal: "127.0.0.1", port: target.port))
@@ -275,7 +279,11 @@ import Testing
 
     @Test func everyAddressThatFailedIsNamed() async throws {
         let reactors = ReactorPool()
-        let session = SSHSession(reactor: reactors.reactor(for: "x"), rollout: "r1", sources: SourceFiles())
+        let session = SSHSession(
+            reactor: reactors.reactor(for: "x"),
+            rollout: "r1",
+            sources: SourceFiles()
+        )
         let addresses = [
             try #require(HostAddress(literal: "127.0.0.1", port: SSHDServer.freePort())),
             try #require(HostAddress(literal: "127.0.0.2", port: SSHDServer.freePort())),
@@ -302,7 +310,7 @@ import Testing
 
     @Test func connectsOverIPv6() async throws {
         guard let server = try? SSHDServer(address: "::1") else { return }
-        let session = try await transport().open(server.endpoint(), rollout: "r1", sources: SourceFiles())
+        let session = try await transport().open(server.endpoint(), rollout: "r1")
         #expect(try await run("echo ${SSH_CONNECTION%% *}", on: session) == "::1\n")
         await session.close(removingRunDirectory: false)
     }
