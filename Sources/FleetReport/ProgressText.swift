@@ -202,7 +202,7 @@ public struct ProgressText: Sendable {
             return line(now, host, style.red("\(name) failed: ") + text(failure))
         case .stuck(let failure):
             return line(now, host, style.red("\(name) cannot be stopped: ") + text(failure))
-        case .lost(let failure), .unreachable(let failure):
+        case .lost(let failure), .unreachable(let failure), .barred(let failure):
             return line(now, host, style.yellow("\(name): ") + text(failure))
         case .neverStarted: return line(now, host, "\(name) had not started")
         case .fenced(let failure):

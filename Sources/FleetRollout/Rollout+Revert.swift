@@ -78,7 +78,7 @@ extension Rollout {
         case .stuck(let failure):
             hosts[index].failure = failure
             conclude(index, .unknown)
-        case .lost(let failure), .unreachable(let failure):
+        case .lost(let failure), .unreachable(let failure), .barred(let failure):
             guard !isDraining, let (step, attempt) = hosts[index].unresolved else { return }
             guard let wait = reconnectWait(index) else {
                 hosts[index].failure = failure
@@ -117,7 +117,7 @@ extension Rollout {
         case .stuck(let failure):
             hosts[index].unresolved = (step, hosts[index].attempt)
             giveUpBack(index, .unknown, failure)
-        case .lost(let failure), .unreachable(let failure):
+        case .lost(let failure), .unreachable(let failure), .barred(let failure):
             guard !isDraining else {
                 hosts[index].unresolved = (step, hosts[index].attempt)
                 return

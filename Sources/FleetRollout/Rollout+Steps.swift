@@ -7,6 +7,8 @@ extension Rollout {
     mutating func ended(_ index: Int, _ step: StepReference, _ outcome: StepOutcome) {
         set(.idle, for: index)
         if case .fenced(let failure) = outcome { return fenced(index, failure) }
+        // Whoever mends that takes the rollout up again; looking for the host until then is in vain.
+        if case .barred = outcome { hosts[index].losses = RolloutLimits.losses + 1 }
         switch outcome {
         case .succeeded, .failed, .neverStarted, .vanished:
             hosts[index].unresolved = nil
@@ -17,7 +19,7 @@ extension Rollout {
             hosts[index].losses += 1
             hosts[index].lostAtMilliseconds = nil
             hosts[index].reconnects = 0
-        case .stuck, .unreachable, .fenced:
+        case .stuck, .unreachable, .barred, .fenced:
             break
         }
         switch hosts[index].stage {
@@ -72,7 +74,7 @@ extension Rollout {
             } else {
                 lookAgain(index, step, failure)
             }
-        case .unreachable(let failure):
+        case .unreachable(let failure), .barred(let failure):
             if plan.onFailure == .report {
                 hosts[index].isTouched = step.index > 0
                 fail(index, failure)

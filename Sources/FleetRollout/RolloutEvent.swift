@@ -103,6 +103,8 @@ public enum StepOutcome: Sendable, Hashable, Codable {
     case lost(Failure)
     /// No connection could be made; nothing was asked.
     case unreachable(Failure)
+    /// The host will not be asked, however often it is tried: it shows another key than before.
+    case barred(Failure)
     /// The host knows that it never started, and it never will.
     case neverStarted
     /// The host knows that it started; it is gone and left no result.
@@ -186,6 +188,9 @@ extension StepOutcome {
             try record.add(value)
         case .unreachable(let value):
             var record = CaseRecord("unreachable", to: encoder)
+            try record.add(value)
+        case .barred(let value):
+            var record = CaseRecord("barred", to: encoder)
             try record.add(value)
         case .neverStarted: _ = CaseRecord("neverStarted", to: encoder)
         case .vanished: _ = CaseRecord("vanished", to: encoder)

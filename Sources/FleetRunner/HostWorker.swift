@@ -338,7 +338,7 @@ actor HostWorker {
             let wasOpen = session != nil
             await drop()
             partial = (reference, attempt, output)
-            return (wasOpen ? .lost(Failure(error)) : .unreachable(Failure(error)), output)
+            return (wasOpen ? .lost(Failure(error)) : Self.noAnswer(error), output)
         }
     }
 
@@ -351,8 +351,12 @@ actor HostWorker {
                 : .stuck(Failure("\(step(reference).name) is still running and cannot be stopped"))
         } catch {
             await drop()
-            return .unreachable(Failure(error))
+            return Self.noAnswer(error)
         }
+    }
+
+    private static func noAnswer(_ error: TransportError) -> StepOutcome {
+        error.isAnotherHost ? .barred(Failure(error)) : .unreachable(Failure(error))
     }
 
     private func step(_ reference: StepReference) -> PlannedStep {

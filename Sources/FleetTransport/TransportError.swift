@@ -73,6 +73,19 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         }
     }
 
+    /// Whether whoever answers is not known to be the host: no second attempt makes it so.
+    ///
+    /// A refused login is none of these: hosts that are starting up refuse logins, too.
+    public var isAnotherHost: Bool {
+        switch self {
+        case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .hostKeyAuthorityOnly,
+            .noCommonAlgorithm:
+            true
+        case .jump(_, let error): error.isAnotherHost
+        default: false
+        }
+    }
+
     /// Whether the action may have taken effect although no answer came.
     public var mayHaveRun: Bool {
         switch self {

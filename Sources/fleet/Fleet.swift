@@ -71,7 +71,7 @@ enum Main {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGHUP, SIG_IGN)
         raiseDescriptorLimit()
-        var arguments = Array(CommandLine.arguments.dropFirst())
+        var arguments = ProgramArguments.all
         // A verb reads its own arguments: what would be tried for every other verb on the way from
         // the root cost a tenth of a short run (measured).
         var root: any ParsableCommand.Type = Fleet.self

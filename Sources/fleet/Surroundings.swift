@@ -68,7 +68,7 @@ enum Surroundings {
     /// The command line without the values of variables, which may be secret.
     private static var command: String {
         var words: [String] = []
-        for word in CommandLine.arguments.dropFirst() {
+        for word in ProgramArguments.all {
             let isValue = ["-e", "--var"].contains(words.last ?? "")
             let name = word.prefix { $0 != "=" }
             words.append(isValue || word.hasPrefix("--var=") ? "\(name)=***" : word)

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// Whether this machine lets us make file systems.
-private let canMount =
+let canMount =
     ((try? Command.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]))?.status ?? 1)
     == 0
 

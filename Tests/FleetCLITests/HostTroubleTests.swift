@@ -133,4 +133,74 @@ import Testing
         #expect(try head() == commit)
         #expect(bad.output.contains(String(commit.prefix(12))), "\(bad.output)")
     }
+
+    // MARK: Replaced and unwritable hosts
+
+    /// A deploy whose second host becomes another machine while the first one is being changed.
+    private func deployWhileReplaced(keepingHostKey keepsHostKey: Bool) async throws
+        -> (status: Int32, output: String)
+    {
+        try playbook(
+            """
+              - name: hold
+                run: |
+                  [ "$FLEET_TAG" = v1.0.0 ] || {
+                    echo x >~/holding
+                    until [ -e ~/go ]; do sleep 0.02; done
+                  }
+            """
+        )
+        #expect(try deploy("v1.0.0").status == 0)
+        let controller = try fixture.start(["deploy", "production", "--tag", "v1.1.0"])
+        let first = fixture.servers[0].home
+        try await eventually("the first host is at it") {
+            FileManager.default.fileExists(atPath: first + "/holding")
+        }
+        fixture.servers[1].stop()
+        let other = try SSHDServer(replacing: fixture.servers[1], keepsHostKey: keepsHostKey)
+        try Command.shell("touch go", in: first)
+        let status = controller.wait()
+        let fresh = try Command.shell("find . -name VERSION", in: other.home)
+        #expect(fresh.isEmpty, "nothing was put on the other machine")
+        return (status, fixture.said())
+    }
+
+    @Test("H46: a host that came back with another key is not touched, and the others go back")
+    func replacedByAnotherMachine() async throws {
+        let ended = try await deployWhileReplaced(keepingHostKey: false)
+        #expect([10, 20, 21].contains(ended.status), "\(ended.output)")
+        #expect(ended.output.contains("E_HOSTKEY_CHANGED"), "\(ended.output)")
+        #expect(try fixture.tag(0) == "v1.0.0", "\(ended.output)")
+    }
+
+    @Test("H46: a host that came back with its key and without its lock is not touched")
+    func replacedByItsOwnImage() async throws {
+        let ended = try await deployWhileReplaced(keepingHostKey: true)
+        #expect(ended.status == 21, "\(ended.output)")
+        #expect(ended.output.contains("E_FENCED"), "\(ended.output)")
+    }
+
+    @Test("H7: a host whose file system is read-only or has no inodes left", .enabled(if: canMount))
+    func unwritableHosts() throws {
+        try playbook()
+        #expect(try deploy("v1.0.0").status == 0)
+        let home = fixture.servers[1].home
+        try Command.shell("mount --bind . . && mount -o remount,ro,bind .", in: home)
+        let unwritable = try deploy("v1.1.0")
+        try Command.shell("umount -l '\(home)'", in: "/")
+        #expect(unwritable.status == 11, "\(unwritable.output)\(unwritable.errors)")
+        #expect(unwritable.errors.contains("E_READONLY"), "\(unwritable.errors)")
+
+        try Command.shell(
+            "cp -a home full.copy && mount -t tmpfs -o mode=700,size=200m,nr_inodes=700 none home"
+                + " && cp -a full.copy/. home/",
+            in: fixture.servers[1].directory.path
+        )
+        let full = try deploy("v1.1.0")
+        try Command.shell("umount -l '\(home)'", in: "/")
+        #expect(full.status == 11, "\(full.output)\(full.errors)")
+        #expect(full.errors.contains("inodes"), "\(full.errors)")
+        #expect(try tags() == ["v1.0.0", "v1.0.0"])
+        #expect(try deploy("v1.1.0").status == 0)
+    }
 }

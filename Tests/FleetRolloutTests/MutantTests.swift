@@ -29,6 +29,30 @@ struct MutantTests {
         #expect(isCaught(Mutant(), within: 1_000) == nil)
     }
 
+    @Test(
+        "A seed that fails shrinks to a small scenario that breaks the same invariant, every time"
+    )
+    func shrinking() throws {
+        var mutant = Mutant()
+        mutant.adoptsWithoutKilling = true
+        mutant.isNone = false
+        var shrunk: [Shrinking] = []
+        for seed in 0..<10_000 as Range<UInt64> where shrunk.count < 3 {
+            guard Scenario(seed: seed).plan.hosts.count > 3,
+                let found = Shrinking(Scenario(seed: seed), mutant: mutant)
+            else { continue }
+            shrunk.append(found)
+            let again = try #require(Shrinking(Scenario(seed: seed), mutant: mutant))
+            #expect(again.summary == found.summary && again.violation.what == found.violation.what)
+            let before = Scenario(seed: seed).plan.hosts.count
+            #expect(found.scenario.plan.hosts.count < before, "\(found.summary)")
+            var replayed = Simulation(found.scenario, mutant: mutant)
+            #expect(throws: Violation.self) { try replayed.run() }
+        }
+        #expect(shrunk.count == 3)
+        #expect(Shrinking(Scenario(seed: 1)) == nil)
+    }
+
     @Test func goingBackBesideAStepThatStillRuns() {
         var mutant = Mutant()
         mutant.adoptsWithoutKilling = true

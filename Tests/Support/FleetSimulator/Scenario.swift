@@ -7,18 +7,20 @@ internal import FleetTransport
 public struct Scenario: Sendable {
     /// What everything is derived from.
     public let seed: UInt64
+    /// What the faults are drawn by: the same scenario may be played in many ways.
+    public internal(set) var play: UInt64
     /// The plan.
-    public let plan: Plan
+    public internal(set) var plan: Plan
     /// Chances in a hundred.
-    let weather: Weather
+    var weather: Weather
     /// Whether the new release is bad everywhere.
-    let isReleaseBad: Bool
+    var isReleaseBad: Bool
     /// When the operator interrupts, in milliseconds, if at all.
-    let interruptedAt: Int?
+    var interruptedAt: Int?
     /// When the controller's disk is full, in milliseconds, if at all.
-    let diskFullAt: Int?
+    var diskFullAt: Int?
     /// Whether an interrupted rollout is taken up again, and which way.
-    let resumes: ResumeDirection?
+    var resumes: ResumeDirection?
 
     /// Chances in a hundred, per event.
     struct Weather: Sendable {
@@ -57,6 +59,7 @@ public struct Scenario: Sendable {
     /// Derives a scenario from a seed.
     public init(seed: UInt64) {
         self.seed = seed
+        play = seed
         var random = SeededRandom(seed: seed)
         let count = random.chance(10) ? random.pick(20...60) : random.pick(1...9)
         var weather = Weather()

@@ -15,7 +15,8 @@ public struct Violation: Error, Sendable, CustomStringConvertible {
 
     /// Everything needed to see it again.
     public var description: String {
-        "seed \(seed): \(what)\n  replay: scripts/simulate --seed \(seed)\n"
+        "seed \(seed): \(what)\n  replay: scripts/simulate --seed \(seed), or as little of it as still "
+            + "fails: scripts/simulate --shrink \(seed)\n"
             + trace.suffix(2000).map { "  \($0)" }.joined(separator: "\n")
     }
 }
@@ -69,7 +70,7 @@ public struct Simulation {
         self.mutant = mutant
         self.scenario = scenario
         self.keepsTrace = keepsTrace
-        random = SeededRandom(seed: scenario.seed ^ 0xF1EE7)
+        random = SeededRandom(seed: scenario.play ^ 0xF1EE7)
         rollout = Rollout(plan: scenario.plan)
         replica = rollout
         // Encoding every record of every seed would be most of the time spent.
@@ -430,7 +431,15 @@ public struct Simulation {
         guard let host = hosts[name] else { return }
         let key = step.key(attempt: attempt).description
         if host.isDown(at: now) {
-            finishStep(name, step, attempt, .unreachable(Failure("down")), after: 100)
+            // Somebody else may answer in its place.
+            let isOther = random.chance(10)
+            finishStep(
+                name,
+                step,
+                attempt,
+                isOther ? .barred(Failure("another")) : .unreachable(Failure("down")),
+                after: 100
+            )
         } else if random.chance(scenario.weather.lost) {
             finishStep(name, step, attempt, .lost(Failure("lost again")), after: 30)
         } else if let spool = host.spools[key] {
@@ -735,7 +744,7 @@ private struct EventQueue {
                 step.key(attempt: attempt).description == key
             else { continue }
             switch outcome {
-            case .lost, .unreachable: continue
+            case .lost, .unreachable, .barred: continue
             default: break
             }
             heap[index].event = .stepEnded(

@@ -28,12 +28,16 @@ public final class SSHDServer: Sendable {
     ///   - keyType: The type of the user's key.
     ///   - hostKeyType: The type of the host's key.
     ///   - address: The loopback address it listens on.
+    ///   - old: A server that has been stopped and whose port and users it takes over.
+    ///   - keepsHostKey: Whether it has the other server's host key, too.
     /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
     public init(
         configuration: [String] = [],
         keyType: String = "ed25519",
         hostKeyType: String = "ed25519",
-        address: String = "127.0.0.1"
+        address: String = "127.0.0.1",
+        replacing old: SSHDServer? = nil,
+        keepsHostKey: Bool = false
     ) throws {
         self.address = address
         let listens = address.contains(":") ? "[\(address)]" : address
@@ -48,10 +52,18 @@ public final class SSHDServer: Sendable {
             """,
             in: path
         )
+        if let old {
+            let other = old.directory.path
+            try Command.shell(
+                "cp '\(other)/key' '\(other)/key.pub' ."
+                    + (keepsHostKey ? " && cp '\(other)/host_key' '\(other)/host_key.pub' ." : ""),
+                in: path
+            )
+        }
         var found: (ChildProcess, Int)?
         // Somebody else may take the port between the look and the start.
         for _ in 0..<5 where found == nil {
-            let port = try Self.freePort()
+            let port = try old?.port ?? Self.freePort()
             let lines =
                 configuration + [
                     "ListenAddress \(listens):\(port)", "HostKey \(path)/host_key", "PidFile none",

@@ -3,8 +3,11 @@ import FleetSimulator
 import Glibc
 
 /// Plays simulated rollouts: `fleet-simulate --seeds N [--from N]`, or `--seed N` with every line.
+///
+/// `--shrink N` plays as little of a seed that fails as still does.
 struct Arguments {
     var seed: UInt64?
+    var shrunk: UInt64?
     var count: UInt64 = 10_000
     var first: UInt64 = 0
 
@@ -14,6 +17,7 @@ struct Arguments {
             guard let number = rest.popFirst().flatMap({ UInt64($0) }) else { return nil }
             switch word {
             case "--seed": seed = number
+            case "--shrink": shrunk = number
             case "--seeds": count = number
             case "--from": first = number
             default: return nil
@@ -23,8 +27,23 @@ struct Arguments {
 }
 
 guard let arguments = Arguments(Array(CommandLine.arguments.dropFirst())) else {
-    print("usage: scripts/simulate [--seeds COUNT] [--from SEED] | --seed SEED")
+    print("usage: scripts/simulate [--seeds COUNT] [--from SEED] | --seed SEED | --shrink SEED")
     exit(64)
+}
+
+/// Prints what is left of a seed that fails, and how it still does.
+func printShrunk(_ seed: UInt64) -> Bool {
+    guard let shrunk = Shrinking(Scenario(seed: seed)) else { return false }
+    print("shrunk to \(shrunk.summary)\n\(shrunk.violation)")
+    return true
+}
+
+if let seed = arguments.shrunk {
+    guard printShrunk(seed) else {
+        print("seed \(seed) breaks nothing")
+        exit(0)
+    }
+    exit(1)
 }
 
 if let seed = arguments.seed {
@@ -46,7 +65,7 @@ if let seed = arguments.seed {
             outcomes[try simulation.run().rawValue, default: 0] += 1
             events += simulation.eventCount
         } catch {
-            print(error)
+            if !printShrunk(seed) { print(error) }
             exit(1)
         }
     }
