@@ -28,22 +28,13 @@ public struct Host: Sendable, Hashable {
     public var endpoint: HostEndpoint { HostEndpoint(name: name, ssh: ssh) }
 }
 
-/// What may be done to an environment without asking.
-public struct EnvironmentPolicy: Sendable, Hashable {
-    /// Whether changing commands ask for the environment's name first.
-    public var isProtected = false
-
-    /// A policy that allows everything.
-    public init() {}
-}
-
 /// An environment's hosts, groups and variables.
 public struct Inventory: Sendable, Hashable {
     /// The environment's name: the file's name without its ending.
     public let environment: String
     /// The hosts, in the order of the file.
     public var hosts: [Host]
-    /// What may be done without asking.
+    /// What may be done to it, and what must have happened before.
     public let policy: EnvironmentPolicy
 
     /// Gathers an environment.

@@ -25,8 +25,7 @@ public enum InventoryReader {
             if let node = fields.node("policy"),
                 let keys = reader.fields(node, of: "`policy`")
             {
-                policy.isProtected = keys.flag("protected") ?? false
-                keys.refuseUnknown()
+                policy = PolicyReader(reader: reader, environment: environment).read(keys)
             }
             fields.refuseUnknown()
         }

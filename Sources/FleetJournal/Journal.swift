@@ -442,22 +442,129 @@ public final class Journal: Sendable {
     /// How many rollouts back a release is remembered as taken back.
     private static let quarantineLimit = 200
 
-    /// What a rollout set out to do; nil if it is not known.
-    private func plan(of rollout: RolloutID) throws(JournalError) -> Plan? {
-        let first = try reading { database in
-            try Data.fetchOne(
+    /// The newest rollout by which a release succeeded in an environment; nil if none did, or it was
+    /// taken back since.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func succeeded(_ commit: String, in environment: String) throws(JournalError)
+        -> RolloutRecord?
+    {
+        guard try reverted(commit, in: environment) == nil else { return nil }
+        for record in try history(environment: environment, limit: Self.quarantineLimit)
+        where record.kind == .deploy && record.outcome == .succeeded {
+            if try plan(of: record.id)?.release?.commit == commit { return record }
+        }
+        return nil
+    }
+
+    /// The release that an environment's newest good rollout left on it; nil if there is none.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func live(in environment: String) throws(JournalError)
+        -> (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+    {
+        for record in try history(environment: environment, limit: Self.quarantineLimit)
+        where record.outcome == .succeeded && (record.kind == .deploy || record.kind == .revert) {
+            guard case .planned(let plan, let origin) = try beginning(of: record.id)?.body,
+                let release = plan.release
+            else { continue }
+            return (release, record, origin)
+        }
+        return nil
+    }
+
+    /// The environments that the journal knows, sorted.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func environments() throws(JournalError) -> [String] {
+        try reading { database in
+            try String.fetchAll(
                 database,
-                sql: "SELECT body FROM entry WHERE rollout = ? AND sequence = 1",
-                arguments: [rollout.description]
+                sql: "SELECT DISTINCT environment FROM rollout ORDER BY environment"
             )
         }
-        guard let first else { return nil }
-        do {
-            let entry = try CanonicalJSON.decode(JournalEntry.self, from: Array(first))
-            guard case .planned(let plan, _) = entry.body else { return nil }
-            return plan
-        } catch {
-            throw .corrupt(sequence: 1, reason: "\(error)")
+    }
+
+    /// What a rollout set out to do; nil if it is not known.
+    private func plan(of rollout: RolloutID) throws(JournalError) -> Plan? {
+        guard case .planned(let plan, _) = try beginning(of: rollout)?.body else { return nil }
+        return plan
+    }
+
+    /// A rollout's first record: its plan, and who began it; nil if it is not known.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func beginning(of rollout: RolloutID) throws(JournalError) -> JournalEntry? {
+        try first(sql: "rollout = ?", [rollout.description], limit: 1).first
+    }
+
+    // MARK: What stands alone
+
+    /// Every record that something began with, approvals and remarks among them, the newest first.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func beginnings(limit: Int) throws(JournalError) -> [JournalEntry] {
+        try first(sql: "1", [], limit: limit)
+    }
+
+    /// The approvals for an environment, the newest first.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func approvals(for environment: String) throws(JournalError) -> [Approval] {
+        try first(sql: "rollout GLOB 'approval-*'", [], limit: Self.approvalLimit).compactMap {
+            entry in
+            guard case .approved(let approval) = entry.body, approval.environment == environment
+            else { return nil }
+            return approval
+        }
+    }
+
+    /// How many approvals back one is looked for.
+    private static let approvalLimit = 500
+
+    /// Adds a record that stands alone, under a name of its own.
+    ///
+    /// - Returns: The name.
+    /// - Throws: ``JournalError/write(reason:)``; nothing was added then.
+    @discardableResult
+    public func note(_ body: JournalEntry.Body, stamp: RolloutID, at unixMilliseconds: Int)
+        async throws(JournalError) -> RolloutID
+    {
+        let prefix = if case .approved = body { "approval" } else { "remark" }
+        guard let name = RolloutID("\(prefix)-\(stamp)") else {
+            preconditionFailure("a word and a rollout's name make a name")
+        }
+        try await append([
+            JournalEntry(
+                rollout: name,
+                sequence: 1,
+                elapsedMilliseconds: 0,
+                unixMilliseconds: unixMilliseconds,
+                body: body
+            )
+        ])
+        return name
+    }
+
+    private func first(sql condition: String, _ arguments: StatementArguments, limit: Int)
+        throws(JournalError) -> [JournalEntry]
+    {
+        try reading { database in
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT id, body FROM entry WHERE sequence = 1 AND \(condition)
+                    ORDER BY id DESC LIMIT \(limit)
+                    """,
+                arguments: arguments
+            ).map { row in
+                do {
+                    let body: Data = row["body"]
+                    return try CanonicalJSON.decode(JournalEntry.self, from: Array(body))
+                } catch {
+                    throw JournalError.corrupt(sequence: row["id"], reason: "\(error)")
+                }
+            }
         }
     }
 

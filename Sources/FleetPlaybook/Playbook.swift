@@ -8,7 +8,9 @@ public struct Playbook: Sendable {
     /// Defaults for variables that the inventory does not set.
     public let variables: [String: String]
     /// How hosts are taken.
-    public let strategy: Strategy
+    public private(set) var strategy: Strategy
+    /// How hosts are taken in an emergency; nil means as always.
+    public let hotfixStrategy: Strategy?
     /// The steps, in order.
     public let steps: [Step]
     /// The gate after every batch.
@@ -23,6 +25,7 @@ public struct Playbook: Sendable {
         name: String,
         variables: [String: String] = [:],
         strategy: Strategy = Strategy(),
+        hotfixStrategy: Strategy? = nil,
         steps: [Step],
         smoke: [SmokeTest] = [],
         revert: [Step]? = nil,
@@ -32,9 +35,17 @@ public struct Playbook: Sendable {
         self.name = name
         self.variables = variables
         self.strategy = strategy
+        self.hotfixStrategy = hotfixStrategy
         self.steps = steps
         self.smoke = smoke
         self.revert = revert
+    }
+
+    /// The same, gone about as in an emergency.
+    public var asHotfix: Playbook {
+        var copy = self
+        copy.strategy = hotfixStrategy ?? strategy
+        return copy
     }
 
     /// The step that puts a release on the host, if the playbook deploys one.

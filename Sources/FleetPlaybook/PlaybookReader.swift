@@ -2,7 +2,7 @@ internal import FleetTransport
 public import FleetYAML
 
 /// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`,
-/// `revert_within`, `deadman`, `steps`, `smoke`, `revert`, `teardown`.
+/// `revert_within`, `deadman`, `hotfix`, `steps`, `smoke`, `revert`, `teardown`.
 public enum PlaybookReader {
     /// The most steps in one playbook.
     public static let stepLimit = 200
@@ -24,24 +24,14 @@ public enum PlaybookReader {
             try reader.finish()
             preconditionFailure("a refused shape is a diagnostic")
         }
-        var strategy = Strategy()
         let name = fields.text("name") ?? defaultName
         let variables = variables(fields, reader: reader)
-        if let node = fields.node("serial") { strategy.serial = serial(node, reader: reader) }
-        strategy.fanout = fields.number("fanout", in: 1...10_000) ?? strategy.fanout
-        strategy.maxFailures = fields.number("max_failures", in: 0...10_000) ?? 0
-        if let node = fields.node("unreachable") {
-            strategy.unreachable = unreachable(node, reader: reader)
+        let strategy = strategy(fields, over: Strategy(), reader: reader)
+        var hotfixStrategy: Strategy?
+        if let node = fields.node("hotfix"), let more = reader.fields(node, of: "`hotfix`") {
+            hotfixStrategy = self.strategy(more, over: strategy, reader: reader)
+            more.refuseUnknown()
         }
-        strategy.deadmanMilliseconds = fields.milliseconds("deadman")
-        if let time = strategy.deadmanMilliseconds, time < 10_000 {
-            reader.report(
-                "`deadman` needs at least 10 s",
-                at: fields.location(of: "deadman"),
-                hints: ["longer than the steps and the smoke tests of one host take"]
-            )
-        }
-        strategy.revertWithinMilliseconds = fields.milliseconds("revert_within")
         let steps = fields.node("steps").map { self.steps($0, of: "`steps`", reader: reader) } ?? []
         let smoke = fields.node("smoke").map { self.smoke($0, reader: reader) } ?? []
         let revert = fields.node("revert").map { self.steps($0, of: "`revert`", reader: reader) }
@@ -57,11 +47,42 @@ public enum PlaybookReader {
             name: name,
             variables: variables,
             strategy: strategy,
+            hotfixStrategy: hotfixStrategy,
             steps: steps,
             smoke: smoke,
             revert: revert,
             teardown: teardown
         )
+    }
+
+    /// What a level says about how hosts are taken; the rest is as before.
+    private static func strategy(
+        _ fields: YAMLFields,
+        over base: Strategy,
+        reader: YAMLReader
+    ) -> Strategy {
+        var strategy = base
+        if let node = fields.node("serial") { strategy.serial = serial(node, reader: reader) }
+        strategy.fanout = fields.number("fanout", in: 1...10_000) ?? strategy.fanout
+        strategy.maxFailures =
+            fields.number("max_failures", in: 0...10_000) ?? strategy.maxFailures
+        if let node = fields.node("unreachable") {
+            strategy.unreachable = unreachable(node, reader: reader)
+        }
+        if let time = fields.milliseconds("deadman") {
+            strategy.deadmanMilliseconds = time
+            if time < 10_000 {
+                reader.report(
+                    "`deadman` needs at least 10 s",
+                    at: fields.location(of: "deadman"),
+                    hints: ["longer than the steps and the smoke tests of one host take"]
+                )
+            }
+        }
+        if let time = fields.milliseconds("revert_within") {
+            strategy.revertWithinMilliseconds = time
+        }
+        return strategy
     }
 
     private static func variables(_ fields: YAMLFields, reader: YAMLReader) -> [String: String] {

@@ -38,6 +38,9 @@ public struct ProgressText: Sendable {
                     .notable
                 )
             ]
+        case .approved, .remarked:
+            // Records of their own, never part of a rollout.
+            return []
         case .effect(let effect):
             return lines(for: effect, at: now)
         case .event(let event):

@@ -11,16 +11,63 @@ public struct RolloutOrigin: Sendable, Hashable, Codable {
     public let command: String
     /// The version of fleet.
     public let version: String
+    /// Why it was started against a rule, or as a hotfix, in the words of who did.
+    public let reason: String?
+    /// The rules that were overridden, as in `staged`, `window`; nil for none.
+    public let overridden: [String]?
+    /// Whether it is an emergency.
+    public var isHotfix: Bool { hotfix ?? false }
+    private let hotfix: Bool?
 
     /// The origin in a few words, as `ann@laptop, fleet 0.1.0`.
     public var phrase: String { "\(user)@\(machine), fleet \(version)" }
 
     /// Describes an origin.
-    public init(user: String, machine: String, command: String, version: String) {
+    public init(
+        user: String,
+        machine: String,
+        command: String,
+        version: String,
+        reason: String? = nil,
+        overridden: [String] = [],
+        isHotfix: Bool = false
+    ) {
+        self.reason = reason
+        self.overridden = overridden.isEmpty ? nil : overridden
+        hotfix = isHotfix ? true : nil
         self.user = user
         self.machine = machine
         self.command = command
         self.version = version
+    }
+}
+
+/// Something that was done by hand, outside any rollout.
+public struct Remark: Sendable, Hashable, Codable {
+    /// The environment.
+    public let environment: String
+    /// What was done, in words.
+    public let what: String
+    /// Why, in the words of who did it.
+    public let reason: String
+    /// Who did it.
+    public let user: String
+    /// The machine it was done on.
+    public let machine: String
+
+    /// Describes what was done.
+    public init(
+        environment: String,
+        what: String,
+        reason: String,
+        user: String,
+        machine: String
+    ) {
+        self.environment = environment
+        self.what = what
+        self.reason = reason
+        self.user = user
+        self.machine = machine
     }
 }
 
@@ -34,6 +81,10 @@ public struct JournalEntry: Sendable, Hashable, Codable {
         case event(RolloutEvent)
         /// Something is about to be done, or was decided.
         case effect(RolloutEffect)
+        /// A release was approved; the only record under its name.
+        case approved(Approval)
+        /// Somebody did something by hand; the only record under its name.
+        case remarked(Remark)
     }
 
     /// The rollout.
@@ -76,6 +127,12 @@ extension JournalEntry.Body {
             try record.add(value)
         case .effect(let value):
             var record = CaseRecord("effect", to: encoder)
+            try record.add(value)
+        case .approved(let value):
+            var record = CaseRecord("approved", to: encoder)
+            try record.add(value)
+        case .remarked(let value):
+            var record = CaseRecord("remarked", to: encoder)
             try record.add(value)
         }
     }

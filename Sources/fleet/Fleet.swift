@@ -36,11 +36,14 @@ struct Fleet: AsyncParsableCommand {
             A project is a directory with inventory/ENV.yml and playbooks/NAME.yml.
             """,
         subcommands: [
-            DeployCommand.self, RunCommand.self, ExecCommand.self, RevertCommand.self,
+            ReleaseCommand.self, ReleasesCommand.self, DeployCommand.self, ApproveCommand.self,
+            PromoteCommand.self, HotfixCommand.self,
+            RunCommand.self, ExecCommand.self, RevertCommand.self,
             ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
             LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
-            HistoryCommand.self, ShowCommand.self, FetchCommand.self, TrustCommand.self,
+            HistoryCommand.self, AuditCommand.self, ShowCommand.self, FetchCommand.self,
+            TrustCommand.self,
             DoctorCommand.self,
         ]
     )

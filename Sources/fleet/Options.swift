@@ -199,6 +199,35 @@ struct RolloutOptions: ParsableArguments {
     }
 }
 
+/// When a deploy begins, and why it may although the environment's policy says no.
+struct PolicyOptions: ParsableArguments {
+    @Option(
+        name: .customLong("override"),
+        help: ArgumentHelp(
+            "Deploy although the environment's policy says no; the reason is recorded.",
+            valueName: "reason"
+        )
+    )
+    var overrideReason: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Wait until then, on the policy's clock: 22:00, or \"2026-12-20 22:00\".",
+            valueName: "time"
+        )
+    )
+    var at: String?
+
+    func validate() throws {
+        if let at, LocalTime(at, after: LocalTime(day: 0, minute: 0)) == nil {
+            throw ValidationError("`\(at)` is not a time: write 22:00 or \"2026-12-20 22:00\"")
+        }
+        if overrideReason?.allSatisfy(\.isWhitespace) ?? false {
+            throw ValidationError("--override needs a reason")
+        }
+    }
+}
+
 /// Whether to ask before hosts are changed.
 struct ConfirmationOptions: ParsableArguments {
     @Flag(name: [.customShort("n"), .customLong("dry-run")], help: "Print the plan and stop.")

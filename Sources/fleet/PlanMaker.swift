@@ -20,6 +20,10 @@ struct RolloutChoice {
     var evenIfUnhealthy = false
     /// Whether the way back is rehearsed.
     var rehearses = false
+    /// Whether it is an emergency.
+    var isHotfix = false
+    /// The commit that the release must be, whatever its name stands for by now; nil for any.
+    var mustBe: String?
 }
 
 /// Makes a plan from what the command line names: files, hosts, and the release that a host finds
@@ -42,7 +46,8 @@ struct PlanMaker {
         let playbook: Playbook
         let files: [String: LocalFile]
         do {
-            playbook = try project.playbook(name)
+            let written = try project.playbook(name)
+            playbook = choice.isHotfix ? written.asHotfix : written
             files = try await project.files(of: playbook, packedIn: archives)
         } catch {
             throw CommandFailure(error)
@@ -62,7 +67,16 @@ struct PlanMaker {
         request.files = files
         let selection = try selection(choice.release, playbook)
         if let selection {
-            request.release = try await release(selection, for: request)
+            let release = try await release(selection, for: request)
+            if let wanted = choice.mustBe, release.commit != wanted {
+                throw CommandFailure(
+                    .refused,
+                    "E_TAG_MOVED \(release.label) was \(wanted.prefix(12)) and is now "
+                        + "\(release.commit.prefix(12))",
+                    hints: ["a published tag must not move", "nothing was changed"]
+                )
+            }
+            request.release = release
         } else if kind == .deploy {
             throw CommandFailure(
                 .usage,

@@ -56,13 +56,15 @@ struct RolloutSession {
     /// - Parameters:
     ///   - plan: What is carried out.
     ///   - begun: What is taken up again, and which way; nil for a new rollout.
-    ///   - reason: Why a release is deployed that was taken back before; nil refuses it.
+    ///   - exception: Why it goes on where a rule says no.
+    ///   - overridden: Which rules of the environment's policy do not hold this time.
     /// - Returns: What the program shall exit with.
     /// - Throws: ``CommandFailure``.
     func run(
         _ plan: Plan,
         resuming begun: (id: RolloutID, direction: ResumeDirection)? = nil,
-        despite reason: String? = nil
+        despite exception: Exception = Exception(),
+        overridden: [String] = []
     ) async throws -> ExitStatus {
         let (directory, journal) = try common.openJournal()
         let id = begun?.id ?? Surroundings.newRolloutID()
@@ -74,7 +76,7 @@ struct RolloutSession {
                 direction: begun.direction
             )
         }
-        if earlier == nil, plan.kind != .exec { try admit(plan, journal, despite: reason) }
+        if earlier == nil, plan.kind != .exec { try admit(plan, journal, exception) }
         let view =
             common.quiet || plan.kind == .exec && !Terminal.standardError.isInteractive
             ? nil
@@ -88,7 +90,7 @@ struct RolloutSession {
         let runner = RolloutRunner(
             id: id,
             plan: plan,
-            origin: Surroundings.origin,
+            origin: Surroundings.origin(exception, overridden: overridden),
             transport: transport,
             journal: journal,
             spool: directory.path,
@@ -135,7 +137,7 @@ struct RolloutSession {
     }
 
     /// Refuses what would come on top of something unfinished, or bring back what was taken back.
-    private func admit(_ plan: Plan, _ journal: Journal, despite reason: String?)
+    private func admit(_ plan: Plan, _ journal: Journal, _ exception: Exception)
         throws(CommandFailure)
     {
         let other: RolloutRecord?
@@ -143,7 +145,7 @@ struct RolloutSession {
         do {
             other = try journal.unfinished(in: plan.environment)
             taken =
-                reason == nil
+                exception.quarantine == nil
                 ? try plan.release.flatMap { release throws(JournalError) in
                     try journal.reverted(release.commit, in: plan.environment)
                 } : nil

@@ -51,8 +51,20 @@ enum Surroundings {
         )
     }
 
+    /// The time of day, in milliseconds since 1970: for people and policies, never for deadlines.
+    static var unixMilliseconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+
     /// Who is doing this: the person a CI system names, or the login.
-    static var origin: RolloutOrigin {
+    static var origin: RolloutOrigin { origin() }
+
+    /// The same, and why rules do not hold this time.
+    static func origin(_ exception: Exception = Exception(), overridden: [String] = [])
+        -> RolloutOrigin
+    {
         let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "SUDO_USER"]
         var host = [CChar](repeating: 0, count: 256)
         gethostname(&host, host.count - 1)
@@ -61,7 +73,10 @@ enum Surroundings {
             user: names.compactMap(variable).first ?? user,
             machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
             command: command,
-            version: FleetVersion.number
+            version: FleetVersion.number,
+            reason: exception.reason,
+            overridden: overridden,
+            isHotfix: exception.hotfix != nil
         )
     }
 

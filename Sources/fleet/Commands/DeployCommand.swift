@@ -23,6 +23,7 @@ struct DeployCommand: AsyncParsableCommand {
     @OptionGroup var options: RolloutOptions
     @Option(name: [.short, .long], help: "The playbook: playbooks/NAME.yml, or a path.")
     var playbook = "deploy"
+    @OptionGroup var policy: PolicyOptions
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var common: CommonOptions
 
@@ -31,7 +32,8 @@ struct DeployCommand: AsyncParsableCommand {
             kind: .deploy,
             playbook: playbook,
             hosts: hosts,
-            options: options,
+            choice: options.choice,
+            policy: policy,
             confirmation: confirmation,
             common: common
         ).run()
@@ -50,6 +52,7 @@ struct RunCommand: AsyncParsableCommand {
     var playbook: String
     @OptionGroup var hosts: HostOptions
     @OptionGroup var options: RolloutOptions
+    @OptionGroup var policy: PolicyOptions
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var common: CommonOptions
 
@@ -58,7 +61,8 @@ struct RunCommand: AsyncParsableCommand {
             kind: .run,
             playbook: playbook,
             hosts: hosts,
-            options: options,
+            choice: options.choice,
+            policy: policy,
             confirmation: confirmation,
             common: common
         ).run()
@@ -84,83 +88,11 @@ struct PlanCommand: AsyncParsableCommand {
             kind: .run,
             playbook: playbook,
             hosts: hosts,
-            options: options,
+            choice: options.choice,
+            policy: PolicyOptions(),
             confirmation: ConfirmationOptions(),
             common: common
         )
         try await verb.printPlan()
-    }
-}
-
-/// What `deploy`, `run` and `plan` share: from the command line to a plan, and on to its end.
-struct RolloutVerb {
-    let kind: Plan.Kind
-    let playbook: String
-    let hosts: HostOptions
-    let options: RolloutOptions
-    let confirmation: ConfirmationOptions
-    let common: CommonOptions
-
-    func run() async throws {
-        let project = try common.openProject()
-        let (_, selected) = try self.hosts.select(in: project)
-        let transport = try await common.openTransport(for: selected, in: project)
-        let maker = PlanMaker(
-            project: project,
-            transport: transport,
-            archives: common.archives,
-            note: note
-        )
-        let (plan, policy) = try await maker.plan(
-            kind: kind,
-            playbook: playbook,
-            hosts: hosts,
-            choice: options.choice
-        )
-        if confirmation.isDryRun {
-            common.print(PlanText.full(plan, style: common.standardOutputStyle))
-            return
-        }
-        let session = RolloutSession(common: common, transport: transport)
-        let wasChosen = options.choice.release != nil
-        try session.confirm(
-            plan,
-            protected: policy.isProtected,
-            mustAsk: plan.release != nil && !wasChosen,
-            options: confirmation
-        )
-        if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
-            try await LockKeeper(self.hosts, common).wait(milliseconds: wait)
-        }
-        let status = try await session.run(plan, despite: confirmation.quarantineReason)
-        if status != .succeeded { throw status }
-    }
-
-    func printPlan() async throws {
-        let project = try common.openProject()
-        let (_, selected) = try self.hosts.select(in: project)
-        let transport = try await common.openTransport(for: selected, in: project)
-        let maker = PlanMaker(
-            project: project,
-            transport: transport,
-            archives: common.archives,
-            note: note
-        )
-        let (plan, _) = try await maker.plan(
-            kind: kind,
-            playbook: playbook,
-            hosts: hosts,
-            choice: options.choice
-        )
-        if common.output == .json {
-            common.print(plan.json)
-        } else {
-            common.print(PlanText.full(plan, style: common.standardOutputStyle))
-        }
-    }
-
-    private func note(_ text: String) {
-        guard !common.quiet, Terminal.standardError.isInteractive else { return }
-        Terminal.standardError.write(common.standardErrorStyle.dim(text) + "\n")
     }
 }

@@ -103,7 +103,10 @@ struct RevertCommand: AsyncParsableCommand {
             mustAsk: rollout == nil && to == nil,
             options: confirmation
         )
-        let status = try await session.run(plan, despite: confirmation.quarantineReason)
+        let status = try await session.run(
+            plan,
+            despite: Exception(quarantine: confirmation.quarantineReason)
+        )
         if status != .succeeded { throw status }
     }
 

@@ -1,0 +1,133 @@
+public import FleetInventory
+
+/// Whether an environment's policy lets a release in.
+public enum Admission {
+    /// What is known of a release when it asks to be let in.
+    public struct Evidence: Sendable, Hashable {
+        /// The release.
+        public let release: Release
+        /// The rollout by which it succeeded on staging; nil if none did, or it was taken back since.
+        public var stagedBy: String?
+        /// Approvals for the environment, of whatever release, the newest first.
+        public var approvals: [Approval] = []
+        /// Who made the release, as git and the approver name people; empty if nobody can tell.
+        public var authors: Set<String> = []
+        /// The time, in milliseconds since 1970.
+        public let unixMilliseconds: Int
+        /// What the policy's time zone adds to UTC now, in seconds.
+        public let offsetSeconds: Int
+
+        /// Begins with what is always known.
+        public init(release: Release, unixMilliseconds: Int, offsetSeconds: Int) {
+            self.release = release
+            self.unixMilliseconds = unixMilliseconds
+            self.offsetSeconds = offsetSeconds
+        }
+    }
+
+    /// Why a release is not let in.
+    public struct Refusal: Error, Sendable, Hashable {
+        /// The rule, as in `staged`, `approved`, `window`.
+        public let rule: String
+        /// What was found, with a stable token.
+        public let message: String
+        /// What to do about it.
+        public let hints: [String]
+    }
+
+    /// Everything that stands against a release, in the order in which it is best mended.
+    ///
+    /// - Parameters:
+    ///   - environment: The environment.
+    ///   - policy: Its policy.
+    ///   - evidence: What is known.
+    ///   - isHotfix: Whether it is an emergency: windows and most requirements do not hold then.
+    public static func refusals(
+        to environment: String,
+        _ policy: EnvironmentPolicy,
+        _ evidence: Evidence,
+        isHotfix: Bool = false
+    ) -> [Refusal] {
+        var refusals: [Refusal] = []
+        let required = isHotfix ? policy.hotfixRequirements : policy.requirements
+        let release = evidence.release.label
+        if required.contains(.staged), evidence.stagedBy == nil {
+            let staging = policy.stagingEnvironment
+            let which =
+                evidence.release.tag.map { "--tag \($0)" } ?? "--commit \(evidence.release.commit)"
+            refusals.append(
+                Refusal(
+                    rule: "staged",
+                    message: "E_NOT_STAGED \(release) has not succeeded on \(staging)",
+                    hints: ["fleet deploy \(staging) \(which)    first"]
+                )
+            )
+        }
+        if required.contains(.approved) {
+            refusals += approval(for: environment, policy, evidence).map { [$0] } ?? []
+        }
+        let now = LocalTime(
+            unixSeconds: evidence.unixMilliseconds / 1000,
+            offsetSeconds: evidence.offsetSeconds
+        )
+        if !isHotfix, let closed = policy.closure(at: now) {
+            let why =
+                switch closed {
+                case .frozen(let window): "is frozen (\(window.text), \(policy.timeZone))"
+                case .outside:
+                    "takes changes only \(policy.windows.map(\.text).joined(separator: ", ")) "
+                        + "(\(policy.timeZone))"
+                }
+            refusals.append(
+                Refusal(
+                    rule: "window",
+                    message: "E_FROZEN \(environment) \(why)",
+                    hints: ["fleet hotfix \(environment) --tag T --reason R    in an emergency"]
+                )
+            )
+        }
+        return refusals
+    }
+
+    private static func approval(
+        for environment: String,
+        _ policy: EnvironmentPolicy,
+        _ evidence: Evidence
+    ) -> Refusal? {
+        func refusal(_ message: String, _ hints: [String] = []) -> Refusal {
+            let command = "fleet approve \(evidence.release.label) \(environment) --note \"…\""
+            return Refusal(rule: "approved", message: message, hints: hints + [command])
+        }
+        let release = evidence.release.label
+        let known = evidence.approvals.filter { $0.release.commit == evidence.release.commit }
+        guard let newest = known.first else {
+            let others = evidence.approvals.prefix(1).map {
+                "the newest approval, by \($0.approver), is for \($0.release.label)"
+            }
+            return refusal(
+                "E_NOT_APPROVED nobody has approved \(release) for \(environment)",
+                others
+            )
+        }
+        let valid = known.filter { $0.expiresUnixMilliseconds > evidence.unixMilliseconds }
+        guard !valid.isEmpty else {
+            return refusal(
+                "E_APPROVAL_EXPIRED the approval of \(release) by \(newest.approver) has expired"
+            )
+        }
+        guard policy.needsAnotherApprover else { return nil }
+        guard !evidence.authors.isEmpty else {
+            return refusal(
+                "E_AUTHOR_UNKNOWN nobody can tell who made \(release), and its approver must be "
+                    + "somebody else",
+                ["run fleet in a clone of the repository that has the release"]
+            )
+        }
+        guard valid.contains(where: { !evidence.authors.contains($0.approver) }) else {
+            return refusal(
+                "E_OWN_APPROVAL \(release) was approved by its own author, \(newest.approver)"
+            )
+        }
+        return nil
+    }
+}

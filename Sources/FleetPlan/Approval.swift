@@ -1,0 +1,40 @@
+/// Somebody's word that a release may be deployed to an environment.
+public struct Approval: Sendable, Hashable, Codable {
+    /// The environment.
+    public let environment: String
+    /// The release; its commit is what counts.
+    public let release: Release
+    /// The digest of the plan that was looked at.
+    public let planDigest: String
+    /// Who approves.
+    public let approver: String
+    /// The machine it was done on.
+    public let machine: String
+    /// Why, in the approver's words.
+    public let note: String
+    /// When, in milliseconds since 1970.
+    public let unixMilliseconds: Int
+    /// Until when it holds, in milliseconds since 1970.
+    public let expiresUnixMilliseconds: Int
+
+    /// Gathers an approval.
+    public init(
+        environment: String,
+        release: Release,
+        planDigest: String,
+        approver: String,
+        machine: String,
+        note: String,
+        unixMilliseconds: Int,
+        expiresUnixMilliseconds: Int
+    ) {
+        self.environment = environment
+        self.release = release
+        self.planDigest = planDigest
+        self.approver = approver
+        self.machine = machine
+        self.note = note
+        self.unixMilliseconds = unixMilliseconds
+        self.expiresUnixMilliseconds = expiresUnixMilliseconds
+    }
+}

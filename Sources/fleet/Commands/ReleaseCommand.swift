@@ -1,0 +1,214 @@
+import ArgumentParser
+import FleetPlan
+import FleetProject
+import FleetReport
+import FleetRollout
+
+/// `fleet release [PART|VERSION]`.
+struct ReleaseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "release",
+        _superCommandName: Fleet.name,
+        abstract: "Tag the next version of what is pushed on the release branch, and push the tag.",
+        discussion: """
+            Run it in a clone of the application's repository. The work tree must be clean, the
+            release branch checked out and pushed. A published tag is never moved, reused or passed
+            by a lower version. Contacts no host.
+            """
+    )
+
+    @Argument(help: "major, minor, patch, or a version as in v1.4.0.")
+    var version = "patch"
+    @Option(help: ArgumentHelp("Make a pre-release with this label.", valueName: "label"))
+    var prerelease: String?
+    @Option(help: "The release branch; by default the remote's own, or main.")
+    var branch: String?
+    @Option(help: "The remote that the tag is pushed to.")
+    var remote = "origin"
+    @Flag(help: "Sign the tag, as git is configured to.")
+    var sign = false
+    @Option(
+        name: .customLong("ci-status"),
+        help: ArgumentHelp(
+            "A command that exits 0 if CI is green for $FLEET_COMMIT; also FLEET_CI_STATUS.",
+            valueName: "command"
+        )
+    )
+    var ciStatus: String?
+    @Flag(
+        name: [.customShort("n"), .customLong("dry-run")],
+        help: "Say what would be done, and stop."
+    )
+    var isDryRun = false
+    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
+    var isConfirmed = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        let isPart = SemanticVersion.Part(rawValue: version) != nil
+        if !isPart, SemanticVersion(version) == nil {
+            throw ValidationError(
+                "`\(version)` is not a version: write major, minor, patch, or v1.4.0"
+            )
+        }
+        if !isPart, prerelease != nil {
+            throw ValidationError("write the label into the version: \(version)-rc.1")
+        }
+        if let prerelease, SemanticVersion("0.0.0-\(prerelease)") == nil || prerelease.contains(".")
+        {
+            throw ValidationError("`\(prerelease)` is not a label: write letters, as in rc")
+        }
+    }
+
+    func run() async throws {
+        do {
+            try await release(
+                in: GitRepository(containing: common.project ?? Surroundings.workingDirectory)
+            )
+        } catch let failure as GitRepository.Failure {
+            throw CommandFailure(
+                .refused,
+                "`\(failure.command)`: \(Sanitizer.safe(failure.message))",
+                hints: ["nothing was published"]
+            )
+        }
+    }
+
+    private func release(in repository: GitRepository) async throws {
+        let commit = try await publishedCommit(of: repository)
+        try await requireGreen(commit, in: repository)
+        let versions = try await repository.git("tag", "--list").split(separator: "\n")
+            .compactMap { SemanticVersion(String($0)) }.sorted()
+        let tag = try await nextTag(after: versions, at: commit, in: repository)
+        let newest = versions.last { !$0.isPrerelease }
+        let range = newest.map { "\($0.tag)..\(commit)" } ?? commit
+        let changes = try await repository.git("log", "--no-merges", "--format=%s (%an)", range)
+            .split(separator: "\n").map { Sanitizer.line(String($0)) }
+
+        let style = common.standardErrorStyle
+        let since = newest.map { " since \($0.tag)" } ?? ""
+        common.tell("\(style.bold(tag)) on \(commit.prefix(12)), \(changes.count) changes\(since)")
+        for change in changes.prefix(Self.shownChanges) { common.tell("  \(change)") }
+        if changes.count > Self.shownChanges {
+            common.tell("  … and \(changes.count - Self.shownChanges) more")
+        }
+        guard !isDryRun else { return common.print("\(tag) would be pushed to \(remote)") }
+        try confirm(tag)
+        let message = ([tag, ""] + changes.map { "- \($0)" }).joined(separator: "\n")
+        try await repository.git("tag", sign ? "-s" : "-a", "-m", message, tag, commit)
+        do {
+            // Without force: git refuses to move what others may have already.
+            try await repository.git("push", "--quiet", remote, "refs/tags/\(tag)")
+        } catch {
+            // Nobody has seen it yet.
+            try await repository.git("tag", "-d", tag)
+            throw error
+        }
+        common.print("\(tag) pushed to \(remote)")
+        common.tell("\(style.dim("next:")) fleet deploy staging --tag \(tag)")
+    }
+
+    private static let shownChanges = 30
+
+    private func refuse(_ message: String, _ hints: String...) -> CommandFailure {
+        CommandFailure(.refused, message, hints: hints + ["nothing was published"])
+    }
+
+    /// The commit that is checked out, once it is known to be what the remote has.
+    private func publishedCommit(of repository: GitRepository) async throws -> String {
+        let dirty = try await repository.git("status", "--porcelain").split(separator: "\n")
+        guard dirty.isEmpty else {
+            let files = dirty.prefix(5).map { Sanitizer.line(String($0.dropFirst(3))) }
+            throw refuse(
+                "E_DIRTY the work tree has changes: \(files.joined(separator: ", "))",
+                "commit or stash them"
+            )
+        }
+        do throws(GitRepository.Failure) {
+            try await repository.git("fetch", "--quiet", "--tags", remote)
+        } catch {
+            guard error.message.contains("would clobber existing tag") else { throw error }
+            throw refuse(
+                "E_TAG_MOVED \(remote) has another commit under a tag that is here",
+                "a published tag must not move; find out who moved it"
+            )
+        }
+        let head = await repository.answer("symbolic-ref", "--short", "refs/remotes/\(remote)/HEAD")
+        let wanted = branch ?? head.map { String($0.dropFirst(remote.count + 1)) } ?? "main"
+        let current = await repository.answer("symbolic-ref", "--short", "HEAD") ?? "no branch"
+        guard current == wanted else {
+            throw refuse(
+                "E_BRANCH \(Sanitizer.line(current)) is checked out, and releases are made from "
+                    + Sanitizer.line(wanted),
+                "git switch \(Sanitizer.line(wanted)), or name another one with --branch"
+            )
+        }
+        let commit = try await repository.git("rev-parse", "HEAD").prefix { $0 != "\n" }
+        let theirs = await repository.answer("rev-parse", "refs/remotes/\(remote)/\(wanted)")
+        guard String(commit) == theirs else {
+            throw refuse(
+                "E_NOT_PUSHED \(wanted) here and on \(remote) are not the same commit",
+                "git pull --ff-only, git push"
+            )
+        }
+        return String(commit)
+    }
+
+    private func requireGreen(_ commit: String, in repository: GitRepository) async throws {
+        guard let command = ciStatus ?? Surroundings.variable("FLEET_CI_STATUS") else { return }
+        guard try await repository.succeeds(command, with: ["FLEET_COMMIT": commit]) else {
+            throw refuse(
+                "E_CI `\(Sanitizer.line(command))` says that CI is not green for \(commit.prefix(12))"
+            )
+        }
+    }
+
+    private func nextTag(
+        after versions: [SemanticVersion],
+        at commit: String,
+        in repository: GitRepository
+    ) async throws -> String {
+        let here = try await repository.git("tag", "--points-at", commit).split(separator: "\n")
+            .compactMap { SemanticVersion(String($0)) }
+        if let known = here.max(), prerelease != nil || !known.isPrerelease {
+            throw refuse(
+                "E_TAGGED \(commit.prefix(12)) is \(known.tag) already",
+                "deploy that one: fleet deploy staging --tag \(known.tag)"
+            )
+        }
+        guard let asked = SemanticVersion(version) else {
+            let part = SemanticVersion.Part(rawValue: version) ?? .patch
+            return (versions.last ?? .first).next(part, prerelease: prerelease).tag
+        }
+        if let newest = versions.last, asked <= newest {
+            throw refuse(
+                versions.contains(asked)
+                    ? "E_TAG_EXISTS \(asked.tag) exists already"
+                    : "E_VERSION_LOWER \(asked.tag) is lower than \(newest.tag)",
+                "the next ones are \(SemanticVersion.Part.allCases.reversed().map { newest.next($0).tag }.joined(separator: ", "))"
+            )
+        }
+        return asked.tag
+    }
+
+    private func confirm(_ tag: String) throws {
+        guard !isConfirmed else { return }
+        guard Terminal.canAsk else {
+            throw refuse(
+                "this needs a confirmation: \(tag)",
+                "add --yes to go on without being asked"
+            )
+        }
+        let answer = Terminal.ask("tag and push \(tag)? [y/N] ") ?? ""
+        guard ["y", "yes"].contains(answer.lowercased()) else {
+            throw refuse("not confirmed")
+        }
+    }
+}
+
+extension CommonOptions {
+    /// Says what is being done, where people look for that.
+    func tell(_ text: String) {
+        if !quiet { Terminal.standardError.write(text + "\n") }
+    }
+}

@@ -1,0 +1,116 @@
+import FleetInventory
+import FleetPlan
+import FleetProject
+import FleetReport
+import FleetRollout
+import FleetRunner
+import FleetTransport
+import FleetYAML
+
+/// What the verbs share that carry a playbook out: from the command line to a plan, and on to its
+/// end.
+struct RolloutVerb {
+    let kind: Plan.Kind
+    let playbook: String
+    let hosts: HostOptions
+    let choice: RolloutChoice
+    let policy: PolicyOptions
+    let confirmation: ConfirmationOptions
+    /// Why it is an emergency; nil if it is none.
+    var hotfixReason: String?
+    let common: CommonOptions
+
+    func run() async throws {
+        let project = try common.openProject()
+        let (inventory, selected) = try hosts.select(in: project)
+        let (_, journal) = try common.openJournal()
+        let check = PolicyCheck(
+            project: project,
+            journal: journal,
+            environment: inventory.environment,
+            policy: inventory.policy
+        )
+        if !confirmation.isDryRun { try await wait(check) }
+        let transport = try await common.openTransport(for: selected, in: project)
+        let plan = try await plan(project, transport)
+        let exception = Exception(
+            quarantine: confirmation.quarantineReason,
+            override: policy.overrideReason,
+            hotfix: hotfixReason
+        )
+        if confirmation.isDryRun {
+            common.print(PlanText.full(plan, style: common.standardOutputStyle))
+            guard let release = plan.release else { return }
+            for refusal in try await check.refusals(to: release, isHotfix: choice.isHotfix) {
+                Terminal.standardError.write("note: \(refusal.message)\n")
+            }
+            return
+        }
+        var overridden: [String] = []
+        if let release = plan.release {
+            overridden = try await check.admit(release, despite: exception)
+        }
+        let session = RolloutSession(common: common, transport: transport)
+        try session.confirm(
+            plan,
+            protected: inventory.policy.isProtected,
+            mustAsk: plan.release != nil && choice.release == nil,
+            options: confirmation
+        )
+        if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
+            try await LockKeeper(hosts, common).wait(milliseconds: wait)
+        }
+        let status = try await session.run(plan, despite: exception, overridden: overridden)
+        if status != .succeeded { throw status }
+    }
+
+    func printPlan() async throws {
+        let project = try common.openProject()
+        let (_, selected) = try hosts.select(in: project)
+        let transport = try await common.openTransport(for: selected, in: project)
+        let plan = try await plan(project, transport)
+        common.print(
+            common.output == .json
+                ? plan.json : PlanText.full(plan, style: common.standardOutputStyle)
+        )
+    }
+
+    /// The plan, with its release resolved on the first host that answers.
+    func plan(_ project: Project, _ transport: any Transport) async throws(CommandFailure) -> Plan {
+        let maker = PlanMaker(
+            project: project,
+            transport: transport,
+            archives: common.archives,
+            note: note
+        )
+        return try await maker.plan(kind: kind, playbook: playbook, hosts: hosts, choice: choice).0
+    }
+
+    /// Waits in the foreground for the time that was asked for.
+    private func wait(_ check: PolicyCheck) async throws {
+        guard let text = policy.at else { return }
+        let offset = try check.offset()
+        let now = Surroundings.unixMilliseconds / 1000
+        let local = LocalTime(unixSeconds: now, offsetSeconds: offset(now))
+        guard let time = LocalTime(text, after: local) else { return }
+        let until = time.unixSeconds(offset: offset)
+        guard until > now else {
+            throw CommandFailure(
+                .refused,
+                "`--at \(text)` is over (\(check.policy.timeZone))",
+                hints: ["nothing was changed"]
+            )
+        }
+        let shown = DurationText.utc(unixMilliseconds: (until + offset(until)) * 1000)
+        note("waiting until \(shown.dropLast(3)) (\(check.policy.timeZone)); Ctrl-C ends that")
+        // In short stretches: a laptop that slept, or a clock that was set, is noticed.
+        while case let left = until - Surroundings.unixMilliseconds / 1000, left > 0 {
+            try await Task.sleep(for: .seconds(min(left, 5)))
+        }
+    }
+
+    private func note(_ text: String) {
+        guard !common.quiet, Terminal.standardError.isInteractive else { return }
+        Terminal.standardError.write(common.standardErrorStyle.dim(text) + "\n")
+    }
+}
