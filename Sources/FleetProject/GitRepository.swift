@@ -40,7 +40,10 @@ public struct GitRepository: Sendable {
     }
 
     /// The same; nil instead of an error, for questions that may have no answer.
-    public func answer(_ arguments: String...) async -> String? {
+    public func answer(_ arguments: String...) async -> String? { await answer(arguments) }
+
+    /// The same.
+    public func answer(_ arguments: [String]) async -> String? {
         do throws(Failure) {
             return try await Self.git(arguments, in: root).trimmedLine
         } catch {

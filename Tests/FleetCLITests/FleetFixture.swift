@@ -36,10 +36,10 @@ final class FleetFixture {
         }
     }
 
-    func inventory(_ ssh: String = "") -> String {
+    func inventory(_ ssh: String = "", hosts: Range<Int>? = nil) -> String {
         var text =
             "vars: { repository: \(directory.path)/origin.git }\ngroups:\n  web:\n    hosts:\n"
-        for (index, server) in servers.enumerated() {
+        for (index, server) in servers.enumerated() where hosts?.contains(index) ?? true {
             text += """
                       web\(index + 1):
                         ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), known_hosts: \(server.knownHostsFile) \(ssh) }
@@ -75,10 +75,16 @@ final class FleetFixture {
     }
 
     /// The same.
-    func fleet(_ arguments: [String], environment: [String: String]) throws -> Command {
+    ///
+    /// - Parameter folder: Where, below the test's directory.
+    func fleet(
+        _ arguments: [String],
+        environment: [String: String],
+        in folder: String = "project"
+    ) throws -> Command {
         try Command.run(
             [Package.binary] + arguments,
-            in: directory.path + "/project",
+            in: directory.path + "/" + folder,
             environment: surroundings(of: "state").merging(environment) { $1 }
         )
     }

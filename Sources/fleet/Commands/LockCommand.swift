@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetInventory
+import FleetJournal
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -131,7 +132,14 @@ struct LockBreakCommand: AsyncParsableCommand {
                 "`\(Sanitizer.line(typed))` holds no lock here; nothing was changed"
             )
         }
-        let breaker = "break-\(Surroundings.newRolloutID())"
+        let stamp = Surroundings.newRolloutID()
+        let breaker = "break-\(stamp)"
+        // Written down before it is done, as everything is.
+        try await record(
+            typed,
+            HostRange.fold(holders.filter { $0.owner == typed }.map(\.host)),
+            stamp
+        )
         let lock = keeper.lock(owner: breaker, reason: reason)
         let theirs = Set(holders.filter { $0.owner == typed }.map(\.host))
         let refusals = await keeper.ask { theirs.contains($0) ? lock.breaking(typed) : nil }
@@ -145,6 +153,31 @@ struct LockBreakCommand: AsyncParsableCommand {
             )
         }
         common.print("broken on \(HostRange.fold(theirs)); nothing of \(typed) runs there any more")
+    }
+}
+
+extension LockBreakCommand {
+    private func record(_ owner: String, _ hosts: String, _ stamp: RolloutID)
+        async throws(CommandFailure)
+    {
+        let origin = Surroundings.origin
+        let remark = Remark(
+            environment: self.hosts.environment,
+            what: "broke the lock of \(owner) on \(hosts)",
+            reason: reason,
+            user: origin.user,
+            machine: origin.machine
+        )
+        let (_, journal) = try common.openJournal()
+        do {
+            try await journal.note(
+                .remarked(remark),
+                stamp: stamp,
+                at: Surroundings.unixMilliseconds
+            )
+        } catch {
+            throw CommandFailure(error)
+        }
     }
 }
 

@@ -125,7 +125,7 @@ struct ReleaseCommand: AsyncParsableCommand {
             )
         }
         do throws(GitRepository.Failure) {
-            try await repository.git("fetch", "--quiet", "--tags", remote)
+            try await repository.git("fetch", "--tags", remote)
         } catch {
             guard error.message.contains("would clobber existing tag") else { throw error }
             throw refuse(

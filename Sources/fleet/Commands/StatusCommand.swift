@@ -47,6 +47,10 @@ struct StatusCommand: AsyncParsableCommand {
         let answers = await Survey(transport: transport).ask(questions)
         let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
         show(lines, try last(in: journal))
+        let reminder = HotfixReminder(project: project, journal: journal, inventory: inventory)
+        if let text = try await reminder.text() {
+            common.tell(common.standardErrorStyle.yellow(text))
+        }
         if lines.contains(where: { !$0.isGood }) { throw ExitStatus.saidNo }
     }
 

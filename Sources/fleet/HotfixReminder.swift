@@ -1,0 +1,67 @@
+import FleetInventory
+import FleetJournal
+import FleetPlan
+import FleetProject
+import FleetReport
+import FleetRollout
+
+/// Reminds of an emergency until what mended it has come to where all changes come from.
+struct HotfixReminder {
+    let project: Project
+    let journal: Journal
+    let inventory: Inventory
+
+    /// What to tell whoever asks how the environment is; nil if it runs no hotfix, or its staging and
+    /// the release branch have it too, as far as the journal and this clone can tell.
+    func text() async throws(CommandFailure) -> String? {
+        let environment = inventory.environment
+        let staging = inventory.policy.stagingEnvironment
+        let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        let staged: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        do {
+            live = try journal.live(in: environment)
+            staged = staging == environment ? nil : try journal.live(in: staging)
+        } catch {
+            throw CommandFailure(error)
+        }
+        guard let live, live.origin.isHotfix else { return nil }
+        let fix = live.release
+        var without: [String] = []
+        if staging != environment, project.environments.contains(staging),
+            !(await isContained(fix.commit, in: staged?.release.commit))
+        {
+            without.append(staging)
+        }
+        if let branch = await releaseBranch(), !(await isContained(fix.commit, in: branch)) {
+            without.append(branch)
+        }
+        guard !without.isEmpty else { return nil }
+        return "reminder: \(environment) runs the hotfix \(fix.label) "
+            + "(“\(Sanitizer.line(live.origin.reason ?? ""))”, by \(Sanitizer.line(live.origin.user))); "
+            + "\(without.joined(separator: " and ")) \(without.count == 1 ? "does" : "do") not have it yet"
+    }
+
+    private func isContained(_ commit: String, in other: String?) async -> Bool {
+        guard let other else { return false }
+        if commit == other { return true }
+        return await ask("merge-base", "--is-ancestor", commit, other) != nil
+    }
+
+    private func releaseBranch() async -> String? {
+        for name in ["refs/remotes/origin/HEAD", "refs/remotes/origin/main"] {
+            if let found = await ask("rev-parse", "--abbrev-ref", "--verify", "--quiet", name) {
+                return found
+            }
+        }
+        return nil
+    }
+
+    private func ask(_ words: String...) async -> String? {
+        do throws(GitRepository.Failure) {
+            return try await GitRepository(containing: project.root).answer(words)
+        } catch {
+            // The project is no clone: only the journal can tell.
+            return nil
+        }
+    }
+}

@@ -1,0 +1,278 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// A team's way from a feature to production, told with the built program and real hosts: web1 is
+/// staging, web2 and web3 are production.
+@Suite(.serialized) struct ProcessTests {
+    private let fixture: FleetFixture
+
+    init() throws {
+        fixture = try FleetFixture(hosts: 3)
+        try fixture.directory.write(
+            fixture.inventory(hosts: 0..<1),
+            to: "project/inventory/staging.yml"
+        )
+        try policy("require: [staged, approved], approval: { expires: 1h, by_another: true }")
+        // The project is a clone of the repository, as a team's is.
+        try Command.shell(
+            """
+            git init -q -b main . && git remote add origin ../origin.git && git fetch -q --tags origin
+            git config user.email qa@example.com && git config user.name QA
+            """,
+            in: fixture.directory.path + "/project"
+        )
+    }
+
+    private func policy(_ text: String) throws {
+        try fixture.directory.write(
+            fixture.inventory(hosts: 1..<3) + "policy: { \(text) }\n",
+            to: "project/inventory/production.yml"
+        )
+    }
+
+    /// Runs fleet in the project.
+    private func fleet(_ arguments: String...) throws -> Command {
+        try fixture.fleet(arguments, environment: [:])
+    }
+
+    /// Runs fleet in the developer's clone.
+    private func develop(_ arguments: String...) throws -> Command {
+        try fixture.fleet(arguments, environment: ["GIT_CONFIG_GLOBAL": "/dev/null"], in: "work")
+    }
+
+    /// A change on the release branch, pushed.
+    private func commit(_ version: String, health: String = "ok") throws {
+        try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null
+            echo '\(version)' >VERSION; echo '\(health)' >HEALTH
+            git add -A && git commit -qm 'Serve \(version)' && git push -q origin main
+            """,
+            in: fixture.directory.path + "/work"
+        )
+    }
+
+    private func fetchTags() throws {
+        try Command.shell("git fetch -q --tags origin", in: fixture.directory.path + "/project")
+    }
+
+    private func expect(
+        _ command: Command,
+        _ status: Int32,
+        _ texts: String...,
+        at location: SourceLocation = #_sourceLocation
+    ) {
+        let said = command.output + command.errors
+        #expect(command.status == status, "\(said)", sourceLocation: location)
+        for text in texts {
+            #expect(said.contains(text), "\(text) in \(said)", sourceLocation: location)
+        }
+    }
+
+    private func setUpDeveloper() throws {
+        try Command.shell(
+            """
+            git remote add origin ../origin.git && git fetch -q origin
+            git config user.email dev@example.com && git config user.name Dev
+            git branch -q --set-upstream-to=origin/main main
+            """,
+            in: fixture.directory.path + "/work"
+        )
+    }
+
+    @Test("From a feature to production: staged, approved, promoted, reverted, mended, audited")
+    func theWholeWay() throws {
+        try setUpDeveloper()
+        // A feature is merged and goes to staging by its branch.
+        try commit("v1.3.0")
+        expect(try fleet("deploy", "staging", "--branch", "main"), 0)
+
+        // It becomes a release.
+        expect(
+            try develop("release", "minor", "--yes"),
+            0,
+            "v1.3.0 pushed to origin",
+            "Serve v1.3.0 (Dev)",
+            "fleet deploy staging --tag v1.3.0"
+        )
+        try fetchTags()
+
+        // Production takes it only when somebody else has signed it off.
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.3.0"),
+            11,
+            "E_NOT_APPROVED",
+            "fleet approve"
+        )
+        expect(
+            try fleet("approve", "v1.3.0", "production", "--note", "looks good"),
+            0,
+            "v1.3.0",
+            "approved for production by qa@example.com"
+        )
+        expect(
+            try fleet("promote", "staging", "production"),
+            0,
+            "production runs",
+            "verified on all 2 hosts"
+        )
+        #expect(try fixture.tag(1) == "v1.3.0" && fixture.tag(2) == "v1.3.0")
+
+        // A bad one: it fails on staging, and production never hears of it.
+        try commit("v1.4.0", health: "error")
+        expect(try develop("release", "minor", "--yes"), 0, "v1.4.0 pushed")
+        try fetchTags()
+        expect(try fleet("deploy", "staging", "--tag", "v1.4.0"), 10, "reverted")
+        expect(try fleet("deploy", "production", "--tag", "v1.4.0"), 11, "E_NOT_STAGED v1.4.0")
+        expect(try fleet("approve", "v1.4.0", "production", "--note", "I know better"), 0)
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.4.0", "--override", "the boss said so"),
+            10,
+            "reverted"
+        )
+        #expect(try fixture.tag(1) == "v1.3.0" && fixture.tag(2) == "v1.3.0")
+
+        // An emergency.
+        try commit("v1.4.1")
+        expect(try develop("release", "patch", "--yes"), 0, "v1.4.1 pushed")
+        try fetchTags()
+        expect(
+            try fleet("hotfix", "production", "--tag", "v1.4.1", "--reason", "queue is stuck"),
+            0,
+            "verified on all 2 hosts"
+        )
+        expect(
+            try fleet("status", "production"),
+            0,
+            "reminder: production runs the hotfix v1.4.1 (“queue is stuck”",
+            "staging does not have it yet"
+        )
+        expect(try fleet("deploy", "staging", "--tag", "v1.4.1"), 0)
+        let status = try fleet("status", "production")
+        #expect(!(status.output + status.errors).contains("reminder"), "\(status.errors)")
+
+        // What happened can be told.
+        expect(
+            try fleet("releases"),
+            0,
+            "production, staging",
+            "v1.4.0"
+        )
+        let audit = try fleet("audit", "production")
+        expect(
+            audit,
+            0,
+            "hotfix",
+            "“queue is stuck”",
+            "overrides staged",
+            "“the boss said so”",
+            "approval",
+            "“looks good”",
+            "qa@example.com"
+        )
+        let lines = try fleet("audit", "production", "-o", "json").output.split(separator: "\n")
+        let newest = try JSONSerialization.jsonObject(with: Data(lines[0].utf8)) as? [String: Any]
+        #expect(newest?["what"] as? String == "hotfix")
+        #expect(newest?["planDigest"] as? String != nil)
+        expect(try fleet("journal", "verify"), 0)
+    }
+
+    @Test("An approval is for one commit, one environment, for a while, and not by the author")
+    func approvals() throws {
+        try policy("require: [approved], approval: { expires: 1h, by_another: true }")
+        expect(
+            try fleet("approve", "v1.0.0", "staging", "--note", "x"),
+            0,
+            "does not ask for approvals"
+        )
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 11, "E_NOT_APPROVED")
+        expect(try fleet("approve", "v1.1.0", "production", "--note", "x"), 0)
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.0.0"),
+            11,
+            "E_NOT_APPROVED",
+            "is for v1.1.0"
+        )
+        // The tags were made by t@t.
+        let project = fixture.directory.path + "/project"
+        try Command.shell("git config user.email t@t", in: project)
+        expect(try fleet("approve", "v1.0.0", "production", "--note", "mine"), 0)
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 11, "E_OWN_APPROVAL")
+        try policy("require: [approved], approval: { expires: 1s }")
+        try Command.shell("git config user.email qa@example.com", in: project)
+        expect(try fleet("approve", "v1.0.0", "production", "--note", "quick"), 0)
+        try policy("require: [approved]")
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+    }
+
+    @Test("A freeze refuses, says when it is over, and gives way to a recorded reason or a hotfix")
+    func freeze() throws {
+        try policy("freeze: [\"2020-01-01 - 2120-01-01\"], time_zone: Europe/Berlin")
+        let refused = try fleet("deploy", "production", "--tag", "v1.0.0")
+        expect(refused, 11, "E_FROZEN production is frozen", "Europe/Berlin", "nothing was changed")
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.0.0", "--override", "customer waits"),
+            0
+        )
+        expect(
+            try fleet("hotfix", "production", "--tag", "v1.1.0", "--reason", "fire", "--yes"),
+            0
+        )
+        expect(try fleet("audit"), 0, "overrides window", "“customer waits”", "“fire”")
+        try policy("windows: [\"daily 00:00-24:00\"]")
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+        try policy("freeze: [\"sometimes\"]")
+        expect(try fleet("deploy", "production"), 65, "`sometimes` is not a stretch of time")
+        try policy("windows: [\"daily 00:00-24:00\"], time_zone: Mars/Olympus")
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.0.0"),
+            65,
+            "no time zone `Mars/Olympus`"
+        )
+    }
+
+    @Test("Releases are refused that are dirty, unpushed, elsewhere, lower, reused or moved")
+    func badReleases() throws {
+        try setUpDeveloper()
+        let work = fixture.directory.path + "/work"
+        expect(try develop("release", "v1.2.0", "--yes"), 11, "E_TAGGED")
+        try commit("v1.3.0")
+        expect(
+            try develop("release", "v1.2.0", "--yes"),
+            11,
+            "E_TAG_EXISTS",
+            "v1.2.1, v1.3.0, v2.0.0"
+        )
+        expect(try develop("release", "v1.1.9", "--yes"), 11, "E_VERSION_LOWER")
+        expect(try develop("release", "v1.3", "--yes"), 64, "is not a version")
+        expect(try develop("release"), 11, "needs a confirmation")
+        expect(
+            try develop("release", "--yes", "--ci-status", "test \"$FLEET_COMMIT\" = red"),
+            11,
+            "E_CI"
+        )
+        try Command.shell("echo x >stray", in: work)
+        expect(try develop("release", "--yes"), 11, "E_DIRTY", "stray")
+        try Command.shell("rm stray; git switch -q -c feature", in: work)
+        expect(try develop("release", "--yes"), 11, "E_BRANCH feature")
+        try Command.shell("git switch -q main; git commit -q --allow-empty -m more", in: work)
+        expect(try develop("release", "--yes"), 11, "E_NOT_PUSHED")
+        try Command.shell("git push -q origin main", in: work)
+        expect(try develop("release", "--dry-run"), 0, "v1.2.1 would be pushed")
+        expect(
+            try develop("release", "minor", "--prerelease", "rc", "--yes"),
+            0,
+            "v1.3.0-rc.1 pushed"
+        )
+        expect(try develop("release", "minor", "--yes"), 0, "v1.3.0 pushed")
+        // Somebody moves a published tag.
+        try Command.shell(
+            "git clone -q ../origin.git ../other 2>/dev/null; cd ../other; git tag -f v1.0.0 HEAD; "
+                + "git push -q -f origin refs/tags/v1.0.0",
+            in: work
+        )
+        try commit("v1.4.0")
+        expect(try develop("release", "--yes"), 11, "E_TAG_MOVED", "nothing was published")
+    }
+}
