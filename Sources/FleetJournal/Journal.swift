@@ -100,12 +100,13 @@ public struct JournalHead: Sendable, Hashable {
 public final class Journal: Sendable {
     /// The schema this fleet writes.
     ///
-    /// 2: a rollout may end more than once, interrupted and then taken up again.
-    public static let schema = 2
+    /// 2: a rollout may end more than once, interrupted and then taken up again. 3: answers to
+    /// smoke tests outside of rollouts.
+    public static let schema = 3
     /// How long a reader waits for a writer, in seconds.
     private static let busySeconds = 10.0
 
-    private let database: DatabaseQueue
+    let database: DatabaseQueue
     private let path: String
     private let reserve: JournalReserve
 
@@ -157,7 +158,8 @@ public final class Journal: Sendable {
         }
         guard found < schema else { return }
         if found == 0 { try prepareFirst(database) }
-        try prepareSecond(database)
+        if found < 2 { try prepareSecond(database) }
+        try prepareThird(database)
         try database.execute(sql: "PRAGMA user_version = \(schema)")
     }
 
@@ -217,6 +219,25 @@ public final class Journal: Sendable {
                 """
         )
         try keep(["ending"], in: database)
+    }
+
+    /// Measurements, not records: they grow old and are removed.
+    private static func prepareThird(_ database: Database) throws {
+        try database.execute(
+            sql: """
+                CREATE TABLE sample (
+                    id INTEGER PRIMARY KEY,
+                    environment TEXT NOT NULL,
+                    host TEXT NOT NULL,
+                    name TEXT NOT NULL,
+                    time INTEGER NOT NULL,
+                    latency INTEGER NOT NULL,
+                    state TEXT NOT NULL,
+                    reason TEXT NOT NULL
+                ) STRICT;
+                CREATE INDEX sample_of ON sample (environment, time);
+                """
+        )
     }
 
     /// Nothing is ever changed or removed.
@@ -665,7 +686,7 @@ public final class Journal: Sendable {
         }
     }
 
-    private func reading<T>(_ body: (Database) throws -> T) throws(JournalError) -> T {
+    func reading<T>(_ body: (Database) throws -> T) throws(JournalError) -> T {
         do {
             return try database.read(body)
         } catch let error as JournalError {

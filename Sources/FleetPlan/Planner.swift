@@ -169,6 +169,42 @@ public enum Planner {
     }
 
     /// A revert is never itself reverted, and without a release there is nothing to go back to.
+    /// A plan that changes nothing: only the smoke tests of what each host runs now can be asked of it.
+    ///
+    /// - Throws: `Diagnostics` for references that stand for nothing.
+    public static func health(_ request: PlanRequest) throws(Diagnostics) -> Plan {
+        var problems = Problems()
+        let step = request.playbook.releaseStep
+        var planned: [PlannedHost] = []
+        for host in request.hosts {
+            let reading = try script(.reading, on: host, for: request)
+            let builder = HostBuilder(request: request, host: host)
+            planned.append(
+                PlannedHost(
+                    endpoint: host.endpoint,
+                    preflight: reading.map {
+                        [PlannedPreflight(step: step?.name ?? "", script: $0)]
+                    } ?? [],
+                    steps: [],
+                    revertChecks: builder.smokeTests(problems: &problems)
+                )
+            )
+        }
+        guard problems.all.isEmpty else { throw Diagnostics(problems.all) }
+        return Plan(
+            kind: .exec,
+            environment: request.inventory.environment,
+            title: "health",
+            release: nil,
+            releaseStep: step?.name,
+            fanout: request.fanout ?? request.playbook.strategy.fanout,
+            maxFailures: planned.count,
+            onFailure: .report,
+            batches: [request.hosts.map(\.name)],
+            hosts: planned
+        )
+    }
+
     private static func onFailure(_ request: PlanRequest) -> Plan.FailurePolicy {
         if request.kind == .revert { return .hold }
         let isRevertible =
@@ -316,25 +352,8 @@ private struct HostBuilder {
                 revertChecks.append(Self.verification(of: step, script, .absent))
             }
         }
-        for test in playbook.smoke where applies(test.whenGroups) {
-            for (scope, isForward) in [(forward, true), (back, false)] {
-                guard
-                    let action = problems.catching({ () throws(UndefinedReference) in
-                        try test.kind.action(in: scope)
-                    })
-                else { continue }
-                let check = PlannedCheck(
-                    name: test.name,
-                    action: action,
-                    passes: test.passes,
-                    intervalMilliseconds: test.intervalMilliseconds,
-                    deadlineMilliseconds: test.deadlineMilliseconds,
-                    settleMilliseconds: test.settleMilliseconds,
-                    condition: isForward ? nil : .present
-                )
-                if isForward { checks.append(check) } else { revertChecks.append(check) }
-            }
-        }
+        checks += smokeTests(isForward: true, problems: &problems)
+        revertChecks += smokeTests(problems: &problems)
         if let time = playbook.strategy.deadmanMilliseconds, request.kind == .deploy {
             let back = Self.back(revertSteps, playbook, problems: &problems)
             let arm = Action.deadman(.arm(milliseconds: time, back: back))
@@ -361,6 +380,26 @@ private struct HostBuilder {
     }
 
     /// The way back as scripts that the host can run by itself.
+    /// The smoke tests, of what is deployed or of what a host runs already.
+    func smokeTests(isForward: Bool = false, problems: inout Problems) -> [PlannedCheck] {
+        let scope = isForward ? forward : back
+        return request.playbook.smoke.filter { applies($0.whenGroups) }.compactMap { test in
+            problems.catching({ () throws(UndefinedReference) in
+                try test.kind.action(in: scope)
+            }).map { action in
+                PlannedCheck(
+                    name: test.name,
+                    action: action,
+                    passes: test.passes,
+                    intervalMilliseconds: test.intervalMilliseconds,
+                    deadlineMilliseconds: test.deadlineMilliseconds,
+                    settleMilliseconds: test.settleMilliseconds,
+                    condition: isForward ? nil : .present
+                )
+            }
+        }
+    }
+
     private static func back(
         _ steps: [PlannedStep],
         _ playbook: Playbook,

@@ -51,34 +51,6 @@ public struct GitRepository: Sendable {
         }
     }
 
-    /// Whether a shell command exits with 0; what it prints goes where ours goes.
-    ///
-    /// - Parameters:
-    ///   - command: For `sh -c`, in the working tree's top directory.
-    ///   - variables: Environment variables for it.
-    /// - Throws: ``Failure`` if there is no shell.
-    public func succeeds(_ command: String, with variables: [String: String])
-        async throws(Failure) -> Bool
-    {
-        do {
-            let updates = variables.map { (Environment.Key(rawValue: $0.key), $0.value) }
-            let result = try await run(
-                .name("sh"),
-                arguments: ["-c", command],
-                environment: .inherit.updating(
-                    Dictionary(updates.compactMap { key, value in key.map { ($0, value) } }) { $1 }
-                ),
-                workingDirectory: .init(root),
-                input: .none,
-                output: .discarded,
-                error: .discarded
-            )
-            return result.terminationStatus.isSuccess
-        } catch {
-            throw Failure(command: command, message: "cannot be run: \(error)")
-        }
-    }
-
     private static func git(_ arguments: [String], in directory: String)
         async throws(Failure) -> String
     {

@@ -42,6 +42,7 @@ struct Fleet: AsyncParsableCommand {
             ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
             LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
+            HealthCommand.self,
             HistoryCommand.self, AuditCommand.self, ShowCommand.self, FetchCommand.self,
             TrustCommand.self,
             DoctorCommand.self,

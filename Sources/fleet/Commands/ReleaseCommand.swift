@@ -156,7 +156,17 @@ struct ReleaseCommand: AsyncParsableCommand {
 
     private func requireGreen(_ commit: String, in repository: GitRepository) async throws {
         guard let command = ciStatus ?? Surroundings.variable("FLEET_CI_STATUS") else { return }
-        guard try await repository.succeeds(command, with: ["FLEET_COMMIT": commit]) else {
+        let isGreen: Bool
+        do throws(LocalCommand.Failure) {
+            isGreen = try await LocalCommand.succeeds(
+                command,
+                in: repository.root,
+                with: ["FLEET_COMMIT": commit]
+            )
+        } catch {
+            throw refuse("E_CI `\(Sanitizer.line(command))` cannot be run: \(error.reason)")
+        }
+        guard isGreen else {
             throw refuse(
                 "E_CI `\(Sanitizer.line(command))` says that CI is not green for \(commit.prefix(12))"
             )
@@ -178,7 +188,12 @@ struct ReleaseCommand: AsyncParsableCommand {
         }
         guard let asked = SemanticVersion(version) else {
             let part = SemanticVersion.Part(rawValue: version) ?? .patch
-            return (versions.last ?? .first).next(part, prerelease: prerelease).tag
+            let newest = versions.last ?? .first
+            let next = newest.next(part, prerelease: prerelease)
+            guard next > newest else {
+                throw refuse("E_VERSION_LOWER \(next.tag) is lower than \(newest.tag)")
+            }
+            return next.tag
         }
         if let newest = versions.last, asked <= newest {
             throw refuse(

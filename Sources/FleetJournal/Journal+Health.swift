@@ -1,0 +1,68 @@
+public import FleetRollout
+internal import FleetTransport
+internal import GRDB
+
+// MARK: Health
+
+extension Journal {
+    /// How long answers are kept, in milliseconds: 90 days.
+    static let healthMilliseconds = 90 * 86_400_000
+
+    /// Keeps answers, and forgets those that are older than 90 days.
+    ///
+    /// - Throws: ``JournalError/write(reason:)``.
+    public func keep(_ samples: [HealthSample], of environment: String)
+        async throws(JournalError)
+    {
+        guard let newest = samples.map(\.unixMilliseconds).max() else { return }
+        do {
+            try await database.write { database in
+                let insert = try database.cachedStatement(
+                    sql: """
+                        INSERT INTO sample (environment, host, name, time, latency, state, reason)
+                        VALUES (?, ?, ?, ?, ?, ?, ?)
+                        """
+                )
+                for sample in samples {
+                    try insert.execute(
+                        arguments: [
+                            environment, sample.host.text, sample.check, sample.unixMilliseconds,
+                            sample.latencyMilliseconds, sample.state.rawValue, sample.reason,
+                        ]
+                    )
+                }
+                try database.execute(
+                    sql: "DELETE FROM sample WHERE environment = ? AND time < ?",
+                    arguments: [environment, newest - Self.healthMilliseconds]
+                )
+            }
+        } catch {
+            throw .write(reason: "\(error)")
+        }
+    }
+
+    /// The answers of an environment since a time, the oldest first.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func samples(of environment: String, since unixMilliseconds: Int)
+        throws(JournalError) -> [HealthSample]
+    {
+        try reading { database in
+            try Row.fetchAll(
+                database,
+                sql: "SELECT * FROM sample WHERE environment = ? AND time >= ? ORDER BY time, id",
+                arguments: [environment, unixMilliseconds]
+            ).compactMap { row in
+                guard let state = HealthSample.State(rawValue: row["state"]) else { return nil }
+                return HealthSample(
+                    host: HostName(row["host"]),
+                    check: row["name"],
+                    unixMilliseconds: row["time"],
+                    latencyMilliseconds: row["latency"],
+                    state: state,
+                    reason: row["reason"]
+                )
+            }
+        }
+    }
+}
