@@ -209,7 +209,7 @@ public enum Planner {
         if request.kind == .revert { return .hold }
         let isRevertible =
             request.playbook.releaseStep != nil || request.playbook.revert != nil
-            || request.playbook.steps.contains { $0.kind.localFile != nil }
+            || request.playbook.steps.contains { $0.kind.isUpload }
         return isRevertible ? .revert : .hold
     }
 }
@@ -325,7 +325,7 @@ private struct HostBuilder {
                         action,
                         factsOf: isRelease ? playbook.releaseStep?.name : nil,
                         // Uploads know what to do where there was nothing.
-                        condition: step.kind.localFile == nil ? .present : nil
+                        condition: !step.kind.isUpload ? .present : nil
                     )
                 )
             }
@@ -335,7 +335,7 @@ private struct HostBuilder {
             if let script = problems.catching({ () throws(UndefinedReference) in
                 try step.kind.verification(in: scope)
             }) {
-                let condition = step.kind.localFile == nil ? SnapshotCondition.present : nil
+                let condition = !step.kind.isUpload ? SnapshotCondition.present : nil
                 revertChecks.append(Self.verification(of: step, script, condition))
             }
             guard playbook.teardown != nil, let kind = step.kind as? any ReleaseStepKind else {

@@ -28,8 +28,10 @@ public protocol StepKind: Sendable {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script?
     /// The directory in which later steps run unless they name one.
     func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
-    /// The local file that the step needs, as written in the playbook.
-    var localFile: String? { get }
+    /// The local files that the step needs in an environment, as the playbook names them.
+    func localFiles(in environment: String) -> [String]
+    /// Whether the names in those files matter, as in a `.env` file.
+    var readsKeys: Bool { get }
 }
 
 /// A kind of step that puts a release on the host.
@@ -54,14 +56,19 @@ extension StepKind {
         nil
     }
     /// No local file.
-    public var localFile: String? { nil }
+    public func localFiles(in environment: String) -> [String] { [] }
+    /// Files are bytes.
+    public var readsKeys: Bool { false }
+    /// Whether the step puts a local file on the host.
+    public var isUpload: Bool { !localFiles(in: "any").isEmpty }
 }
 
 /// Every step kind there is.
 public enum StepKinds {
     /// The kinds, in the order of the documentation.
     public static let all: [any StepKind.Type] = [
-        RunStep.self, CheckoutStep.self, UploadStep.self, ServiceStep.self, WaitStep.self,
+        RunStep.self, CheckoutStep.self, UploadStep.self, EnvFileStep.self, ServiceStep.self,
+        WaitStep.self,
     ]
 }
 

@@ -136,8 +136,18 @@ public struct LocalFile: Sendable, Hashable {
     /// See ``DirectoryDigest``; nil for a file.
     public let directorySHA256: String?
 
+    /// The names in it, if they matter.
+    public let keys: [String]?
+
     /// Describes a file.
-    public init(path: String, sizeBytes: Int, sha256: String, directorySHA256: String? = nil) {
+    public init(
+        path: String,
+        sizeBytes: Int,
+        sha256: String,
+        directorySHA256: String? = nil,
+        keys: [String]? = nil
+    ) {
+        self.keys = keys
         self.directorySHA256 = directorySHA256
         self.path = path
         self.sizeBytes = sizeBytes

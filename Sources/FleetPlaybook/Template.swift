@@ -105,6 +105,16 @@ public struct Template: Sendable, Hashable {
         }
     }
 
+    /// The text with every reference replaced by what somebody gives for it.
+    func filled(_ value: (Reference) -> String) -> String {
+        pieces.map { piece in
+            switch piece {
+            case .literal(let literal): literal
+            case .reference(let reference): value(reference)
+            }
+        }.joined()
+    }
+
     /// The text with every reference replaced by its value: for paths, URLs and names, which are
     /// passed on as data.
     ///

@@ -138,16 +138,21 @@ public struct Project: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - playbook: The playbook.
+    ///   - environment: The environment, which some files are named by.
     ///   - archives: The directory that packed directories are kept in; made if one is needed.
     /// - Returns: The files by their path as written.
     /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read.
-    public func files(of playbook: Playbook, packedIn archives: String)
-        async throws(ProjectError) -> [String: LocalFile]
-    {
+    public func files(
+        of playbook: Playbook,
+        in environment: String,
+        packedIn archives: String
+    ) async throws(ProjectError) -> [String: LocalFile] {
         var files: [String: LocalFile] = [:]
         var problems: [Diagnostic] = []
-        for step in playbook.steps + (playbook.revert ?? []) {
-            guard let source = step.kind.localFile, files[source] == nil else { continue }
+        let needed = (playbook.steps + (playbook.revert ?? [])).flatMap { step in
+            step.kind.localFiles(in: environment).map { (step: step, source: $0) }
+        }
+        for (step, source) in needed where files[source] == nil {
             let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
             if Self.isDirectory(path) {
                 do throws(DirectoryArchive.Failure) {
@@ -165,10 +170,21 @@ public struct Project: Sendable, Hashable {
                 )
                 continue
             }
+            let names = step.kind.readsKeys ? DotEnv(String(decoding: bytes, as: UTF8.self)) : nil
+            if let line = names?.badLines.first {
+                problems.append(
+                    Diagnostic(
+                        "`\(source)`, line \(line), is no `NAME=value`",
+                        at: step.location,
+                        hints: ["what stands there is not shown: it may be secret"]
+                    )
+                )
+            }
             files[source] = LocalFile(
                 path: path,
                 sizeBytes: bytes.count,
-                sha256: SHA256Digest(of: bytes).description
+                sha256: SHA256Digest(of: bytes).description,
+                keys: names?.keys
             )
         }
         guard problems.isEmpty else { throw .invalid(Diagnostics(problems)) }

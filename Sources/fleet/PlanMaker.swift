@@ -48,7 +48,11 @@ struct PlanMaker {
         do {
             let written = try project.playbook(name)
             playbook = choice.isHotfix ? written.asHotfix : written
-            files = try await project.files(of: playbook, packedIn: archives)
+            files = try await project.files(
+                of: playbook,
+                in: inventory.environment,
+                packedIn: archives
+            )
         } catch {
             throw CommandFailure(error)
         }

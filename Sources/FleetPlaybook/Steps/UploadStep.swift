@@ -47,7 +47,21 @@ struct UploadStep: StepKind {
         location = node.location
     }
 
-    var localFile: String? { source }
+    init(
+        source: String,
+        destination: Template,
+        mode: String?,
+        owner: Template?,
+        location: SourceLocation
+    ) {
+        self.source = source
+        self.destination = destination
+        self.mode = mode
+        self.owner = owner
+        self.location = location
+    }
+
+    func localFiles(in environment: String) -> [String] { [source] }
 
     /// A link is followed, as `cp` and `scp` do: what it points to is replaced, and it stays.
     private static let place = #"""
@@ -160,7 +174,7 @@ struct UploadStep: StepKind {
         let unpack =
             isDirectory
             ? #"rm -rf "$new" && mkdir "$new" && tar -xpof "$FLEET_UPLOAD" -C "$new""#
-            : #"cp "$FLEET_UPLOAD" "$new" && chmod "$FLEET_MODE" "$new""#
+            : #"(umask 077; cp "$FLEET_UPLOAD" "$new") && chmod "$FLEET_MODE" "$new""#
         let finish = try script(
             """
             wrong() { echo "E_UPLOAD $1"; exit 1; }

@@ -82,7 +82,11 @@ struct CheckCommand: AsyncParsableCommand {
             request.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
         }
         do {
-            request.files = try await project.files(of: playbook, packedIn: common.archives)
+            request.files = try await project.files(
+                of: playbook,
+                in: inventory.environment,
+                packedIn: common.archives
+            )
             _ = try Planner.plan(request)
             return nil
         } catch let found as Diagnostics {

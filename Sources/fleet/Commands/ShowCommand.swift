@@ -45,6 +45,12 @@ struct ShowCommand: AsyncParsableCommand {
                         + "fleet \(Sanitizer.line(origin.command))"
                 )
             )
+            if let reason = origin.reason {
+                let rules =
+                    origin.overridden.map { ", overriding \($0.joined(separator: ", "))" } ?? ""
+                let kind = origin.isHotfix ? "a hotfix" : "against a rule"
+                common.print(style.yellow("\(kind)\(rules): “\(Sanitizer.line(reason))”"))
+            }
             var text = ProgressText(plan: plan, style: style)
             var replayed = Rollout(plan: plan)
             for entry in entries {
