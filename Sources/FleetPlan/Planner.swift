@@ -209,7 +209,7 @@ public enum Planner {
         if request.kind == .revert { return .hold }
         let isRevertible =
             request.playbook.releaseStep != nil || request.playbook.revert != nil
-            || request.playbook.steps.contains { $0.kind.isUpload }
+            || request.playbook.steps.contains { $0.kind.isUndoable }
         return isRevertible ? .revert : .hold
     }
 }

@@ -32,6 +32,8 @@ public protocol StepKind: Sendable {
     func localFiles(in environment: String) -> [String]
     /// Whether the names in those files matter, as in a `.env` file.
     var readsKeys: Bool { get }
+    /// Whether the step's own way back puts everything back that it changed.
+    var isUndoable: Bool { get }
 }
 
 /// A kind of step that puts a release on the host.
@@ -59,6 +61,8 @@ extension StepKind {
     public func localFiles(in environment: String) -> [String] { [] }
     /// Files are bytes.
     public var readsKeys: Bool { false }
+    /// Uploads are.
+    public var isUndoable: Bool { isUpload }
     /// Whether the step puts a local file on the host.
     public var isUpload: Bool { !localFiles(in: "any").isEmpty }
 }
@@ -68,7 +72,7 @@ public enum StepKinds {
     /// The kinds, in the order of the documentation.
     public static let all: [any StepKind.Type] = [
         RunStep.self, CheckoutStep.self, UploadStep.self, EnvFileStep.self, ServiceStep.self,
-        WaitStep.self,
+        WaitStep.self, BackupStep.self, RestoreStep.self,
     ]
 }
 

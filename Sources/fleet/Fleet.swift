@@ -38,7 +38,8 @@ struct Fleet: AsyncParsableCommand {
         subcommands: [
             ReleaseCommand.self, ReleasesCommand.self, DeployCommand.self, ApproveCommand.self,
             PromoteCommand.self, HotfixCommand.self,
-            RunCommand.self, ExecCommand.self, RevertCommand.self,
+            BackupCommand.self, RestoreCommand.self, RunCommand.self, ExecCommand.self,
+            RevertCommand.self,
             ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
             LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,

@@ -14,10 +14,13 @@ struct RolloutVerb {
     let playbook: String
     let hosts: HostOptions
     let choice: RolloutChoice
-    let policy: PolicyOptions
+    /// When it begins and why it may; nil where the policy has no say.
+    var policy: PolicyOptions?
     let confirmation: ConfirmationOptions
     /// Why it is an emergency; nil if it is none.
     var hotfixReason: String?
+    /// Whether it puts something in the place of people's data, which is always asked.
+    var replacesData = false
     let common: CommonOptions
 
     func run() async throws {
@@ -35,7 +38,7 @@ struct RolloutVerb {
         let plan = try await plan(project, transport)
         let exception = Exception(
             quarantine: confirmation.quarantineReason,
-            override: policy.overrideReason,
+            override: policy?.overrideReason,
             hotfix: hotfixReason
         )
         if confirmation.isDryRun {
@@ -54,7 +57,7 @@ struct RolloutVerb {
         try session.confirm(
             plan,
             protected: inventory.policy.isProtected,
-            mustAsk: plan.release != nil && choice.release == nil,
+            mustAsk: replacesData || plan.release != nil && choice.release == nil,
             options: confirmation
         )
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
@@ -88,7 +91,7 @@ struct RolloutVerb {
 
     /// Waits in the foreground for the time that was asked for.
     private func wait(_ check: PolicyCheck) async throws {
-        guard let text = policy.at else { return }
+        guard let text = policy?.at else { return }
         let offset = try check.offset()
         let now = Surroundings.unixMilliseconds / 1000
         let local = LocalTime(unixSeconds: now, offsetSeconds: offset(now))

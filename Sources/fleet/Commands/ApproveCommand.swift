@@ -45,7 +45,6 @@ struct ApproveCommand: AsyncParsableCommand {
             playbook: playbook,
             hosts: hosts,
             choice: choice,
-            policy: PolicyOptions(),
             confirmation: ConfirmationOptions(),
             common: common
         ).plan(project, transport)

@@ -89,7 +89,6 @@ struct PlanCommand: AsyncParsableCommand {
             playbook: playbook,
             hosts: hosts,
             choice: options.choice,
-            policy: PolicyOptions(),
             confirmation: ConfirmationOptions(),
             common: common
         )

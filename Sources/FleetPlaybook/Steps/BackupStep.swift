@@ -1,0 +1,110 @@
+internal import FleetTransport
+internal import FleetYAML
+
+/// `backup: { database: PATH, directory: PATH }` backs an SQLite database up while it is in use.
+///
+/// The backup is checked by taking it apart again before it gets its name. Old ones are removed by
+/// age, but never the newest few, and never one that was made of the release that runs now.
+struct BackupStep: StepKind {
+    static let key = "backup"
+    static let summary =
+        "Backs an SQLite database up while it is in use, and checks the backup by taking it apart."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 600_000
+
+    private let database: Template
+    private let directory: Template
+    private let app: Template?
+    private let keep: Int
+    private let days: Int
+
+    init?(_ node: YAMLNode, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`backup`") else { return nil }
+        let database = fields.requiredText("database")
+        let directory = fields.requiredText("directory")
+        let app = fields.text("app")
+        keep = fields.number("keep", in: 1...10_000) ?? 7
+        days = (fields.milliseconds("older_than") ?? 30 * 86_400_000) / 86_400_000
+        fields.refuseUnknown()
+        guard let database, let directory else { return nil }
+        func template(_ text: String) -> Template {
+            Template(text, location: node.location, reader: reader)
+        }
+        self.database = template(database)
+        self.directory = template(directory)
+        self.app = app.map(template)
+    }
+
+    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
+        try scope.script(
+            text: BackupScript.functions + text,
+            more: [
+                EnvironmentVariable("FLEET_DATABASE", try database.value(in: scope)),
+                EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
+                EnvironmentVariable("FLEET_APP", try app?.value(in: scope) ?? ""),
+                EnvironmentVariable("FLEET_KEEP", String(keep)),
+                EnvironmentVariable("FLEET_DAYS", String(days)),
+            ]
+        )
+    }
+
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        try script(
+            """
+            [ -f "$database" ] || fail "E_NO_DATABASE $database is not there"
+            size=$(($(wc -c <"$database") / 1024 * 2))
+            free=$(df -Pk "$(dirname "$database")" | awk 'NR == 2 { print $4 }')
+            case $free in '' | *[!0-9]*) ;; *) [ "$free" -gt "$size" ] ||
+                fail "E_DISK a backup of $database needs $size KiB, and $free are free" ;; esac
+            """,
+            in: scope
+        )
+    }
+
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        .script(
+            try script(
+                #"""
+                mkdir -p "$directory" || exit 1
+                new=$directory/.new.$$ scratch=$directory/.scratch.$$
+                trap 'rm -f "$new" "$new.gz" "$scratch" "$scratch"-*' EXIT
+                online_copy "$database" "$new" || fail "E_BACKUP $database cannot be copied"
+                sound "$new" || fail "E_BACKUP the copy of $database is not sound"
+                schema=$(sql "$new" 'PRAGMA user_version') || exit 1
+                gzip -c "$new" >"$new.gz" || exit 1
+                gzip -dc "$new.gz" >"$scratch" && [ "$(sum "$scratch")" = "$(sum "$new")" ] &&
+                    sound "$scratch" || fail "E_BACKUP what was packed cannot be unpacked"
+                live=
+                if [ -n "$FLEET_APP" ]; then
+                    app=$(home "$FLEET_APP")
+                    live=$(git -C "$app" describe --tags --exact-match 2>/dev/null ||
+                        git -C "$app" rev-parse --short=12 HEAD 2>/dev/null)
+                fi
+                live=$(printf %s "${live:-none}" | tr -c 'A-Za-z0-9._+-' -)
+                name=$(date -u +%Y%m%dT%H%M%SZ)_$live.gz
+                printf '%s schema=%s bytes=%s\n' "$(sum "$new")" "$schema" "$(($(wc -c <"$new")))" \
+                    >"$directory/$name.sum" && mv "$new.gz" "$directory/$name" || exit 1
+                sync "$directory/$name" 2>/dev/null || sync
+                echo "backup=$directory/$name"
+                old=$(backups | sort -r | tail -n "+$((FLEET_KEEP + 1))")
+                for file in $old; do
+                    case $file in *"_$live.gz") continue ;; esac
+                    [ -z "$(find "$directory/$file" -mtime "+$FLEET_DAYS")" ] || {
+                        rm -f "$directory/$file" "$directory/$file.sum"
+                        echo "removed $file, older than $FLEET_DAYS days"
+                    }
+                done
+                backups | sort -r
+                """#,
+                in: scope
+            )
+        )
+    }
+
+    /// A backup more is no harm.
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        nil
+    }
+}

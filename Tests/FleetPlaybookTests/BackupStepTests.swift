@@ -1,0 +1,251 @@
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+@testable import FleetPlaybook
+
+/// The backup and restore steps' scripts against real SQLite databases, run by a real shell.
+struct BackupStepTests {
+    /// The system's own: one that a version manager puts before it takes a second to start.
+    private static let python = "/usr/bin/python3"
+    private static let path = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+    private let directory: TemporaryDirectory
+    private var home: String { directory.path }
+    private var database: String { home + "/app.db" }
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        try sql(
+            "CREATE TABLE job (name TEXT); PRAGMA user_version = 3; INSERT INTO job VALUES ('first')"
+        )
+    }
+
+    /// Runs statements in write-ahead mode, as a service would.
+    @discardableResult
+    private func sql(_ text: String, in path: String? = nil) throws -> String {
+        let program = """
+            import sqlite3, sys
+            c = sqlite3.connect(sys.argv[1])
+            c.execute("PRAGMA journal_mode = WAL")
+            for statement in sys.argv[2].split(";"):
+                for row in c.execute(statement): print(*row)
+            c.commit()
+            """
+        let result = try Command.run([Self.python, "-c", program, path ?? database, text])
+        #expect(result.status == 0, "\(result.errors)")
+        return result.output.trimmingCharacters(in: .newlines)
+    }
+
+    private var scope: StepScope {
+        StepScope(
+            environment: "test",
+            endpoint: HostEndpoint(name: "web1"),
+            variables: [:],
+            release: nil
+        )
+    }
+
+    private func step<T: StepKind>(_ type: T.Type, _ more: String = "") throws -> T {
+        let text = "{ database: ~/app.db, directory: ~/backups\(more) }"
+        let reader = YAMLReader(file: "p", source: text)
+        let step = type.init(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        return try #require(step)
+    }
+
+    private func run(_ script: Script?, _ shell: String = "dash") throws
+        -> Command
+    {
+        let script = try #require(script)
+        return try Command.run(
+            [shell, "-s"],
+            environment: ["HOME": home, "PATH": Self.path],
+            input: script.shellText
+        )
+    }
+
+    private func run(_ action: Action?, _ shell: String = "dash") throws
+        -> Command
+    {
+        guard case .script(let script) = action else {
+            throw Command.Failed(description: "no script")
+        }
+        return try run(script, shell)
+    }
+
+    private func backUp(_ more: String = "", _ shell: String = "dash") throws -> Command {
+        try run(try step(BackupStep.self, more).action(in: scope), shell)
+    }
+
+    private func restore(_ more: String = "") throws -> (preflight: Command, action: Command?) {
+        let step = try step(RestoreStep.self, more)
+        let asked = try run(try step.preflight(in: scope))
+        guard asked.status == 0 else { return (asked, nil) }
+        return (asked, try run(try step.action(in: scope)))
+    }
+
+    private func backups() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: home + "/backups")
+            .filter { $0.hasSuffix(".gz") }.sorted()
+    }
+
+    @Test(
+        "A backup taken while the service writes is whole, private, and can be restored",
+        arguments: ["dash", "bash", "busybox"]
+    )
+    func wholeLife(_ shell: String) throws {
+        let shell = shell == "busybox" ? "/bin/busybox" : shell
+        let words = shell == "/bin/busybox" ? [shell, "sh"] : [shell]
+        func run(_ script: Script) throws -> Command {
+            try Command.run(
+                words + ["-s"],
+                environment: ["HOME": home, "PATH": Self.path],
+                input: script.shellText
+            )
+        }
+        // A writer that never stops.
+        let writer = try ChildProcess(
+            [
+                Self.python, "-c",
+                """
+                import sqlite3
+                c = sqlite3.connect("\(database)", timeout=30)
+                n = 0
+                while True:
+                    n += 1
+                    c.execute("BEGIN IMMEDIATE")
+                    c.execute("INSERT INTO job VALUES (?)", (f"a{n}",))
+                    c.execute("INSERT INTO job VALUES (?)", (f"b{n}",))
+                    c.commit()
+                """,
+            ],
+            files: ("/dev/null", "/dev/null", home + "/writer.err")
+        )
+        defer {
+            kill(writer.pid, SIGKILL)
+            writer.wait()
+        }
+        for _ in 0..<500 where try sql("SELECT count(*) FROM job") == "1" { usleep(10_000) }
+        guard case .script(let script) = try step(BackupStep.self).action(in: scope) else { return }
+        let made = try run(script)
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        kill(writer.pid, SIGKILL)
+        writer.wait()
+        let name = try #require(try backups().first)
+        #expect(made.output.contains("backup=\(home)/backups/\(name)"))
+        #expect(name.hasSuffix("_none.gz"))
+        let attributes = try FileManager.default.attributesOfItem(atPath: home + "/backups/" + name)
+        #expect(attributes[.posixPermissions] as? Int == 0o600)
+
+        try sql("DELETE FROM job")
+        let (asked, done) = try restore()
+        #expect(
+            asked.status == 0 && asked.output.contains("backup=\(name)"),
+            "\(asked.output)\(asked.errors)"
+        )
+        #expect(done?.status == 0, "\(done?.output ?? "")\(done?.errors ?? "")")
+        let rows = try sql("SELECT count(*) - 1 FROM job WHERE name = 'first' OR name LIKE 'a%'")
+        #expect(
+            rows == (try sql("SELECT count(*) FROM job WHERE name LIKE 'b%'")),
+            "no half transaction"
+        )
+        #expect(rows != "0")
+    }
+
+    @Test("What was replaced is kept, and the way back puts it there again")
+    func wayBack() throws {
+        #expect(try backUp().status == 0)
+        try sql("INSERT INTO job VALUES ('later')")
+        let done = try restore().action
+        #expect(done?.status == 0, "\(done?.output ?? "")")
+        #expect(try sql("SELECT name FROM job") == "first")
+        let back = try run(try step(RestoreStep.self).revertAction(in: scope, isIdempotent: false))
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try sql("SELECT name FROM job ORDER BY name") == "first\nlater")
+        // Going back twice, or without anything to go back to, changes nothing.
+        #expect(
+            try run(try step(RestoreStep.self).revertAction(in: scope, isIdempotent: false)).status
+                == 0
+        )
+        #expect(try sql("SELECT count(*) FROM job") == "2")
+    }
+
+    @Test(
+        "Backups that are corrupt, missing, or of a newer schema are refused before anything is touched"
+    )
+    func refusals() throws {
+        let none = try restore().preflight
+        #expect(none.status == 1 && none.output.contains("E_NO_BACKUP"), "\(none.output)")
+        #expect(try backUp().status == 0)
+        let name = try #require(try backups().first)
+        let path = home + "/backups/" + name
+        for bad in ["../../etc/passwd", ".hidden", "20200101T000000Z_v1.gz"] {
+            let asked = try restore(", from: \"\(bad)\"").preflight
+            #expect(asked.status == 1 && asked.output.contains("E_NO_BACKUP"), "\(asked.output)")
+        }
+        let good = try Data(contentsOf: URL(fileURLWithPath: path))
+        for place in [good.count / 3, good.count / 2, good.count - 5] {
+            var bytes = good
+            bytes[place] ^= 0xFF
+            try bytes.write(to: URL(fileURLWithPath: path))
+            let asked = try restore().preflight
+            #expect(
+                asked.status == 1 && asked.output.contains("E_BACKUP_CORRUPT"),
+                "\(place): \(asked.output)"
+            )
+        }
+        try good.prefix(good.count / 2).write(to: URL(fileURLWithPath: path))
+        #expect(try restore().preflight.output.contains("E_BACKUP_CORRUPT"))
+        try good.write(to: URL(fileURLWithPath: path))
+        try sql("PRAGMA user_version = 2")
+        let newer = try restore().preflight
+        #expect(newer.status == 1 && newer.output.contains("E_SCHEMA_NEWER"), "\(newer.output)")
+        #expect(try sql("SELECT name FROM job") == "first")
+    }
+
+    @Test("Old backups go by age, never the newest ones, never those of the release that runs")
+    func retention() throws {
+        try Command.shell(
+            """
+            git init -q app && cd app && git -c user.name=t -c user.email=t@t commit -q --allow-empty -m x
+            git tag v2.0.0
+            mkdir -p ../backups && cd ../backups
+            for name in 20200101T000000Z_v1.0.0 20200102T000000Z_v2.0.0 20200103T000000Z_v1.1.0 \
+                20200104T000000Z_v1.1.1; do
+                touch -d 2020-01-01 $name.gz $name.gz.sum
+            done
+            touch notes.txt 20200105T000000Z_v1.2.0.gz
+            """,
+            in: home
+        )
+        let made = try backUp(", app: ~/app, keep: 2, older_than: 10d")
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        let left = try backups()
+        // The new one and the one of today are the newest two; v2.0.0 runs.
+        #expect(left.count == 3, "\(left)")
+        #expect(left[0] == "20200102T000000Z_v2.0.0.gz" && left[1] == "20200105T000000Z_v1.2.0.gz")
+        #expect(left[2].hasSuffix("_v2.0.0.gz"))
+        #expect(FileManager.default.fileExists(atPath: home + "/backups/notes.txt"))
+    }
+
+    @Test("A database that is not sound, or not there, makes no backup, and old ones stay")
+    func noBackup() throws {
+        #expect(try backUp().status == 0)
+        let before = try backups()
+        try Command.shell(
+            "dd if=/dev/urandom of=app.db bs=1k count=8 2>/dev/null; rm -f app.db-*",
+            in: home
+        )
+        let bad = try backUp(", keep: 1, older_than: 1d")
+        #expect(bad.status == 1 && bad.output.contains("E_BACKUP"), "\(bad.output)\(bad.errors)")
+        #expect(try backups() == before)
+        try Command.shell("rm app.db", in: home)
+        let asked = try run(try step(BackupStep.self).preflight(in: scope))
+        #expect(asked.status == 1 && asked.output.contains("E_NO_DATABASE"))
+        let litter = try Command.shell("ls -A backups | grep '^[.]' || true", in: home)
+        #expect(litter.isEmpty, "\(litter)")
+    }
+}
