@@ -40,6 +40,7 @@ public struct LocalTime: Sendable, Hashable, Comparable {
     /// When a zone's clocks show this time, in seconds since 1970; of two times, either one.
     ///
     /// - Parameter offset: What the zone adds to UTC at a time, in seconds.
+    /// - Returns: Seconds since 1970.
     public func unixSeconds(offset: (Int) -> Int) -> Int {
         let local = (day * 1440 + minute) * 60
         let near = local - offset(local)

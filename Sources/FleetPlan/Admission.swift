@@ -42,6 +42,7 @@ public enum Admission {
     ///   - policy: Its policy.
     ///   - evidence: What is known.
     ///   - isHotfix: Whether it is an emergency: windows and most requirements do not hold then.
+    /// - Returns: Nothing if it may come in.
     public static func refusals(
         to environment: String,
         _ policy: EnvironmentPolicy,

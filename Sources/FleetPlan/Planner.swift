@@ -168,7 +168,6 @@ public enum Planner {
         }
     }
 
-    /// A revert is never itself reverted, and without a release there is nothing to go back to.
     /// A plan that changes nothing: only the smoke tests of what each host runs now can be asked of it.
     ///
     /// - Throws: `Diagnostics` for references that stand for nothing.
@@ -205,6 +204,7 @@ public enum Planner {
         )
     }
 
+    /// A revert is never itself reverted, and without a release there is nothing to go back to.
     private static func onFailure(_ request: PlanRequest) -> Plan.FailurePolicy {
         if request.kind == .revert { return .hold }
         let isRevertible =
@@ -379,7 +379,6 @@ private struct HostBuilder {
         )
     }
 
-    /// The way back as scripts that the host can run by itself.
     /// The smoke tests, of what is deployed or of what a host runs already.
     func smokeTests(isForward: Bool = false, problems: inout Problems) -> [PlannedCheck] {
         let scope = isForward ? forward : back
@@ -400,6 +399,7 @@ private struct HostBuilder {
         }
     }
 
+    /// The way back as scripts that the host can run by itself.
     private static func back(
         _ steps: [PlannedStep],
         _ playbook: Playbook,

@@ -9,7 +9,7 @@ public enum LocalCommand {
         public let reason: String
     }
 
-    /// Whether a command exits with 0. What it prints is dropped.
+    /// Whether a command exits with 0; what it prints is dropped.
     ///
     /// - Parameters:
     ///   - command: For `sh -c`.

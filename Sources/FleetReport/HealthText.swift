@@ -13,7 +13,7 @@ public enum HealthText {
         /// milliseconds; nil without healthy answers.
         public let percentiles: (p50: Int, p95: Int, p99: Int)?
 
-        /// Sums answers up. What could not be asked counts as not healthy.
+        /// Sums answers up; what could not be asked counts as not healthy.
         public init(_ samples: [HealthSample]) {
             count = samples.count
             let healthy = samples.filter { $0.state == .healthy }
@@ -54,6 +54,7 @@ public enum HealthText {
     ///   - samples: Answers of one host to one smoke test.
     ///   - start: The first moment, in milliseconds since 1970.
     ///   - end: The last one.
+    /// - Returns: ``sparklineWidth`` characters.
     public static func sparkline(_ samples: [HealthSample], from start: Int, to end: Int) -> String
     {
         let bars = Array("▁▂▃▄▅▆▇█")
@@ -83,6 +84,7 @@ public enum HealthText {
     ///   - start: Its first moment, in milliseconds since 1970.
     ///   - end: Its last one.
     ///   - style: Colours.
+    /// - Returns: Lines, the header first.
     public static func table(
         _ newest: [HealthSample],
         history: [HealthSample],

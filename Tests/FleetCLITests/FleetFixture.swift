@@ -74,9 +74,7 @@ final class FleetFixture {
         try fleet(arguments, environment: environment)
     }
 
-    /// The same.
-    ///
-    /// - Parameter folder: Where, below the test's directory.
+    /// The same in another folder below the test's directory.
     func fleet(
         _ arguments: [String],
         environment: [String: String],
