@@ -105,7 +105,9 @@ struct ArchitectureTests {
         let text = try String(contentsOfFile: Package.root + "/docs/playbooks.md", encoding: .utf8)
         for folder in ["Steps", "Smoke"] {
             for source in Self.sources where source.name.contains("/\(folder)/") {
-                let key = try #require(source.text.firstMatch(of: /static let key = "([a-z_]+)"/)?.1)
+                let key = try #require(
+                    source.text.firstMatch(of: /static let key = "([a-z_]+)"/)?.1
+                )
                 #expect(text.contains("`\(key)`"), "\(key) has no place in docs/playbooks.md")
             }
         }
