@@ -6,6 +6,8 @@ public struct EnvironmentPolicy: Sendable, Hashable {
         case staged
         /// Somebody has signed it off.
         case approved
+        /// Its tag is signed, by somebody whom the policy names.
+        case signed
     }
 
     /// Whether changing commands ask for the environment's name first.
@@ -18,6 +20,9 @@ public struct EnvironmentPolicy: Sendable, Hashable {
     public var approvalMilliseconds = 7 * 86_400_000
     /// Whether the approver must be somebody else than the release's author.
     public var needsAnotherApprover = false
+    /// Who may sign tags, as git names them: an address, or a key's fingerprint; empty for whoever git
+    /// trusts.
+    public var signers: [String] = []
     /// When nothing may be deployed.
     public var freezes: [ChangeWindow] = []
     /// When something may be deployed; empty means always.

@@ -1,7 +1,7 @@
 internal import FleetYAML
 
-/// Reads an environment's `policy`: `protected`, `require`, `staging`, `approval`, `freeze`,
-/// `windows`, `time_zone`, `hotfix_requires`.
+/// Reads an environment's `policy`: `protected`, `require`, `staging`, `approval`, `signers`,
+/// `freeze`, `windows`, `time_zone`, `hotfix_requires`.
 struct PolicyReader {
     let reader: YAMLReader
     let environment: String
@@ -25,6 +25,7 @@ struct PolicyReader {
             policy.needsAnotherApprover = more.flag("by_another") ?? false
             more.refuseUnknown()
         }
+        policy.signers = keys.texts("signers") ?? []
         policy.freezes = windows("freeze", keys)
         policy.windows = windows("windows", keys)
         policy.timeZone = keys.text("time_zone") ?? policy.timeZone

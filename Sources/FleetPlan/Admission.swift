@@ -12,6 +12,8 @@ public enum Admission {
         public var approvals: [Approval] = []
         /// Who made the release, as git and the approver name people; empty if nobody can tell.
         public var authors: Set<String> = []
+        /// What git says of its tag's signature.
+        public var signature = Signature.unknown
         /// The time, in milliseconds since 1970.
         public let unixMilliseconds: Int
         /// What the policy's time zone adds to UTC now, in seconds.
@@ -23,6 +25,16 @@ public enum Admission {
             self.unixMilliseconds = unixMilliseconds
             self.offsetSeconds = offsetSeconds
         }
+    }
+
+    /// What is known of a tag's signature.
+    public enum Signature: Sendable, Hashable {
+        /// Nobody has looked, or there is no clone to look in.
+        case unknown
+        /// There is none, or git does not accept it, or it is another tag's.
+        case bad(reason: String)
+        /// Git accepts it, and this is all it says of who made it.
+        case good(signer: String)
     }
 
     /// Why a release is not let in.
@@ -64,6 +76,9 @@ public enum Admission {
                 )
             )
         }
+        if required.contains(.signed) {
+            refusals += signature(policy, evidence).map { [$0] } ?? []
+        }
         if required.contains(.approved) {
             refusals += approval(for: environment, policy, evidence).map { [$0] } ?? []
         }
@@ -88,6 +103,36 @@ public enum Admission {
             )
         }
         return refusals
+    }
+
+    private static func signature(_ policy: EnvironmentPolicy, _ evidence: Evidence) -> Refusal? {
+        let release = evidence.release.label
+        func refusal(_ message: String, _ hint: String) -> Refusal {
+            Refusal(rule: "signed", message: message, hints: [hint])
+        }
+        guard evidence.release.tag != nil else {
+            return refusal("E_NOT_SIGNED \(release) is no tag", "deploy a signed tag")
+        }
+        switch evidence.signature {
+        case .unknown:
+            return refusal(
+                "E_NOT_SIGNED nobody can tell whether \(release) is signed",
+                "run fleet in a clone of the repository that has the tag"
+            )
+        case .bad(let reason):
+            return refusal(
+                "E_NOT_SIGNED \(release): \(reason)",
+                "fleet release --sign    makes signed tags"
+            )
+        case .good(let signer):
+            let isKnown = policy.signers.isEmpty || policy.signers.contains { signer.contains($0) }
+            return isKnown
+                ? nil
+                : refusal(
+                    "E_SIGNER \(release) is signed by somebody else: \(signer)",
+                    "the policy's `signers` are \(policy.signers.joined(separator: ", "))"
+                )
+        }
     }
 
     private static func approval(

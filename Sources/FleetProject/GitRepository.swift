@@ -51,6 +51,28 @@ public struct GitRepository: Sendable {
         }
     }
 
+    /// Whether git accepts a tag's signature, by its configuration (`gpg.format`, allowed signers, keys),
+    /// and what it says about that.
+    ///
+    /// - Throws: ``Failure`` if git cannot be run.
+    public func verification(ofTag tag: String) async throws(Failure) -> (Bool, String) {
+        do {
+            let result = try await run(
+                .name("git"),
+                arguments: ["verify-tag", "--", tag],
+                environment: .inherit.updating(["LC_ALL": "C"]),
+                workingDirectory: .init(root),
+                input: .none,
+                output: .string(limit: Self.outputLimitBytes),
+                error: .string(limit: Self.outputLimitBytes)
+            )
+            let said = result.standardError.split(separator: "\n").joined(separator: "; ")
+            return (result.terminationStatus.isSuccess, said)
+        } catch {
+            throw Failure(command: "git verify-tag", message: "cannot be run: \(error)")
+        }
+    }
+
     private static func git(_ arguments: [String], in directory: String)
         async throws(Failure) -> String
     {

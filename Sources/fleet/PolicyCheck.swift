@@ -62,6 +62,9 @@ struct PolicyCheck {
             throw CommandFailure(error)
         }
         if policy.needsAnotherApprover { evidence.authors = await authors(of: release) }
+        if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {
+            evidence.signature = await signature(of: release)
+        }
         return Admission.refusals(to: environment, policy, evidence, isHotfix: isHotfix)
     }
 
@@ -95,6 +98,32 @@ struct PolicyCheck {
         guard let next = policy.nextOpening(from: now, offset: offset) else { return nil }
         let local = DurationText.utc(unixMilliseconds: (next + offset(next)) * 1000)
         return "\(local.dropLast(3)) (\(policy.timeZone))"
+    }
+
+    /// Whether a tag is signed, under its own name, for the commit that is deployed.
+    private func signature(of release: Release) async -> Admission.Signature {
+        guard let tag = release.tag else { return .unknown }
+        do throws(GitRepository.Failure) {
+            let repository = try await GitRepository(containing: project.root)
+            let name = "refs/tags/\(tag)"
+            guard await repository.answer("rev-parse", "\(name)^{commit}") == release.commit else {
+                return .unknown
+            }
+            guard await repository.answer("cat-file", "-t", name) == "tag" else {
+                return .bad(reason: "it is a lightweight tag")
+            }
+            // A signed tag can be pushed under another name; the one inside is what was signed.
+            let object = try await repository.git("cat-file", "tag", name)
+            guard object.split(separator: "\n").contains(where: { $0 == "tag \(tag)" }) else {
+                return .bad(reason: "another tag's signature stands under its name")
+            }
+            let (isGood, said) = try await repository.verification(ofTag: tag)
+            let line = Sanitizer.line(said)
+            return isGood ? .good(signer: line) : .bad(reason: line)
+        } catch {
+            // No clone, or a git that cannot say.
+            return .unknown
+        }
     }
 
     /// Who made a release: whoever tagged it, or else committed it, by name and address.

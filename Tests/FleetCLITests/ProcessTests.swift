@@ -232,6 +232,49 @@ import Testing
         )
     }
 
+    @Test("Signed tags: made by fleet release, verified with their name and their signer")
+    func signedTags() throws {
+        try setUpDeveloper()
+        try Command.shell(
+            """
+            ssh-keygen -q -t ed25519 -N '' -C dev -f key
+            echo "dev@example.com $(cut -d' ' -f1,2 key.pub)" >signers
+            for clone in work project; do
+                git -C $clone config gpg.format ssh
+                git -C $clone config user.signingKey "$PWD/key"
+                git -C $clone config gpg.ssh.allowedSignersFile "$PWD/signers"
+            done
+            """,
+            in: fixture.directory.path
+        )
+        try policy("require: [signed], signers: [dev@example.com]")
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 11, "E_NOT_SIGNED v1.0.0")
+        try commit("v1.3.0")
+        expect(try develop("release", "v1.3.0", "--sign", "--yes"), 0, "v1.3.0 pushed")
+        try fetchTags()
+        expect(try fleet("deploy", "production", "--tag", "v1.3.0"), 0)
+        try policy("require: [signed], signers: [lead@example.com]")
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.3.0"),
+            11,
+            "E_SIGNER",
+            "dev@example.com"
+        )
+        // The same signed object under another name.
+        try policy("require: [signed]")
+        try Command.shell(
+            "git update-ref refs/tags/v9.9.9 $(git rev-parse refs/tags/v1.3.0) && git push -q origin v9.9.9",
+            in: fixture.directory.path + "/work"
+        )
+        try fetchTags()
+        expect(
+            try fleet("deploy", "production", "--tag", "v9.9.9"),
+            11,
+            "E_NOT_SIGNED v9.9.9",
+            "another tag's signature"
+        )
+    }
+
     @Test("Releases are refused that are dirty, unpushed, elsewhere, lower, reused or moved")
     func badReleases() throws {
         try setUpDeveloper()

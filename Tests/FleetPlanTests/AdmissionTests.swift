@@ -87,6 +87,26 @@ struct AdmissionTests {
         #expect(by("dev", "qa", authors: ["dev"]).isEmpty)
     }
 
+    @Test func aTagMustBeSignedBySomebodyWhoMay() {
+        var policy = EnvironmentPolicy()
+        policy.requirements = [.signed]
+        func with(_ signature: Admission.Signature) -> [String] {
+            tokens(policy, evidence { $0.signature = signature })
+        }
+        #expect(with(.unknown) == ["E_NOT_SIGNED"])
+        #expect(with(.bad(reason: "no signature found")) == ["E_NOT_SIGNED"])
+        #expect(with(.good(signer: "Good signature for dev@example.com")).isEmpty)
+        policy.signers = ["lead@example.com"]
+        #expect(with(.good(signer: "Good signature for dev@example.com")) == ["E_SIGNER"])
+        #expect(with(.good(signer: "Good signature for lead@example.com")).isEmpty)
+        let branch = Admission.Evidence(
+            release: Release(tag: nil, commit: release.commit),
+            unixMilliseconds: now,
+            offsetSeconds: 0
+        )
+        #expect(tokens(policy, branch) == ["E_NOT_SIGNED"])
+    }
+
     @Test("Freezes win over windows; a hotfix passes both, and needs what it is told to need")
     func windows() throws {
         var policy = EnvironmentPolicy()
