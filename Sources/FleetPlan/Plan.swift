@@ -72,6 +72,8 @@ public struct Plan: Sendable, Hashable, Codable {
     private let rehearsal: Bool?
     /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
     public let revertWithinMilliseconds: Int?
+    /// How long every host is asked again and again at the end, in milliseconds; nil for once.
+    public let soakMilliseconds: Int?
     /// A rollout whose locks may be taken over: the one that this plan undoes.
     public let adoptsLocksOf: String?
 
@@ -96,7 +98,8 @@ public struct Plan: Sendable, Hashable, Codable {
             leastReachable: nil,
             asksHealthFirst: asksHealthFirst,
             rehearses: rehearses,
-            revertWithinMilliseconds: revertWithinMilliseconds
+            revertWithinMilliseconds: revertWithinMilliseconds,
+            soakMilliseconds: soakMilliseconds
         )
     }
 
@@ -117,11 +120,13 @@ public struct Plan: Sendable, Hashable, Codable {
         leastReachable: Int? = nil,
         asksHealthFirst: Bool = false,
         rehearses: Bool = false,
-        revertWithinMilliseconds: Int? = nil
+        revertWithinMilliseconds: Int? = nil,
+        soakMilliseconds: Int? = nil
     ) {
         rehearsal = rehearses ? true : nil
         healthFirst = asksHealthFirst ? true : nil
         self.revertWithinMilliseconds = revertWithinMilliseconds
+        self.soakMilliseconds = soakMilliseconds
         reachable = leastReachable
         locks = takesLocks
         self.adoptsLocksOf = adoptsLocksOf

@@ -100,7 +100,8 @@ public enum Planner {
             leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count),
             asksHealthFirst: request.kind == .deploy && !request.evenIfUnhealthy,
             rehearses: request.rehearses,
-            revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds
+            revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds,
+            soakMilliseconds: playbook.strategy.soakMilliseconds
         )
     }
 

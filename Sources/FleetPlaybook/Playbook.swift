@@ -130,6 +130,9 @@ public struct Strategy: Sendable, Hashable {
     public var deadmanMilliseconds: Int?
     /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
     public var revertWithinMilliseconds: Int?
+    /// How long the hosts are asked again and again after the last batch, in milliseconds, before the
+    /// release stays; nil for once.
+    public var soakMilliseconds: Int?
 
     /// The default: everything at once, 32 hosts in flight, no failure allowed.
     public init(serial: [BatchSize] = [.percent(100)], fanout: Int = 32, maxFailures: Int = 0) {

@@ -2,7 +2,7 @@ internal import FleetTransport
 public import FleetYAML
 
 /// Reads a playbook file: `name`, `vars`, `serial`, `fanout`, `max_failures`, `unreachable`,
-/// `revert_within`, `deadman`, `hotfix`, `steps`, `smoke`, `revert`, `teardown`.
+/// `revert_within`, `deadman`, `soak`, `hotfix`, `steps`, `smoke`, `revert`, `teardown`.
 public enum PlaybookReader {
     /// The most steps in one playbook.
     public static let stepLimit = 200
@@ -82,6 +82,7 @@ public enum PlaybookReader {
         if let time = fields.milliseconds("revert_within") {
             strategy.revertWithinMilliseconds = time
         }
+        if let time = fields.milliseconds("soak") { strategy.soakMilliseconds = time }
         return strategy
     }
 

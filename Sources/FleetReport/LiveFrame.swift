@@ -92,7 +92,7 @@ public enum LiveFrame {
             case .rolling(let batch):
                 rollout.halted != nil
                     ? "halted" : "batch \(batch + 1) of \(plan.batches.count)"
-            case .gate: "last gate"
+            case .gate: rollout.plan.soakMilliseconds == nil ? "last gate" : "soaking"
             case .reverting: "reverting"
             case .finished(let outcome): outcome.rawValue
             }

@@ -39,6 +39,11 @@ public enum PlanText {
         if plan.rehearses {
             lines.append("rehearsal  the first batch deploys, goes back and deploys again")
         }
+        if let soak = plan.soakMilliseconds {
+            lines.append(
+                "soak       \(DurationText.short(milliseconds: soak)) after the last batch"
+            )
+        }
         if let limit = plan.revertWithinMilliseconds {
             lines.append("way back   within \(DurationText.short(milliseconds: limit))")
         }

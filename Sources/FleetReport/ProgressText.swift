@@ -251,7 +251,12 @@ public struct ProgressText: Sendable {
         guard case .rolling(let batch) = rollout.phase, batch != announcedBatch else {
             if rollout.phase == .gate, announcedBatch != rollout.plan.batches.count {
                 announcedBatch = rollout.plan.batches.count
-                return [(line(now, nil, "last gate: every host is asked once more"), .detail)]
+                let soak = rollout.plan.soakMilliseconds.map {
+                    "soaking: every host is asked again and again for "
+                        + DurationText.short(milliseconds: $0)
+                }
+                let text = soak ?? "last gate: every host is asked once more"
+                return [(line(now, nil, text), .detail)]
             }
             return []
         }

@@ -67,13 +67,35 @@ extension Rollout {
             return true
         }
         if plan.onFailure == .report { return finishReport() }
-        guard batches.count > 1, plan.hosts.contains(where: { !$0.checks.isEmpty }) else {
-            return decideCommit()
-        }
+        guard batches.count > 1 || plan.soakMilliseconds != nil,
+            plan.hosts.contains(where: { !$0.checks.isEmpty })
+        else { return decideCommit() }
         for index in hosts.indices where hosts[index].stage == .verified {
             hosts[index].enter(.gating(0), at: now)
         }
+        soakUntilMilliseconds = now + (plan.soakMilliseconds ?? 0)
         phase = .gate
+        return true
+    }
+
+    /// Lets the hosts be asked once more after a pause, while the release has to prove itself; false
+    /// when it has.
+    private mutating func soak() -> Bool {
+        let verified = hosts.indices.filter { hosts[$0].stage == .verified }
+        guard now < soakUntilMilliseconds, mayStart, let first = verified.first else {
+            return false
+        }
+        for index in verified { hosts[index].enter(.gating(0), at: now) }
+        // One host's timer is everybody's: the others begin when it does.
+        let pause = min(
+            max(RolloutLimits.soakMilliseconds, (plan.soakMilliseconds ?? 0) / 60),
+            soakUntilMilliseconds - now
+        )
+        hosts[first].passes = 0
+        hosts[first].inconclusive = 0
+        hosts[first].probingSinceMilliseconds = now + pause
+        soakPausedUntilMilliseconds = now + pause
+        wait(first, pause, then: .probe(host: hosts[first].name, direction: .forward, check: 0))
         return true
     }
 
@@ -83,7 +105,9 @@ extension Rollout {
             {
                 goOn(index)
             }
-            for index in hosts.indices where hosts[index].stage == .gating(0) && room > 0 {
+            let isPaused = now < soakPausedUntilMilliseconds && activeCount > 0
+            for index in hosts.indices
+            where !isPaused && hosts[index].stage == .gating(0) && room > 0 {
                 guard !hosts[index].isActive else { continue }
                 moveToCheck(index, 0)
             }
@@ -94,7 +118,8 @@ extension Rollout {
         let isOver = hosts.allSatisfy {
             $0.stage == .verified || $0.stage == .failed || $0.outcome != nil
         }
-        return isOver ? decideCommit() : true
+        guard isOver else { return true }
+        return soak() ? false : decideCommit()
     }
 
     private mutating func decideCommit() -> Bool {

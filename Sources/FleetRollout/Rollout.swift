@@ -42,6 +42,10 @@ public struct Rollout: Sendable, Hashable {
     public internal(set) var decision: Decision?
     /// When it was, on the rollout's clock.
     var decidedAtMilliseconds: Int?
+    /// Until when the release has to prove itself in the last gate.
+    var soakUntilMilliseconds = 0
+    /// When the next round of questions of that begins.
+    var soakPausedUntilMilliseconds = 0
     /// Whether the operator asked to stop.
     public internal(set) var isDraining = false
     /// Where it was when it was interrupted; a resumed rollout goes on from there.

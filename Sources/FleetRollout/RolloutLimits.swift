@@ -6,6 +6,8 @@ enum RolloutLimits {
     static let leastReconnects = 3
     /// How often the connection may be lost during one step.
     static let losses = 50
+    /// The shortest pause between two rounds of questions while a release soaks, in milliseconds.
+    static let soakMilliseconds = 2_000
     /// The first wait before looking for a lost host; it doubles up to the next one.
     static let firstReconnectMilliseconds = 500
     /// The longest wait between two looks.

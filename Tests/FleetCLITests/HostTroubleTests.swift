@@ -203,4 +203,33 @@ import Testing
         #expect(try tags() == ["v1.0.0", "v1.0.0"])
         #expect(try deploy("v1.1.0").status == 0)
     }
+
+    // MARK: After the last batch
+
+    @Test("A service that falls ill while the release soaks sends everything back")
+    func illWhileSoaking() async throws {
+        try playbook()
+        #expect(try deploy("v1.0.0").status == 0)
+        let path = fixture.directory.path + "/project/playbooks/deploy.yml"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try fixture.directory.write("soak: 1m\n" + text, to: "project/playbooks/deploy.yml")
+        let controller = try fixture.start(["deploy", "production", "--tag", "v1.1.0"])
+        try await eventually("everything is deployed") { fixture.said().contains("soaking") }
+        let home = fixture.servers[1].home
+        try Command.shell("kill $(cat app.pid)", in: home)
+        #expect(controller.wait() == 10, "\(fixture.said())")
+        #expect(try tags() == ["v1.0.0", "v1.0.0"])
+        #expect(try fixture.fleet("health", "production").status == 0)
+    }
+
+    @Test("A release that stays well while it soaks stays")
+    func wellWhileSoaking() throws {
+        try playbook()
+        let path = fixture.directory.path + "/project/playbooks/deploy.yml"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try fixture.directory.write("soak: 3s\n" + text, to: "project/playbooks/deploy.yml")
+        let done = try deploy("v1.0.0")
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(done.errors.contains("soaking: every host is asked again and again for 3.0s"))
+    }
 }

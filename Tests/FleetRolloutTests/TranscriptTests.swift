@@ -139,7 +139,8 @@ private struct Storyteller {
             takesLocks: values["locks"] != nil,
             leastReachable: values["reachable"].flatMap { Int($0) },
             asksHealthFirst: values["health_first"] != nil,
-            rehearses: values["rehearse"] != nil
+            rehearses: values["rehearse"] != nil,
+            soakMilliseconds: values["soak"].flatMap { Int($0) }
         )
     }
 

@@ -168,7 +168,8 @@ public struct Scenario: Sendable {
             takesLocks: kind != .exec && random.chance(80),
             leastReachable: random.chance(15) ? max(1, count / 2) : nil,
             asksHealthFirst: kind == .deploy && random.chance(30),
-            rehearses: kind == .deploy && random.chance(20)
+            rehearses: kind == .deploy && random.chance(20),
+            soakMilliseconds: kind == .deploy && random.chance(15) ? random.pick(1...60_000) : nil
         )
     }
 
