@@ -71,7 +71,8 @@ extension StepKind {
 public enum StepKinds {
     /// The kinds, in the order of the documentation.
     public static let all: [any StepKind.Type] = [
-        RunStep.self, CheckoutStep.self, UploadStep.self, EnvFileStep.self, ServiceStep.self,
+        RunStep.self, CheckoutStep.self, ReleasesStep.self, SwitchStep.self, UploadStep.self,
+        EnvFileStep.self, ServiceStep.self,
         WaitStep.self, BackupStep.self, RestoreStep.self,
     ]
 }

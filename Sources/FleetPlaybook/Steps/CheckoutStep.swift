@@ -33,51 +33,11 @@ struct CheckoutStep: ReleaseStepKind {
         try path.value(in: scope)
     }
 
-    /// `g` is git in the work tree, deaf to hooks, prompts and helper programs that a repository
-    /// could configure.
-    private static let prologue = """
-        fail() { printf '%s\\n' "$*"; exit 1; }
-        case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
-        FLEET_PATH=${FLEET_PATH%/}
-        ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
-            git config core.sshCommand 2>/dev/null || echo ssh)
-        export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes" LC_ALL=C
-        GIT_CEILING_DIRECTORIES=$(dirname "$FLEET_PATH") && export GIT_CEILING_DIRECTORIES
-        quiet_git() {
-            git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never \\
-                -c advice.detachedHead=false -c gc.auto=0 "$@"
-        }
-        free_index() {
-            d=$(g rev-parse --absolute-git-dir) || return 0
-            i=0
-            while [ -e "$d/index.lock" ] && [ $i -lt 100 ]; do
-                sleep 0.1 2>/dev/null || sleep 1
-                i=$((i + 1))
-            done
-            [ -e "$d/index.lock" ] || return 0
-            # Left by a git that was killed: taken away only where no git runs at all.
-            for p in /proc/[0-9]*; do
-                case $(readlink "$p/exe" 2>/dev/null) in
-                */git | */git-*) fail "E_GIT_BUSY $d/index.lock belongs to a git that runs" ;;
-                esac
-            done
-            rm -f "$d/index.lock"
-            echo "removed $d/index.lock, which a git that ended had left"
-        }
-        g() { quiet_git -C "$FLEET_PATH" "$@"; }
-        tag_object() {
-            if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
-            then g rev-parse refs/fleet/release; else echo "$FLEET_COMMIT"; fi
-        }
-        label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
-
-        """
-
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: Self.prologue + text,
+            text: GitScript.functions + text,
             more: [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable(

@@ -1,0 +1,170 @@
+internal import FleetTransport
+internal import FleetYAML
+
+/// `releases: { path: DIRECTORY, repository: URL }` unpacks the release's commit into a directory of
+/// its own, `DIRECTORY/releases/COMMIT`, beside the one that runs.
+///
+/// Nothing of what runs is touched: later steps install and test in the new directory, and `switch`
+/// makes it the current one. What `shared` names is a link to `DIRECTORY/shared` in every release.
+struct ReleasesStep: ReleaseStepKind {
+    static let key = "releases"
+    static let summary =
+        "Unpacks the release's commit into a directory of its own, beside the one that runs."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 600_000
+
+    private let path: Template
+    private let repository: Template
+    private let shared: [String]
+
+    init?(_ node: YAMLNode, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`releases`") else { return nil }
+        let path = fields.requiredText("path")
+        let repository = fields.requiredText("repository")
+        shared = fields.texts("shared") ?? []
+        for name in shared where !Self.isPlain(name) {
+            reader.report(
+                "`\(name)` cannot be shared",
+                at: fields.location(of: "shared"),
+                hints: [
+                    "name files and directories of the release: `.env`, `instance`, `public/media`"
+                ]
+            )
+        }
+        fields.refuseUnknown()
+        guard let path, let repository else { return nil }
+        self.path = Template(path, location: node.location, reader: reader)
+        self.repository = Template(repository, location: node.location, reader: reader)
+    }
+
+    private static func isPlain(_ name: String) -> Bool {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.allSatisfy { part in
+            !part.isEmpty && part != "." && part != ".."
+                && part.utf8.allSatisfy { byte in
+                    (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                        || (0x61...0x7A).contains(byte) || "._-".utf8.contains(byte)
+                }
+        }
+    }
+
+    /// In which directory later steps run: the new release's, or on the way back the old one's.
+    func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
+        let commit =
+            scope.direction == .revert ? SnapshotToken.commit : scope.release?.commit ?? ""
+        return try path.value(in: scope) + "/releases/" + commit
+    }
+
+    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
+        var scope = scope
+        scope.directory = nil
+        return try scope.script(
+            text: ReleasesScript.root + "FLEET_PATH=$root/repo\n" + GitScript.functions
+                + ReleasesScript.functions + text,
+            more: [
+                EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
+                EnvironmentVariable("FLEET_REPOSITORY", try repository.value(in: scope)),
+                EnvironmentVariable("FLEET_SHARED", shared.joined(separator: " ")),
+            ]
+        )
+    }
+
+    func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(
+            """
+            command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
+            quiet_git ls-remote --heads --tags -- "$FLEET_REPOSITORY" ||
+                fail "E_REMOTE cannot list $FLEET_REPOSITORY"
+            """,
+            in: scope
+        )
+    }
+
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        try script(
+            #"""
+            command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
+            command -v tar >/dev/null 2>&1 || fail "E_TAR_MISSING tar is not installed"
+            [ ! -e "$root/.git" ] || fail "E_LAYOUT $root is a work tree; \`releases\` needs a directory of its own"
+            [ -h "$root/current" ] || [ ! -e "$root/current" ] || fail "E_LAYOUT $root/current is no link"
+            if [ -d "$FLEET_PATH" ]; then fetch
+            else quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
+                fail "E_REMOTE cannot reach $FLEET_REPOSITORY"; fi
+            tell
+            """#,
+            in: scope
+        )
+    }
+
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        .script(
+            try script(
+                #"""
+                mkdir -p "$root/releases" "$root/shared" || exit 1
+                now=$(live)
+                case "$now" in
+                "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
+                *) fail "E_HOST_CHANGED $root runs $now, but ran $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
+                esac
+                if [ ! -d "$FLEET_PATH" ]; then
+                    rm -rf "$FLEET_PATH.new"
+                    quiet_git clone --quiet --bare -- "$FLEET_REPOSITORY" "$FLEET_PATH.new" &&
+                        mv "$FLEET_PATH.new" "$FLEET_PATH" || fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
+                fi
+                fetch
+                unpack "$FLEET_COMMIT" "$FLEET_TAG"
+                echo "$root/releases/$FLEET_COMMIT: ${FLEET_TAG:-$FLEET_COMMIT}"
+                """#,
+                in: scope
+            )
+        )
+    }
+
+    /// The old release's directory is still there, or is made anew; `switch` goes back to it.
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        .script(
+            try script(
+                #"""
+                [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
+                unpack "$FLEET_SNAPSHOT_COMMIT" "${FLEET_SNAPSHOT_TAG:-}"
+                """#,
+                in: scope
+            )
+        )
+    }
+
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
+        return try script(
+            """
+            [ "$(live)" = "\(wanted)" ] || fail "$root/current is $(live), not \(wanted)"
+            """,
+            in: scope
+        )
+    }
+
+    /// Everything is moved aside: what the service has written into it is not ours to delete.
+    func removal(in scope: StepScope) throws(UndefinedReference) -> Action {
+        .script(
+            try script(
+                #"""
+                [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
+                [ -e "$root" ] || exit 0
+                rm -rf "$root.fleet-removed"
+                mv "$root" "$root.fleet-removed" && echo "$root: moved to $root.fleet-removed"
+                """#,
+                in: scope
+            )
+        )
+    }
+
+    func absence(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(#"[ ! -e "$root" ] || fail "$root is still there""#, in: scope)
+    }
+
+    func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script("tell", in: scope)
+    }
+}

@@ -1,0 +1,78 @@
+internal import FleetTransport
+internal import FleetYAML
+
+/// `switch: { path: DIRECTORY }` makes the release that `releases` has unpacked the current one, by one
+/// rename of a link.
+///
+/// Old releases are removed then, but the newest `keep` good ones stay, and so do the one that runs and
+/// the one to go back to. A good one is one that was still the current one when the next came: what was
+/// tried and taken back does not count.
+struct SwitchStep: StepKind {
+    static let key = "switch"
+    static let summary = "Makes the unpacked release the current one, by one rename of a link."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 120_000
+
+    private let path: Template
+    private let keep: Int
+
+    init?(_ node: YAMLNode, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`switch`") else { return nil }
+        let path = fields.requiredText("path")
+        keep = fields.number("keep", in: 1...1000) ?? 5
+        fields.refuseUnknown()
+        guard let path else { return nil }
+        self.path = Template(path, location: node.location, reader: reader)
+    }
+
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        var scope = scope
+        scope.directory = nil
+        return .script(
+            try scope.script(
+                text: ReleasesScript.root + ReleasesScript.functions + Self.text,
+                more: [
+                    EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
+                    EnvironmentVariable("FLEET_KEEP", String(keep)),
+                ]
+            )
+        )
+    }
+
+    private static let text = #"""
+        [ -e "$root/releases/$FLEET_COMMIT/.fleet-release" ] ||
+            fail "E_RELEASE $root/releases/$FLEET_COMMIT is not there"
+        before=$(live)
+        rm -f "$root/current.new"
+        ln -s "releases/$FLEET_COMMIT" "$root/current.new" && mv -fT "$root/current.new" "$root/current" ||
+            exit 1
+        [ "$(live)" = "$FLEET_COMMIT" ] || fail "E_RELEASE $root/current is not $FLEET_COMMIT"
+        echo "$root/current: ${before:-nothing} -> $FLEET_COMMIT"
+        # On the way back everything stays as it is, to be looked at.
+        [ -z "${FLEET_REVERT:-}" ] || exit 0
+        cd "$root/releases" || exit 1
+        case $before in '' | "$FLEET_COMMIT") ;; *) : >"$before/.fleet-live" ;; esac
+        count=0
+        for mark in $(ls -t ./*/.fleet-live 2>/dev/null); do
+            dir=${mark%/.fleet-live}
+            dir=${dir#./}
+            count=$((count + 1))
+            [ $count -gt "$FLEET_KEEP" ] || continue
+            case $dir in "$FLEET_COMMIT" | "$before") continue ;; esac
+            rm -rf "./$dir" && echo "removed $dir"
+        done
+        for dir in *; do
+            # It never stayed, so nobody goes back to it.
+            case $dir in "$FLEET_COMMIT" | "$before" | '*') continue ;; esac
+            [ -e "$dir/.fleet-live" ] || { rm -rf "./$dir" && echo "removed $dir, which never stayed"; }
+        done
+        exit 0
+        """#
+
+    /// The same, for the release that the host ran before.
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        try action(in: scope)
+    }
+}

@@ -1,0 +1,234 @@
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+@testable import FleetPlaybook
+
+/// The scripts of `releases` and `switch` against real repositories, run by a real shell.
+struct ReleasesStepTests {
+    private let directory: TemporaryDirectory
+    /// v1.0.0 … v1.0.7 and their commits.
+    private let commits: [String]
+    private var root: String { directory.path + "/home/my app" }
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        let log = try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t
+            export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
+            git init -q --bare -b main origin.git && git init -q -b main work && mkdir home
+            cd work
+            mkdir -p instance && echo first >instance/data
+            for i in 0 1 2 3 4 5 6 7; do
+                echo $i >file; git add .; git commit -qm $i; git tag -a v1.0.$i -m $i
+            done
+            git push -q ../origin.git main --tags
+            for i in 0 1 2 3 4 5 6 7; do git rev-parse v1.0.$i^{commit}; done
+            """,
+            in: directory.path
+        )
+        commits = log.split(separator: "\n").map(String.init)
+    }
+
+    private func scope(_ number: Int, back: Bool = false) -> StepScope {
+        StepScope(
+            environment: "test",
+            endpoint: HostEndpoint(name: "web1"),
+            variables: [:],
+            release: (tag: "v1.0.\(number)", commit: commits[number]),
+            direction: back ? .revert : .forward
+        )
+    }
+
+    private func step<T: StepKind>(_ type: T.Type, _ text: String) throws -> T {
+        let reader = YAMLReader(file: "p", source: text)
+        let step = type.init(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        return try #require(step)
+    }
+
+    private func releases() throws -> ReleasesStep {
+        try step(
+            ReleasesStep.self,
+            "{ path: \"~/my app\", repository: \"\(directory.path)/origin.git\", shared: [instance, .env] }"
+        )
+    }
+
+    private func switching(keep: Int = 5) throws -> SwitchStep {
+        try step(SwitchStep.self, "{ path: \"~/my app\", keep: \(keep) }")
+    }
+
+    private func run(_ script: Script?, facts: [String: String] = [:]) throws -> Command {
+        let script = try #require(script)
+        let bound = Script(
+            script.text,
+            environment: script.environment.map {
+                EnvironmentVariable(
+                    $0.name,
+                    $0.value.replacing(SnapshotToken.commit, with: facts["commit"] ?? "")
+                        .replacing(SnapshotToken.tag, with: facts["tag"] ?? "")
+                )
+            }
+                + facts.map {
+                    EnvironmentVariable("FLEET_SNAPSHOT_\($0.key.uppercased())", $0.value)
+                },
+            directory: script.directory
+        )
+        return try Command.run(
+            ["dash", "-s"],
+            environment: ["HOME": directory.path + "/home", "GIT_CONFIG_GLOBAL": "/dev/null"],
+            input: bound.shellText
+        )
+    }
+
+    private func run(_ action: Action?, facts: [String: String] = [:]) throws -> Command {
+        guard case .script(let script) = action else {
+            throw Command.Failed(description: "no script")
+        }
+        return try run(script, facts: facts)
+    }
+
+    private func facts(_ text: String) -> [String: String] {
+        Dictionary(
+            text.split(separator: "\n").compactMap { line in
+                let parts = line.split(
+                    separator: "=",
+                    maxSplits: 1,
+                    omittingEmptySubsequences: false
+                )
+                return parts.count == 2 ? (String(parts[0]), String(parts[1])) : nil
+            }
+        ) { $1 }
+    }
+
+    private func deploy(_ number: Int, keep: Int = 5) throws {
+        let asked = try run(try releases().preflight(in: scope(number)))
+        #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
+        let facts = facts(asked.output)
+        for action in [
+            try releases().action(in: scope(number)),
+            try switching(keep: keep).action(in: scope(number)),
+        ] {
+            let done = try run(action, facts: facts)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+        let verified = try run(try releases().verification(in: scope(number)))
+        #expect(verified.status == 0, "\(verified.output)")
+    }
+
+    private func file(_ name: String) -> String? {
+        try? String(contentsOfFile: root + "/" + name, encoding: .utf8)
+    }
+
+    @Test(
+        "A first release and the next one: what runs is not touched before the switch, shared files stay"
+    )
+    func deployTwice() throws {
+        let first = try run(try releases().preflight(in: scope(0)))
+        #expect(first.status == 0 && facts(first.output)["state"] == "absent", "\(first.output)")
+        #expect(!FileManager.default.fileExists(atPath: root), "preflight changes nothing")
+        try deploy(0)
+        #expect(file("current/file") == "0\n")
+        try "mine".write(
+            toFile: root + "/current/instance/data",
+            atomically: false,
+            encoding: .utf8
+        )
+
+        let asked = facts(try run(try releases().preflight(in: scope(1))).output)
+        #expect(asked["commit"] == commits[0] && asked["tag"] == "v1.0.0")
+        #expect(try run(try releases().action(in: scope(1)), facts: asked).status == 0)
+        #expect(file("current/file") == "0\n", "not yet")
+        #expect(
+            try releases().directoryForLaterSteps(in: scope(1)) == "~/my app/releases/\(commits[1])"
+        )
+        #expect(try run(try releases().verification(in: scope(1))).status == 1)
+        #expect(try run(try switching().action(in: scope(1)), facts: asked).status == 0)
+        #expect(file("current/file") == "1\n")
+        #expect(file("current/instance/data") == "mine", "shared between releases")
+        #expect(facts(try run(try releases().reading(in: scope(1))).output)["commit"] == commits[1])
+    }
+
+    @Test("The way back is the link, and a release that is gone is unpacked again")
+    func wayBack() throws {
+        try deploy(0)
+        let asked = facts(try run(try releases().preflight(in: scope(1))).output)
+        try deploy(1)
+        try Command.shell("rm -rf releases/\(commits[0])", in: root)
+        let back = scope(1, back: true)
+        for action in [
+            try releases().revertAction(in: back, isIdempotent: true),
+            try switching().revertAction(in: back, isIdempotent: true),
+        ] {
+            let done = try run(action, facts: asked)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+        #expect(file("current/file") == "0\n")
+        #expect(try run(try releases().verification(in: back), facts: asked).status == 0)
+        #expect(
+            FileManager.default.fileExists(atPath: root + "/releases/\(commits[1])"),
+            "kept, to be looked at"
+        )
+    }
+
+    @Test(
+        "Old releases go, but the newest good ones, the one that runs and the one to go back to stay"
+    )
+    func keeping() throws {
+        for number in 0..<4 {
+            try deploy(number)
+            // The marks' times tell which is newer, to the second.
+            guard number > 0 else { continue }
+            try Command.shell(
+                "touch -c -d '2026-01-0\(number)' releases/\(commits[number - 1])/.fleet-live",
+                in: root
+            )
+        }
+        // One that never ran.
+        #expect(
+            try run(try releases().action(in: scope(5)), facts: ["commit": commits[3]]).status == 0
+        )
+        try deploy(4, keep: 2)
+        let left = Set(try FileManager.default.contentsOfDirectory(atPath: root + "/releases"))
+        #expect(left == [commits[2], commits[3], commits[4]], "\(left)")
+        #expect(file("current/file") == "4\n")
+    }
+
+    @Test(
+        "Directories of another kind, hosts that changed and commits that are not there are refused"
+    )
+    func refusals() throws {
+        try deploy(0)
+        let changed = try run(try releases().action(in: scope(2)), facts: ["commit": commits[1]])
+        #expect(
+            changed.status == 1 && changed.output.contains("E_HOST_CHANGED"),
+            "\(changed.output)"
+        )
+        var missing = scope(2)
+        missing.release = (tag: "v1.0.2", commit: String(repeating: "a", count: 40))
+        let gone = try run(try releases().preflight(in: missing))
+        #expect(gone.status == 1 && gone.output.contains("E_TAG_MISSING"), "\(gone.output)")
+        let absent = try run(try switching().action(in: scope(7)))
+        #expect(absent.status == 1 && absent.output.contains("E_RELEASE"), "\(absent.output)")
+        try Command.shell("rm current && mkdir current", in: root)
+        let strange = try run(try releases().preflight(in: scope(1)))
+        #expect(strange.status == 1 && strange.output.contains("E_LAYOUT"), "\(strange.output)")
+        #expect(throws: Diagnostics.self) {
+            _ = try step(ReleasesStep.self, "{ path: x, repository: y, shared: [../etc] }")
+        }
+    }
+
+    @Test func aFirstDeployIsTakenDownWhole() throws {
+        try deploy(0)
+        let back = scope(0, back: true)
+        #expect(try run(try releases().absence(in: back)).status == 1)
+        let refused = try run(try releases().removal(in: back), facts: ["commit": commits[0]])
+        #expect(refused.status == 1)
+        #expect(try run(try releases().removal(in: back), facts: ["state": "absent"]).status == 0)
+        #expect(try run(try releases().absence(in: back)).status == 0)
+        #expect(FileManager.default.fileExists(atPath: root + ".fleet-removed/current/file"))
+    }
+}
