@@ -120,9 +120,12 @@ public struct ChangeWindow: Sendable, Hashable {
     private static func weekly(_ words: [String]) -> Kind? {
         guard words.count == 5, words[2] == "-", let first = day(words[0]),
             let from = minute(words[1]), let last = day(words[3]), let to = minute(words[4]),
-            (first, from) != (last, to)
+            (first * 1440 + from) % 10_080 != (last * 1440 + to) % 10_080
         else { return nil }
-        return .weekly(from: first * 1440 + from, to: last * 1440 + to)
+        return .weekly(
+            from: (first * 1440 + from) % 10_080,
+            to: (last * 1440 + to) % 10_080
+        )
     }
 
     private static func hours(_ words: [String]) -> Kind? {

@@ -41,18 +41,39 @@ extension Journal {
         }
     }
 
+    /// The newest answer of each host to each smoke test before a time.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func newestSamples(of environment: String, before unixMilliseconds: Int)
+        throws(JournalError) -> [HealthSample]
+    {
+        // SQLite takes the other columns from the row that has the maximum.
+        try samples(
+            sql: """
+                SELECT *, max(time) FROM sample WHERE environment = ? AND time < ?
+                GROUP BY host, name
+                """,
+            [environment, unixMilliseconds]
+        )
+    }
+
     /// The answers of an environment since a time, the oldest first.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func samples(of environment: String, since unixMilliseconds: Int)
         throws(JournalError) -> [HealthSample]
     {
+        try samples(
+            sql: "SELECT * FROM sample WHERE environment = ? AND time >= ? ORDER BY time, id",
+            [environment, unixMilliseconds]
+        )
+    }
+
+    private func samples(sql: String, _ arguments: StatementArguments) throws(JournalError)
+        -> [HealthSample]
+    {
         try reading { database in
-            try Row.fetchAll(
-                database,
-                sql: "SELECT * FROM sample WHERE environment = ? AND time >= ? ORDER BY time, id",
-                arguments: [environment, unixMilliseconds]
-            ).compactMap { row in
+            try Row.fetchAll(database, sql: sql, arguments: arguments).compactMap { row in
                 guard let state = HealthSample.State(rawValue: row["state"]) else { return nil }
                 return HealthSample(
                     host: HostName(row["host"]),

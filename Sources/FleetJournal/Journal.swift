@@ -385,10 +385,17 @@ public final class Journal: Sendable {
 
     /// The newest rollouts first.
     ///
+    /// - Parameters:
+    ///   - environment: Only its rollouts; nil for all.
+    ///   - limit: How many at most.
+    ///   - changesOnly: Whether commands of `exec` are left out, however many there were.
+    /// - Returns: Lines of the history.
     /// - Throws: ``JournalError/read(reason:)``.
-    public func history(environment: String? = nil, limit: Int = 20) throws(JournalError)
-        -> [RolloutRecord]
-    {
+    public func history(
+        environment: String? = nil,
+        limit: Int = 20,
+        changesOnly: Bool = false
+    ) throws(JournalError) -> [RolloutRecord] {
         try reading { database in
             try Row.fetchAll(
                 database,
@@ -396,10 +403,10 @@ public final class Journal: Sendable {
                     SELECT rollout.*, ending.outcome, ending.ended FROM rollout
                     LEFT JOIN ending ON ending.id =
                         (SELECT max(id) FROM ending WHERE ending.rollout = rollout.id)
-                    WHERE ?1 IS NULL OR environment = ?1
+                    WHERE (?1 IS NULL OR environment = ?1) AND (NOT ?3 OR kind <> 'exec')
                     ORDER BY started DESC, rollout.id DESC LIMIT ?2
                     """,
-                arguments: [environment, limit]
+                arguments: [environment, limit, changesOnly]
             ).compactMap { row in
                 guard let id = RolloutID(row["id"]), let kind = Plan.Kind(rawValue: row["kind"])
                 else { return nil }
@@ -420,12 +427,18 @@ public final class Journal: Sendable {
         }
     }
 
+    private func changes(in environment: String, limit: Int) throws(JournalError)
+        -> [RolloutRecord]
+    {
+        try history(environment: environment, limit: limit, changesOnly: true)
+    }
+
     /// The newest rollout of an environment that has not come to its end: it runs, its controller was
     /// killed, or it was interrupted.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func unfinished(in environment: String) throws(JournalError) -> RolloutRecord? {
-        try history(environment: environment, limit: Self.unfinishedLimit).first { record in
+        try changes(in: environment, limit: Self.unfinishedLimit).first { record in
             record.kind != .exec && (record.outcome == nil || record.outcome == .interrupted)
         }
     }
@@ -437,12 +450,14 @@ public final class Journal: Sendable {
     public func reverted(_ commit: String, in environment: String) throws(JournalError)
         -> RolloutRecord?
     {
-        for record in try history(environment: environment, limit: Self.quarantineLimit) {
+        for record in try changes(in: environment, limit: Self.quarantineLimit) {
             let isBack = record.kind == .revert
             let isTakenBack: Bool
             switch record.outcome {
-            case .reverted, .revertFailed: isTakenBack = !isBack
+            case .reverted, .revertFailed: isTakenBack = true
             case .succeeded: isTakenBack = isBack
+            // Somebody wanted it back; that not all of it is back makes it no better.
+            case .held where isBack, .unknown where isBack: isTakenBack = true
             default: continue
             }
             guard var plan = try plan(of: record.id) else { continue }
@@ -471,24 +486,33 @@ public final class Journal: Sendable {
         -> RolloutRecord?
     {
         guard try reverted(commit, in: environment) == nil else { return nil }
-        for record in try history(environment: environment, limit: Self.quarantineLimit)
+        for record in try changes(in: environment, limit: Self.quarantineLimit)
         where record.kind == .deploy && record.outcome == .succeeded {
             if try plan(of: record.id)?.release?.commit == commit { return record }
         }
         return nil
     }
 
-    /// The release that an environment's newest good rollout left on it; nil if there is none.
+    /// The release that the newest rollout left on an environment; nil if there is none, or it left the
+    /// hosts with different ones.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func live(in environment: String) throws(JournalError)
         -> (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
     {
-        for record in try history(environment: environment, limit: Self.quarantineLimit)
-        where record.outcome == .succeeded && (record.kind == .deploy || record.kind == .revert) {
+        for record in try changes(in: environment, limit: Self.quarantineLimit)
+        where record.kind == .deploy || record.kind == .revert {
+            switch record.outcome {
+            // Nothing was changed, or everything is as it was before.
+            case .refused: continue
+            case .reverted where record.kind == .deploy: continue
+            case .succeeded: break
+            // A mixed state: there is no one release that it runs.
+            default: return nil
+            }
             guard case .planned(let plan, let origin) = try beginning(of: record.id)?.body,
                 let release = plan.release
-            else { continue }
+            else { return nil }
             return (release, record, origin)
         }
         return nil
@@ -521,11 +545,16 @@ public final class Journal: Sendable {
 
     // MARK: What stands alone
 
-    /// Every record that something began with, approvals and remarks among them, the newest first.
+    /// Every record that something began with but commands of `exec`, approvals and remarks among them,
+    /// the newest first.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func beginnings(limit: Int) throws(JournalError) -> [JournalEntry] {
-        try first(sql: "1", [], limit: limit)
+        try first(
+            sql: "rollout NOT IN (SELECT id FROM rollout WHERE kind = 'exec')",
+            [],
+            limit: limit
+        )
     }
 
     /// The approvals for an environment, the newest first.

@@ -125,7 +125,12 @@ public enum Admission {
                 "fleet release --sign    makes signed tags"
             )
         case .good(let signer):
-            let isKnown = policy.signers.isEmpty || policy.signers.contains { signer.contains($0) }
+            let words = Set(
+                signer.split { " \t;,<>\"'()".contains($0) }.map { $0.lowercased() }
+            )
+            let isKnown =
+                policy.signers.isEmpty
+                || policy.signers.contains { words.contains($0.lowercased()) }
             return isKnown
                 ? nil
                 : refusal(
@@ -169,7 +174,20 @@ public enum Admission {
                 ["run fleet in a clone of the repository that has the release"]
             )
         }
-        guard valid.contains(where: { !evidence.authors.contains($0.approver) }) else {
+        let authors = Set(evidence.authors.map { $0.lowercased() })
+        // A login name says nothing about who somebody is in git.
+        guard valid.contains(where: { $0.approver.contains("@") }) else {
+            return refusal(
+                "E_APPROVER_UNKNOWN \(release) was approved by \(newest.approver), and nobody can tell "
+                    + "whether that is its author",
+                ["approve in the project's clone, with git's user.email set"]
+            )
+        }
+        guard
+            valid.contains(where: {
+                $0.approver.contains("@") && !authors.contains($0.approver.lowercased())
+            })
+        else {
             return refusal(
                 "E_OWN_APPROVAL \(release) was approved by its own author, \(newest.approver)"
             )

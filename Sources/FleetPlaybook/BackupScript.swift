@@ -23,15 +23,16 @@ enum BackupScript {
         for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"; fi
         }
         online_copy() {
-            if [ -n "$python" ]; then "$python" -c 'import sqlite3, sys
-        s = sqlite3.connect(sys.argv[1], timeout=60)
+            if [ -n "$python" ]; then "$python" -c 'import sqlite3, sys, urllib.parse
+        s = sqlite3.connect("file:" + urllib.parse.quote(sys.argv[1]) + "?mode=rw", timeout=60, uri=True)
         d = sqlite3.connect(sys.argv[2])
         s.backup(d)
         d.execute("PRAGMA journal_mode = DELETE")
         d.close()' "$1" "$2"
             else (cd "${2%/*}" && sqlite3 -batch "$1" ".timeout 60000" ".backup ${2##*/}"); fi
         }
-        sound() { [ "$(sql "$1" 'PRAGMA integrity_check' 2>&1)" = ok ]; }
+        # An empty file would be a new, sound database to SQLite.
+        sound() { [ -s "$1" ] && [ "$(sql "$1" 'PRAGMA integrity_check' 2>&1)" = ok ]; }
         sum() { sha256sum <"$1" | cut -c1-64; }
         backups() { ls "$directory" 2>/dev/null | grep '^[0-9]\{8\}T[0-9]\{6\}Z_[A-Za-z0-9._+-]*\.gz$'; }
 

@@ -39,6 +39,11 @@ enum ReleasesScript {
         unpack() {
             dir=$root/releases/$1
             [ ! -e "$dir/.fleet-release" ] || return 0
+            ! g cat-file -e "$1:.gitmodules" 2>/dev/null ||
+                fail "E_SUBMODULES $1 has submodules, which are not unpacked"
+            # Whole commits: what a repository keeps out of its archives is part of a release.
+            mkdir -p "$FLEET_PATH/info" && echo '* -export-ignore -export-subst' >"$FLEET_PATH/info/attributes"
+            rm -rf "$root"/releases/.new.*
             new=$root/releases/.new.$$
             trap 'rm -rf "$new"' EXIT
             rm -rf "$new" "$dir" && mkdir -p "$new" || exit 1

@@ -81,7 +81,9 @@ extension Rollout {
     /// Lets the hosts be asked once more after a pause, while the release has to prove itself; false
     /// when it has.
     private mutating func soak() -> Bool {
-        let verified = hosts.indices.filter { hosts[$0].stage == .verified }
+        let verified = hosts.indices.filter {
+            hosts[$0].stage == .verified && !plan.hosts[$0].checks.isEmpty
+        }
         guard now < soakUntilMilliseconds, mayStart, let first = verified.first else {
             return false
         }

@@ -33,6 +33,10 @@ extension Rollout {
             direction == .back && decision == nil && plan.onFailure == .revert && !isPastReturn
         for index in hosts.indices {
             if goesBack, leaveForward(index) { continue }
+            // Whatever kept the host away may be mended by now.
+            hosts[index].losses = 0
+            hosts[index].reconnects = 0
+            hosts[index].lostAtMilliseconds = nil
             // An answer in between may be lost: passes are in a row no more.
             hosts[index].passes = 0
             switch hosts[index].activity {

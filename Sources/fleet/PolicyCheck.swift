@@ -28,6 +28,20 @@ struct PolicyCheck {
     let environment: String
     let policy: EnvironmentPolicy
 
+    /// The same by what the inventory says by now.
+    func now() throws(CommandFailure) -> PolicyCheck {
+        do {
+            return PolicyCheck(
+                project: project,
+                journal: journal,
+                environment: environment,
+                policy: try project.inventory(environment).policy
+            )
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
     /// The policy's clock.
     ///
     /// - Throws: ``CommandFailure`` if there is no such time zone.
@@ -114,7 +128,9 @@ struct PolicyCheck {
             }
             // A signed tag can be pushed under another name; the one inside is what was signed.
             let object = try await repository.git("cat-file", "tag", name)
-            guard object.split(separator: "\n").contains(where: { $0 == "tag \(tag)" }) else {
+            let header = object.split(separator: "\n", omittingEmptySubsequences: false)
+                .prefix { !$0.isEmpty }
+            guard header.contains(where: { $0 == "tag \(tag)" }) else {
                 return .bad(reason: "another tag's signature stands under its name")
             }
             let (isGood, said) = try await repository.verification(ofTag: tag)
@@ -141,8 +157,8 @@ struct PolicyCheck {
                 let found = await repository.answer("for-each-ref", "--format=\(format)", object)
                 authors.formUnion(found.map { [$0] } ?? [])
             }
-            if authors.allSatisfy(\.isEmpty) {
-                for format in ["%cn", "%ce"] {
+            if authors.allSatisfy(\.isEmpty) || policy.needsAnotherApprover {
+                for format in ["%an", "%ae", "%cn", "%ce"] {
                     let found = await repository.answer("log", "-1", "--format=\(format)", object)
                     authors.formUnion(found.map { [$0] } ?? [])
                 }

@@ -27,13 +27,16 @@ struct RolloutVerb {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let (_, journal) = try common.openJournal()
-        let check = PolicyCheck(
+        var check = PolicyCheck(
             project: project,
             journal: journal,
             environment: inventory.environment,
             policy: inventory.policy
         )
-        if !confirmation.isDryRun { try await wait(check) }
+        if !confirmation.isDryRun {
+            try await wait(check)
+            check = try check.now()
+        }
         let transport = try await common.openTransport(for: selected, in: project)
         let plan = try await plan(project, transport)
         let exception = Exception(
@@ -62,6 +65,10 @@ struct RolloutVerb {
         )
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
             try await LockKeeper(hosts, common).wait(milliseconds: wait)
+        }
+        // Asking and waiting may have taken hours: the policy is what holds now.
+        if let release = plan.release {
+            overridden = try await check.now().admit(release, despite: exception)
         }
         let status = try await session.run(plan, despite: exception, overridden: overridden)
         if status != .succeeded { throw status }

@@ -187,6 +187,7 @@ import Testing
             "does not ask for approvals"
         )
         expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 11, "E_NOT_APPROVED")
+        expect(try fleet("revert", "production", "--to", "v1.0.0", "--yes"), 11, "E_NOT_APPROVED")
         expect(try fleet("approve", "v1.1.0", "production", "--note", "x"), 0)
         expect(
             try fleet("deploy", "production", "--tag", "v1.0.0"),
@@ -196,7 +197,7 @@ import Testing
         )
         // The tags were made by t@t.
         let project = fixture.directory.path + "/project"
-        try Command.shell("git config user.email t@t", in: project)
+        try Command.shell("git config user.email T@t", in: project)
         expect(try fleet("approve", "v1.0.0", "production", "--note", "mine"), 0)
         expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 11, "E_OWN_APPROVAL")
         try policy("require: [approved], approval: { expires: 1s }")

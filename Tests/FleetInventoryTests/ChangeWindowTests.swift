@@ -61,7 +61,8 @@ struct ChangeWindowTests {
     @Test(
         "What is none is refused",
         arguments: [
-            "", "Fri", "Fri 16:00", "Fri 16:00 - Fri 16:00", "Fri 24:01 - Mon 09:00",
+            "", "Fri", "Fri 24:00 - Sat 00:00", "Fri 16:00", "Fri 16:00 - Fri 16:00",
+            "Fri 24:01 - Mon 09:00",
             "Fri 4:00-05:00",
             "Fru 16:00 - Mon 09:00", "Mon 09:00-09:00", "2026-02-29 - 2026-03-01",
             "2027-01-03 - 2026-12-20", "2026-13-01 - 2027-01-01", "Mon-Thu-Sat 09:00-10:00", "-",

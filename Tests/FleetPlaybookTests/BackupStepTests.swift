@@ -174,6 +174,81 @@ struct BackupStepTests {
     }
 
     @Test(
+        "A way back that comes before anything was moved leaves what an earlier restore put there"
+    )
+    func staleRestore() throws {
+        #expect(try backUp().status == 0)
+        #expect(try restore().action?.status == 0)
+        try sql("INSERT INTO job VALUES ('weeks of work')")
+        let step = try step(RestoreStep.self)
+        let asked = try run(try step.preflight(in: scope))
+        let aside = try #require(
+            asked.output.split(separator: "\n").first { $0.hasPrefix("aside=") }?.dropFirst(6)
+        )
+        #expect(!aside.isEmpty)
+        guard case .script(let back) = try step.revertAction(in: scope, isIdempotent: false) else {
+            return
+        }
+        let bound = Script(
+            back.text,
+            environment: back.environment
+                + [EnvironmentVariable("FLEET_SNAPSHOT_ASIDE", String(aside))]
+        )
+        #expect(try run(bound).status == 0)
+        #expect(try sql("SELECT count(*) FROM job") == "2", "nothing was put back over it")
+    }
+
+    @Test(
+        "Cut off anywhere between two moves, forward or back, nothing committed is lost",
+        arguments: 0..<8
+    )
+    func cutOff(_ moves: Int) throws {
+        #expect(try backUp().status == 0)
+        // A service that was killed leaves a log that holds what was committed last.
+        let program = """
+            import os, sqlite3, sys
+            c = sqlite3.connect(sys.argv[1])
+            c.execute("PRAGMA journal_mode = WAL"); c.execute("PRAGMA wal_autocheckpoint = 0")
+            c.execute("INSERT INTO job VALUES ('committed')"); c.commit()
+            os.kill(os.getpid(), 9)
+            """
+        _ = try Command.run([Self.python, "-c", program, database])
+        #expect(FileManager.default.fileExists(atPath: database + "-wal"))
+        let step = try step(RestoreStep.self)
+        // `mv` that works so many times and then takes the shell with it.
+        try Command.shell(
+            """
+            mkdir bin
+            cat >bin/mv <<'END'
+            #!/bin/sh
+            n=$(cat "$HOME/moves"); [ "$n" -gt 0 ] || { kill -9 $PPID; exit 1; }
+            echo $((n - 1)) >"$HOME/moves"; exec /bin/mv "$@"
+            END
+            chmod +x bin/mv
+            """,
+            in: home
+        )
+        func cutOff(_ action: Action?, after moves: Int) throws {
+            guard case .script(let script) = action else { return }
+            try "\(moves)".write(toFile: home + "/moves", atomically: true, encoding: .utf8)
+            _ = try Command.run(
+                ["dash", "-s"],
+                environment: ["HOME": home, "PATH": home + "/bin:" + Self.path],
+                input: script.shellText
+            )
+        }
+        try cutOff(try step.action(in: scope), after: moves % 4)
+        let back = try step.revertAction(in: scope, isIdempotent: false)
+        if moves >= 4 { try cutOff(back, after: 1) }
+        let done = try run(back)
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(
+            try sql("SELECT count(*) FROM job WHERE name = 'committed'") == "1",
+            "after \(moves)"
+        )
+    }
+
+    @Test(
         "Backups that are corrupt, missing, or of a newer schema are refused before anything is touched"
     )
     func refusals() throws {
@@ -243,6 +318,9 @@ struct BackupStepTests {
         #expect(bad.status == 1 && bad.output.contains("E_BACKUP"), "\(bad.output)\(bad.errors)")
         #expect(try backups() == before)
         try Command.shell("rm app.db", in: home)
+        let gone = try backUp()
+        #expect(gone.status == 1 && gone.output.contains("E_NO_DATABASE"), "\(gone.output)")
+        #expect(!FileManager.default.fileExists(atPath: database), "asking made no database")
         let asked = try run(try step(BackupStep.self).preflight(in: scope))
         #expect(asked.status == 1 && asked.output.contains("E_NO_DATABASE"))
         let litter = try Command.shell("ls -A backups | grep '^[.]' || true", in: home)

@@ -21,7 +21,8 @@ struct ReleasesStepTests {
             export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
             git init -q --bare -b main origin.git && git init -q -b main work && mkdir home
             cd work
-            mkdir -p instance && echo first >instance/data
+            mkdir -p instance tests && echo first >instance/data && echo t >tests/t
+            echo 'tests export-ignore' >.gitattributes
             for i in 0 1 2 3 4 5 6 7; do
                 echo $i >file; git add .; git commit -qm $i; git tag -a v1.0.$i -m $i
             done
@@ -132,6 +133,7 @@ struct ReleasesStepTests {
         #expect(!FileManager.default.fileExists(atPath: root), "preflight changes nothing")
         try deploy(0)
         #expect(file("current/file") == "0\n")
+        #expect(file("current/tests/t") == "t\n", "the whole commit, whatever archives leave out")
         try "mine".write(
             toFile: root + "/current/instance/data",
             atomically: false,
@@ -229,6 +231,10 @@ struct ReleasesStepTests {
         #expect(refused.status == 1)
         #expect(try run(try releases().removal(in: back), facts: ["state": "absent"]).status == 0)
         #expect(try run(try releases().absence(in: back)).status == 0)
-        #expect(FileManager.default.fileExists(atPath: root + ".fleet-removed/current/file"))
+        let left = try FileManager.default.contentsOfDirectory(atPath: directory.path + "/home")
+        let moved = try #require(left.first { $0.hasPrefix("my app.fleet-removed-") })
+        #expect(
+            FileManager.default.fileExists(atPath: directory.path + "/home/\(moved)/current/file")
+        )
     }
 }

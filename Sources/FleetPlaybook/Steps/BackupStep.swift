@@ -52,10 +52,13 @@ struct BackupStep: StepKind {
         try script(
             """
             [ -f "$database" ] || fail "E_NO_DATABASE $database is not there"
-            size=$(($(wc -c <"$database") / 1024 * 2))
-            free=$(df -Pk "$(dirname "$database")" | awk 'NR == 2 { print $4 }')
+            # The copy, what is packed, and what is unpacked again to see.
+            size=$(($(wc -c <"$database") / 1024 * 3))
+            place=$directory
+            while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+            free=$(df -Pk "$place" | awk 'NR == 2 { print $4 }')
             case $free in '' | *[!0-9]*) ;; *) [ "$free" -gt "$size" ] ||
-                fail "E_DISK a backup of $database needs $size KiB, and $free are free" ;; esac
+                fail "E_DISK a backup of $database needs $size KiB, and $free are free in $place" ;; esac
             """,
             in: scope
         )
@@ -65,7 +68,10 @@ struct BackupStep: StepKind {
         .script(
             try script(
                 #"""
+                [ -s "$database" ] || fail "E_NO_DATABASE $database is not there"
                 mkdir -p "$directory" || exit 1
+                # Left by a run that was killed; hosts are locked, so there is no other one.
+                rm -f "$directory"/.new.* "$directory"/.scratch.*
                 new=$directory/.new.$$ scratch=$directory/.scratch.$$
                 trap 'rm -f "$new" "$new.gz" "$scratch" "$scratch"-*' EXIT
                 online_copy "$database" "$new" || fail "E_BACKUP $database cannot be copied"
@@ -77,8 +83,13 @@ struct BackupStep: StepKind {
                 live=
                 if [ -n "$FLEET_APP" ]; then
                     app=$(home "$FLEET_APP")
-                    live=$(git -C "$app" describe --tags --exact-match 2>/dev/null ||
-                        git -C "$app" rev-parse --short=12 HEAD 2>/dev/null)
+                    if [ -e "$app/current/.fleet-release" ]; then
+                        read -r commit tag <"$app/current/.fleet-release"
+                        live=${tag:-$(printf %.12s "$commit")}
+                    elif [ -e "$app/.git" ]; then
+                        live=$(git -C "$app" describe --tags --exact-match 2>/dev/null ||
+                            git -C "$app" rev-parse --short=12 HEAD 2>/dev/null)
+                    fi
                 fi
                 live=$(printf %s "${live:-none}" | tr -c 'A-Za-z0-9._+-' -)
                 name=$(date -u +%Y%m%dT%H%M%SZ)_$live.gz
@@ -88,7 +99,7 @@ struct BackupStep: StepKind {
                 echo "backup=$directory/$name"
                 old=$(backups | sort -r | tail -n "+$((FLEET_KEEP + 1))")
                 for file in $old; do
-                    case $file in *"_$live.gz") continue ;; esac
+                    case $file in *_none.gz) ;; *"_$live.gz") continue ;; esac
                     [ -z "$(find "$directory/$file" -mtime "+$FLEET_DAYS")" ] || {
                         rm -f "$directory/$file" "$directory/$file.sum"
                         echo "removed $file, older than $FLEET_DAYS days"

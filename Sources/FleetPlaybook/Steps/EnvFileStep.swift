@@ -89,18 +89,19 @@ struct EnvFileStep: StepKind {
     private static let difference = #"""
         names() { sed -n 's/^[[:space:]]*\(export  *\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/\2/p' "$1" 2>/dev/null; }
         line() { sed -n "s/^[[:space:]]*\(export  *\)\{0,1\}$2=/=/p" "$1" 2>/dev/null | tail -n 1; }
-        tell() {
-            for name in $(names "$1"); do
-                [ -n "$(line "$2" "$name")" ] || echo "key $3: $name"
-            done
-        }
+        # Only names of the new file, which were read as such: what looks like a name in a file that
+        # somebody else wrote may be the end of a secret.
         changes() {
-            tell "$2" "$1" added
-            tell "$1" "$2" removed
-            for name in $(names "$2"); do
+            for name in $FLEET_KEYS; do
                 old_line=$(line "$1" "$name")
-                [ -z "$old_line" ] || [ "$old_line" = "$(line "$2" "$name")" ] || echo "key changed: $name"
+                if [ -z "$old_line" ]; then echo "key added: $name"
+                elif [ "$old_line" != "$(line "$2" "$name")" ]; then echo "key changed: $name"; fi
             done
+            gone=0
+            for name in $(names "$1"); do
+                case " $FLEET_KEYS " in *" $name "*) ;; *) gone=$((gone + 1)) ;; esac
+            done
+            [ $gone -eq 0 ] || echo "keys removed: $gone"
         }
 
         """#
@@ -116,7 +117,12 @@ struct EnvFileStep: StepKind {
                 [ -n "${FLEET_PRESENT:-}" ] || changes "$there" "${FLEET_UPLOAD:-$there.fleet-part}"
 
                 """# + upload.finish.text,
-            environment: upload.finish.environment,
+            environment: upload.finish.environment + [
+                EnvironmentVariable(
+                    "FLEET_KEYS",
+                    (scope.files[source(in: scope.environment)]?.keys ?? []).joined(separator: " ")
+                )
+            ],
             directory: upload.finish.directory,
             becomeUser: upload.finish.becomeUser
         )

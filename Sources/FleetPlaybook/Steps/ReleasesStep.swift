@@ -152,8 +152,8 @@ struct ReleasesStep: ReleaseStepKind {
                 #"""
                 [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
                 [ -e "$root" ] || exit 0
-                rm -rf "$root.fleet-removed"
-                mv "$root" "$root.fleet-removed" && echo "$root: moved to $root.fleet-removed"
+                there=$root.fleet-removed-$(date -u +%Y%m%dT%H%M%SZ)
+                [ ! -e "$there" ] && mv "$root" "$there" && echo "$root: moved to $there"
                 """#,
                 in: scope
             )

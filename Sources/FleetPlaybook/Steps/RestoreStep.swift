@@ -35,8 +35,10 @@ struct RestoreStep: StepKind {
 
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         try scope.script(
-            text: BackupScript.functions
+            text: BackupScript.functions + Self.moves
                 + #"""
+                # What preflight looked at, and not what has come since.
+                [ -z "${FLEET_SNAPSHOT_BACKUP:-}" ] || FLEET_FROM=$FLEET_SNAPSHOT_BACKUP
                 case $FLEET_FROM in newest) file=$(backups | sort -r | head -n 1) ;; *) file=$FLEET_FROM ;; esac
                 case $file in '' ) fail "E_NO_BACKUP there is no backup in $directory" ;;
                 */* | .*) fail "E_NO_BACKUP $file is not the name of a backup" ;; esac
@@ -75,27 +77,48 @@ struct RestoreStep: StepKind {
                 esac
             fi
             echo "backup=$file"
+            # Whatever stands aside already is not ours to put back.
+            [ ! -e "$database" ] || echo "aside=$(aside)"
             """#,
             in: scope
         )
     }
 
+    /// Where what was replaced stands: beside the database, so that every move is a rename; `aside`
+    /// prints the newest one.
+    private static let moves = #"""
+        aside() { ls -d "$database".replaced-* 2>/dev/null | tail -n 1; }
+        # The database itself moves last, both ways: while it is there, nothing is lost yet.
+        move() {
+            for part in -wal -shm -journal ''; do
+                [ ! -e "$1$part" ] || mv "$1$part" "$2$part" || exit 1
+            done
+        }
+
+        """#
+
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(
             try script(
                 #"""
-                new=$database.fleet-new replaced=$directory/replaced_$(date -u +%Y%m%dT%H%M%SZ)
+                new=$database.fleet-new
                 trap 'rm -f "$new"' EXIT
                 unpack "$new"
-                mkdir -p "$replaced" || exit 1
-                # Written down before it is done, for the way back.
-                printf '%s\n' "$replaced" >"$directory/.replaced" || exit 1
-                for part in "$database" "$database-wal" "$database-shm" "$database-journal"; do
-                    [ ! -e "$part" ] || mv "$part" "$replaced/" || exit 1
-                done
+                there=$(aside)
+                # A restore that was cut off has moved the database away already.
+                if [ -e "$database" ] || [ -z "$there" ] || [ ! -e "$there/data" ]; then
+                    there=$database.replaced-$(date -u +%Y%m%dT%H%M%SZ)
+                    mkdir "$there" || exit 1
+                    mode=$(stat -c %a "$database" 2>/dev/null) owner=$(stat -c %u:%g "$database" 2>/dev/null)
+                    [ -z "$mode" ] || printf '%s %s\n' "$mode" "$owner" >"$there/was"
+                    move "$database" "$there/data"
+                fi
+                mode= owner=
+                { read -r mode owner <"$there/was"; } 2>/dev/null
+                [ -z "$mode" ] || { chmod "$mode" "$new" && chown "$owner" "$new"; } || exit 1
                 mv "$new" "$database" || exit 1
                 sound "$database" || fail "E_RESTORE $database is not sound"
-                echo "restored $file; what was there is in $replaced"
+                echo "restored $file; what was there is in $there"
                 """#,
                 in: scope
             )
@@ -113,23 +136,24 @@ struct RestoreStep: StepKind {
         )
     }
 
+    /// What this rollout has moved aside comes back; what an earlier restore had is left alone.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         .script(
             try scope.script(
-                text: BackupScript.functions
+                text: BackupScript.functions + Self.moves
                     + #"""
-                    replaced=
-                    { read -r replaced <"$directory/.replaced"; } 2>/dev/null
-                    base=${database##*/}
-                    [ -n "$replaced" ] && [ -e "$replaced/$base" ] || exit 0
-                    rm -f "$database" "$database-wal" "$database-shm" "$database-journal"
-                    for part in "" -wal -shm -journal; do
-                        [ ! -e "$replaced/$base$part" ] || mv "$replaced/$base$part" "$database$part" || exit 1
-                    done
-                    rmdir "$replaced" 2>/dev/null
-                    rm -f "$directory/.replaced"
+                    rm -f "$database.fleet-new"
+                    there=$(aside)
+                    [ -n "$there" ] && [ "$there" != "${FLEET_SNAPSHOT_ASIDE:-}" ] || exit 0
+                    if [ -e "$there/data" ] && [ ! -e "$there/going-back" ]; then
+                        # The whole of it was moved: what stands there now is the backup's.
+                        rm -f "$database" "$database-wal" "$database-shm" "$database-journal"
+                        : >"$there/going-back" || exit 1
+                    fi
+                    move "$there/data" "$database"
+                    rm -rf "$there"
                     echo "$database is back"
                     """#,
                 more: [

@@ -43,6 +43,10 @@ struct SwitchStep: StepKind {
         [ -e "$root/releases/$FLEET_COMMIT/.fleet-release" ] ||
             fail "E_RELEASE $root/releases/$FLEET_COMMIT is not there"
         before=$(live)
+        # Before the rename: a run that is cut off between the two must find the mark.
+        if [ -z "${FLEET_REVERT:-}" ] && [ -n "$before" ] && [ "$before" != "$FLEET_COMMIT" ]; then
+            : >"$root/releases/$before/.fleet-live" || exit 1
+        fi
         rm -f "$root/current.new"
         ln -s "releases/$FLEET_COMMIT" "$root/current.new" && mv -fT "$root/current.new" "$root/current" ||
             exit 1
@@ -51,7 +55,6 @@ struct SwitchStep: StepKind {
         # On the way back everything stays as it is, to be looked at.
         [ -z "${FLEET_REVERT:-}" ] || exit 0
         cd "$root/releases" || exit 1
-        case $before in '' | "$FLEET_COMMIT") ;; *) : >"$before/.fleet-live" ;; esac
         count=0
         for mark in $(ls -t ./*/.fleet-live 2>/dev/null); do
             dir=${mark%/.fleet-live}

@@ -131,14 +131,9 @@ struct HealthCommand: AsyncParsableCommand {
     {
         let known = Set(newest.map { [$0.host.text, $0.check] })
         let earliest = newest.map(\.unixMilliseconds).min() ?? 0
-        var last: [[String]: HealthSample.State] = [:]
-        for sample in try journal.samples(of: hosts.environment, since: 0)
-        where sample.unixMilliseconds < earliest
-            && known.contains([sample.host.text, sample.check])
-        {
-            last[[sample.host.text, sample.check]] = sample.state
-        }
-        return last.isEmpty ? nil : last.values.allSatisfy { $0 == .healthy }
+        let last = try journal.newestSamples(of: hosts.environment, before: earliest)
+            .filter { known.contains([$0.host.text, $0.check]) }
+        return last.isEmpty ? nil : last.allSatisfy { $0.state == .healthy }
     }
 
     private func show(_ newest: [HealthSample], _ history: [HealthSample], _ start: Int, _ now: Int)

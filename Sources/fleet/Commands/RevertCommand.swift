@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetInventory
 import FleetJournal
 import FleetPlan
+import FleetProject
 import FleetReport
 import FleetRollout
 import FleetRunner
@@ -96,6 +97,7 @@ struct RevertCommand: AsyncParsableCommand {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))
             return
         }
+        if to != nil, let release = plan.release { try await admit(release, project, inventory) }
         let session = RolloutSession(common: common, transport: transport)
         try session.confirm(
             plan,
@@ -108,6 +110,27 @@ struct RevertCommand: AsyncParsableCommand {
             despite: Exception(quarantine: confirmation.quarantineReason)
         )
         if status != .succeeded { throw status }
+    }
+
+    /// Going back to what has run here is always allowed; what never has is a release like any other.
+    private func admit(_ release: Release, _ project: Project, _ inventory: Inventory)
+        async throws(CommandFailure)
+    {
+        let (_, journal) = try common.openJournal()
+        do {
+            let ran = try journal.succeeded(release.commit, in: inventory.environment)
+            let wasTakenBack = try journal.reverted(release.commit, in: inventory.environment)
+            guard ran == nil, wasTakenBack == nil else { return }
+        } catch {
+            throw CommandFailure(error)
+        }
+        let check = PolicyCheck(
+            project: project,
+            journal: journal,
+            environment: inventory.environment,
+            policy: inventory.policy
+        )
+        _ = try await check.admit(release, despite: Exception())
     }
 
     /// The rollout that is meant, if it has not come to its end.
