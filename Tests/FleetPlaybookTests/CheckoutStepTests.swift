@@ -51,9 +51,9 @@ struct CheckoutStepTests {
             )
         }
 
-        func step(repository: Bool = true) throws -> CheckoutStep {
+        func step(repository: Bool = true, dirty: String? = nil) throws -> CheckoutStep {
             let text =
-                "{ path: \"~/my app\""
+                "{ path: \"~/my app\"" + (dirty.map { ", dirty: \($0)" } ?? "")
                 + (repository ? ", repository: \"\(directory.path)/origin.git\" }" : " }")
             let reader = YAMLReader(file: "p", source: text)
             let step = CheckoutStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
@@ -110,6 +110,48 @@ struct CheckoutStepTests {
         #expect(try fixture.deployed("v1.0.0", fixture.v1) == ["state": "absent"])
         #expect(try fixture.git("rev-parse HEAD") == fixture.v1)
         #expect(try fixture.git("status --porcelain") == "")
+    }
+
+    @Test("Local changes are set aside if the playbook says so, and are back with the way back")
+    func stashes() throws {
+        let fixture = try Fixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        try Command.shell("echo mine >file; echo other >new; git add new", in: fixture.app)
+        let step = try fixture.step(dirty: "stash")
+        let scope = fixture.scope("v2.0.0", fixture.v2)
+        let back = fixture.scope("v2.0.0", fixture.v2, back: true)
+        let asked = try fixture.run(step.preflight(in: scope))
+        let snapshot = Fixture.facts(asked.output)
+        #expect(asked.status == 0 && snapshot["dirty"] == "yes", "\(asked.output)")
+        #expect(
+            try Command.shell("cat file new", in: fixture.app) == "mine\nother\n",
+            "nothing is touched yet"
+        )
+        // Going back before anything was done changes nothing.
+        let revert = try fixture.script(step.revertAction(in: back, isIdempotent: true))
+        #expect(try fixture.run(revert, snapshot: snapshot).status == 0)
+        #expect(try Command.shell("cat file new", in: fixture.app) == "mine\nother\n")
+
+        for _ in 0..<2 {
+            let done = try fixture.run(fixture.script(step.action(in: scope)), snapshot: snapshot)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+        #expect(try Command.shell("cat file; git status --porcelain", in: fixture.app) == "two\n")
+        // A stash of somebody else's comes on top.
+        try Command.shell(
+            "echo x >>file; git -c user.name=t -c user.email=t@t stash -q",
+            in: fixture.app
+        )
+        for _ in 0..<2 {
+            let done = try fixture.run(revert, snapshot: snapshot)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+            #expect(try fixture.git("rev-parse HEAD") == fixture.v1)
+            #expect(try Command.shell("cat file new", in: fixture.app) == "mine\nother\n")
+        }
+        #expect(
+            try Command.shell("git stash list", in: fixture.app).split(separator: "\n").count == 1
+        )
+        #expect(throws: Diagnostics.self) { _ = try fixture.step(dirty: "ignore") }
     }
 
     @Test func goesForwardAndBackToTheRecordedCommit() throws {

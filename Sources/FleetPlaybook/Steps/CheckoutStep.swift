@@ -14,6 +14,8 @@ struct CheckoutStep: ReleaseStepKind {
 
     private let path: Template
     private let repository: Template?
+    /// Whether local changes are set aside, and come back on the way back, instead of refusing.
+    private let stashes: Bool
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`checkout`") else { return nil }
@@ -21,6 +23,15 @@ struct CheckoutStep: ReleaseStepKind {
         let repositoryNode = fields.node("repository")
         let path = fields.requiredText("path")
         let repository = fields.text("repository")
+        let dirty = fields.text("dirty") ?? "refuse"
+        if !["refuse", "stash"].contains(dirty) {
+            reader.report(
+                "`\(dirty)` is not what can be done about local changes",
+                at: fields.location(of: "dirty"),
+                hints: ["one of: refuse, stash"]
+            )
+        }
+        stashes = dirty == "stash"
         fields.refuseUnknown()
         guard let path, let pathNode else { return nil }
         self.path = Template(path, location: pathNode.location, reader: reader)
@@ -40,6 +51,7 @@ struct CheckoutStep: ReleaseStepKind {
             text: GitScript.functions + text,
             more: [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
+                EnvironmentVariable("FLEET_STASHES", stashes ? "1" : ""),
                 EnvironmentVariable(
                     "FLEET_REPOSITORY",
                     try repository?.value(in: scope) ?? ""
@@ -95,7 +107,8 @@ struct CheckoutStep: ReleaseStepKind {
             export GIT_OPTIONAL_LOCKS=0
             changed=$(g status --porcelain --untracked-files=no 2>&1) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH: $changed"
-            [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || fail "E_DIRTY $FLEET_PATH has local changes:
+            [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || [ -n "$FLEET_STASHES" ] ||
+                fail "E_DIRTY $FLEET_PATH has local changes:
             $(printf '%s\\n' "$changed" | head -n 20)"
             if ! g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
@@ -112,8 +125,11 @@ struct CheckoutStep: ReleaseStepKind {
                 if [ ! -e "$dir/index" ]; then rm -f "$copy"
                 else cp "$dir/index" "$copy" || fail "E_DISK cannot copy the index"; fi
                 clash=$(GIT_INDEX_FILE=$copy g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || {
-                    rm -f "$copy"
-                    fail "E_UNTRACKED $clash"
+                    # Changes that will be set aside are in nobody's way.
+                    case "$changed|$clash" in '|'* | *untracked*)
+                        rm -f "$copy"
+                        fail "E_UNTRACKED $clash" ;;
+                    esac
                 }
                 rm -f "$copy"
             fi
@@ -126,10 +142,21 @@ struct CheckoutStep: ReleaseStepKind {
             echo "commit=$before"
             echo "ref=$(g symbolic-ref --quiet HEAD || :)"
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
+            [ -z "$changed" ] || echo dirty=yes
             """,
             in: scope
         )
     }
+
+    /// How what was set aside is called; its place in the list of stashes changes with every other one.
+    private static let aside = #"""
+        aside() {
+            g stash list --format='%H %gs' | while read -r id rest; do
+                case $rest in *"fleet: set aside on $FLEET_SNAPSHOT_COMMIT") echo "$id"; break ;; esac
+            done
+        }
+
+        """#
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(
@@ -150,6 +177,11 @@ struct CheckoutStep: ReleaseStepKind {
                     *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
                     esac
                     free_index
+                    if [ "$now" = "${FLEET_SNAPSHOT_COMMIT:-$now}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] &&
+                        [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                        g stash push --quiet --message "fleet: set aside on $now" || exit 1
+                        echo "local changes were set aside: git stash list"
+                    fi
                     g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
                 fi
                 g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
@@ -172,23 +204,40 @@ struct CheckoutStep: ReleaseStepKind {
     {
         .script(
             try script(
-                """
-                [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
-                free_index
-                if [ -n "$(g status --porcelain --untracked-files=no)" ]; then
-                    g stash push --quiet --message "fleet: found while reverting" || exit 1
-                    echo "local changes to tracked files were stashed: git stash list"
-                fi
-                branch=${FLEET_SNAPSHOT_REF#refs/heads/}
-                if [ -n "$branch" ] &&
-                    [ "$(g rev-parse --verify --quiet "$FLEET_SNAPSHOT_REF")" = "$FLEET_SNAPSHOT_COMMIT" ]
-                then g checkout --quiet "$branch" -- || exit 1
-                else g checkout --quiet --detach "$FLEET_SNAPSHOT_COMMIT" || exit 1
-                fi
-                [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] ||
-                    fail "E_CHECKOUT HEAD is not $FLEET_SNAPSHOT_COMMIT"
-                echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"
-                """,
+                Self.aside + """
+                    [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
+                    free_index
+                    # Already back, with its changes: nothing to be found any more.
+                    if [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] &&
+                        [ -z "$(aside)" ] && [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                        echo "$FLEET_PATH: on $(label "$FLEET_SNAPSHOT_COMMIT"), with its local changes"
+                        exit 0
+                    fi
+                    if [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                        g stash push --quiet --message "fleet: found while reverting" || exit 1
+                        echo "local changes to tracked files were stashed: git stash list"
+                    fi
+                    branch=${FLEET_SNAPSHOT_REF#refs/heads/}
+                    if [ -n "$branch" ] &&
+                        [ "$(g rev-parse --verify --quiet "$FLEET_SNAPSHOT_REF")" = "$FLEET_SNAPSHOT_COMMIT" ]
+                    then g checkout --quiet "$branch" -- || exit 1
+                    else g checkout --quiet --detach "$FLEET_SNAPSHOT_COMMIT" || exit 1
+                    fi
+                    [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] ||
+                        fail "E_CHECKOUT HEAD is not $FLEET_SNAPSHOT_COMMIT"
+                    echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"
+                    if [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
+                        id=$(aside)
+                        if [ -n "$id" ]; then
+                            g stash apply --quiet --index "$id" 2>/dev/null || g stash apply --quiet "$id" ||
+                                fail "E_STASH the changes that were set aside do not apply: git stash list"
+                            for name in $(g stash list --format='%H=%gd'); do
+                                [ "${name%%=*}" != "$id" ] || g stash drop --quiet "${name#*=}" || :
+                            done
+                            echo "the local changes are back"
+                        fi
+                    fi
+                    """,
                 in: scope
             )
         )
