@@ -76,6 +76,8 @@ public struct Step: Sendable {
     public let isIdempotent: Bool
     /// Whether going back is impossible once it has started.
     public let isIrreversible: Bool
+    /// Whether a backup must have been made in the same rollout before.
+    public let needsBackup: Bool
     /// Where it stands.
     public let location: SourceLocation
 }

@@ -145,8 +145,19 @@ public enum PlaybookReader {
             reader.report("\(what) has more than \(stepLimit) entries", at: node.location)
         }
         var names: Set<String> = []
+        var hasBackup = false
         return items.compactMap { item in
             guard let step = step(item, reader: reader) else { return nil }
+            // Steps go in order, and none starts after one that failed.
+            if step.needsBackup, !hasBackup {
+                reader.report(
+                    "`\(step.name)` needs a backup, and no step before it makes one on every host",
+                    at: step.location,
+                    hints: ["add a `backup` step before it, without `when` and `run_once`"]
+                )
+            }
+            hasBackup =
+                hasBackup || step.kind is BackupStep && step.whenGroups == nil && !step.runsOnce
             if what != "`steps`", step.runsOnce {
                 reader.report("`run_once` has no place in \(what)", at: step.location)
             }
@@ -168,7 +179,7 @@ public enum PlaybookReader {
         guard let type = written.first, written.count == 1 else {
             let common = [
                 "name", "timeout", "retries", "env", "cwd", "sudo", "become_user", "when",
-                "run_once", "idempotent", "irreversible",
+                "run_once", "idempotent", "irreversible", "needs_backup",
             ]
             let strange = fields.entries.map(\.key).first { !(keys + common).contains($0) }
             reader.report(
@@ -212,6 +223,7 @@ public enum PlaybookReader {
         let runsOnce = fields.flag("run_once") ?? false
         let isIdempotent = fields.flag("idempotent") ?? type.isIdempotent
         let isIrreversible = fields.flag("irreversible") ?? false
+        let needsBackup = fields.flag("needs_backup") ?? false
         fields.refuseUnknown(others: keys)
         guard let kind else { return nil }
         return Step(
@@ -226,6 +238,7 @@ public enum PlaybookReader {
             runsOnce: runsOnce,
             isIdempotent: isIdempotent,
             isIrreversible: isIrreversible,
+            needsBackup: needsBackup,
             location: node.location
         )
     }

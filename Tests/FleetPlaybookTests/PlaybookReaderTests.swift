@@ -21,6 +21,32 @@ struct PlaybookReaderTests {
         }
     }
 
+    @Test(
+        "A step that needs a backup is refused where none is made before it, on every host",
+        arguments: [
+            ("", false), ("{ name: b, backup: { database: d, directory: e } }", true),
+            ("{ name: b, when: db, backup: { database: d, directory: e } }", false),
+            ("{ name: b, run_once: true, backup: { database: d, directory: e } }", false),
+        ]
+    )
+    func needsBackup(_ before: String, _ isAccepted: Bool) {
+        let text = """
+            steps:
+              - { name: first, run: "true" }
+            \(before.isEmpty ? "" : "  - " + before)
+              - { name: migrate, run: ./migrate, irreversible: true, needs_backup: true }
+            """
+        do throws(Diagnostics) {
+            let playbook = try PlaybookReader.read(text, file: "p.yml", defaultName: "p")
+            #expect(isAccepted && playbook.steps.last?.needsBackup == true)
+        } catch {
+            #expect(
+                !isAccepted && error.rendered.contains("`migrate` needs a backup"),
+                "\(error.rendered)"
+            )
+        }
+    }
+
     @Test func readsEveryKeyOfAStep() throws {
         let playbook = try read(
             """
