@@ -7,7 +7,7 @@ import Testing
 @testable import FleetPlaybook
 
 /// The backup and restore steps' scripts against real SQLite databases, run by a real shell.
-struct BackupStepTests {
+@Suite(.serialized) struct BackupStepTests {
     /// The system's own: one that a version manager puts before it takes a second to start.
     private static let python = "/usr/bin/python3"
     private static let path = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -111,7 +111,7 @@ struct BackupStepTests {
             [
                 Self.python, "-c",
                 """
-                import sqlite3
+                import sqlite3, time
                 c = sqlite3.connect("\(database)", timeout=30)
                 n = 0
                 while True:
@@ -120,6 +120,7 @@ struct BackupStepTests {
                     c.execute("INSERT INTO job VALUES (?)", (f"a{n}",))
                     c.execute("INSERT INTO job VALUES (?)", (f"b{n}",))
                     c.commit()
+                    time.sleep(0.002)
                 """,
             ],
             files: ("/dev/null", "/dev/null", home + "/writer.err")

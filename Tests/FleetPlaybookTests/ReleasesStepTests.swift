@@ -7,7 +7,7 @@ import Testing
 @testable import FleetPlaybook
 
 /// The scripts of `releases` and `switch` against real repositories, run by a real shell.
-struct ReleasesStepTests {
+@Suite(.serialized) struct ReleasesStepTests {
     private let directory: TemporaryDirectory
     /// v1.0.0 … v1.0.7 and their commits.
     private let commits: [String]

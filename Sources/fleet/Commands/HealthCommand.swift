@@ -86,6 +86,11 @@ struct HealthCommand: AsyncParsableCommand {
             transport: transport,
             slowMilliseconds: YAMLReader.milliseconds(slow) ?? 5_000
         )
+        if watch {
+            // Nothing depends on it: it ends with the terminal or the pipe that it is shown on.
+            signal(SIGHUP, SIG_DFL)
+            signal(SIGPIPE, SIG_DFL)
+        }
         let clock = ContinuousClock()
         while true {
             let start = clock.now

@@ -77,11 +77,15 @@ struct ReleaseCommand: AsyncParsableCommand {
     private func release(in repository: GitRepository) async throws {
         let commit = try await publishedCommit(of: repository)
         try await requireGreen(commit, in: repository)
-        let versions = try await repository.git("tag", "--list").split(separator: "\n")
-            .compactMap { SemanticVersion(String($0)) }.sorted()
+        let names = Dictionary(
+            try await repository.git("tag", "--list").split(separator: "\n").compactMap { name in
+                SemanticVersion(String(name)).map { ($0, String(name)) }
+            }
+        ) { first, _ in first }
+        let versions = names.keys.sorted()
         let tag = try await nextTag(after: versions, at: commit, in: repository)
         let newest = versions.last { !$0.isPrerelease }
-        let range = newest.map { "\($0.tag)..\(commit)" } ?? commit
+        let range = newest.flatMap { names[$0] }.map { "refs/tags/\($0)..\(commit)" } ?? commit
         let changes = try await repository.git("log", "--no-merges", "--format=%s (%an)", range)
             .split(separator: "\n").map { Sanitizer.line(String($0)) }
 
@@ -94,8 +98,18 @@ struct ReleaseCommand: AsyncParsableCommand {
         }
         guard !isDryRun else { return common.print("\(tag) would be pushed to \(remote)") }
         try confirm(tag)
-        let message = ([tag, ""] + changes.map { "- \($0)" }).joined(separator: "\n")
-        try await repository.git("tag", sign ? "-s" : "-a", "-m", message, tag, commit)
+        var message = [tag, ""] + changes.prefix(Self.recordedChanges).map { "- \($0)" }
+        if changes.count > Self.recordedChanges {
+            message.append("- … and \(changes.count - Self.recordedChanges) more")
+        }
+        try await repository.git(
+            "tag",
+            sign ? "-s" : "-a",
+            "-m",
+            message.joined(separator: "\n"),
+            tag,
+            commit
+        )
         do {
             // Without force: git refuses to move what others may have already.
             try await repository.git("push", "--quiet", remote, "refs/tags/\(tag)")
@@ -109,6 +123,8 @@ struct ReleaseCommand: AsyncParsableCommand {
     }
 
     private static let shownChanges = 30
+    /// How many changes go into the tag: a command line has an end.
+    private static let recordedChanges = 300
 
     private func refuse(_ message: String, _ hints: String...) -> CommandFailure {
         CommandFailure(.refused, message, hints: hints + ["nothing was published"])
