@@ -536,9 +536,12 @@ public final class Journal: Sendable {
         return plan
     }
 
-    /// A rollout's first record: its plan, and who began it; nil if it is not known.
+    /// A rollout's first record: its plan, and who began it.
     ///
-    /// - Throws: ``JournalError/read(reason:)``.
+    /// - Parameter rollout: The rollout.
+    /// - Returns: Nil only if the journal does not know the rollout; a record that cannot be read is an
+    ///   error.
+    /// - Throws: ``JournalError``, also if the record is not what was written.
     public func beginning(of rollout: RolloutID) throws(JournalError) -> JournalEntry? {
         try first(sql: "rollout = ?", [rollout.description], limit: 1).first
     }

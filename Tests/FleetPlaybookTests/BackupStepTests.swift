@@ -106,12 +106,14 @@ import Testing
                 input: script.shellText
             )
         }
-        // A writer that never stops.
+        // A writer that never stops, and takes only what time others leave it.
+        let log = try LogPipe(home + "/writer.log")
         let writer = try ChildProcess(
             [
                 Self.python, "-c",
                 """
-                import sqlite3, time
+                import os, sqlite3
+                os.nice(19)
                 c = sqlite3.connect("\(database)", timeout=30)
                 n = 0
                 while True:
@@ -120,16 +122,16 @@ import Testing
                     c.execute("INSERT INTO job VALUES (?)", (f"a{n}",))
                     c.execute("INSERT INTO job VALUES (?)", (f"b{n}",))
                     c.commit()
-                    time.sleep(0.002)
+                    if n == 1: print("writing", flush=True)
                 """,
             ],
-            files: ("/dev/null", "/dev/null", home + "/writer.err")
+            files: ("/dev/null", log.entrance, home + "/writer.err")
         )
         defer {
             kill(writer.pid, SIGKILL)
             writer.wait()
         }
-        for _ in 0..<500 where try sql("SELECT count(*) FROM job") == "1" { usleep(10_000) }
+        #expect(log.waits(for: "writing"))
         guard case .script(let script) = try step(BackupStep.self).action(in: scope) else { return }
         let made = try run(script)
         #expect(made.status == 0, "\(made.output)\(made.errors)")

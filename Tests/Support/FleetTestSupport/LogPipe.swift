@@ -5,16 +5,16 @@ import Synchronization
 ///
 /// What the program says is the event that a test waits for; looking into the file again and again
 /// would be late or busy.
-final class LogPipe: Sendable {
+public final class LogPipe: Sendable {
     /// The path that the program writes to.
-    let entrance: String
+    public let entrance: String
     private let descriptor: Int32
     private let file: FileHandle
 
     /// Makes the pipe beside the file.
     ///
     /// - Throws: `POSIXError` if there can be none.
-    init(_ path: String) throws {
+    public init(_ path: String) throws {
         entrance = path + ".pipe"
         unlink(entrance)
         guard mkfifo(entrance, 0o600) == 0 else { throw POSIXError(.EIO) }
@@ -28,7 +28,7 @@ final class LogPipe: Sendable {
     /// Waits until the program has said some words; false if it ended without them.
     ///
     /// The rest of the log goes on into the file.
-    func waits(for words: String) -> Bool {
+    public func waits(for words: String) -> Bool {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
         let event = DispatchSemaphore(value: 0)
         let wasSaid = Mutex(false)
