@@ -189,7 +189,8 @@ public enum Admission {
             })
         else {
             return refusal(
-                "E_OWN_APPROVAL \(release) was approved by its own author, \(newest.approver)"
+                "E_OWN_APPROVAL \(release) was approved by its own author, \(newest.approver)",
+                ["somebody else has to, in a clone of theirs:"]
             )
         }
         return nil

@@ -89,6 +89,11 @@ struct CommonOptions: ParsableArguments {
         SSHTransport(Surroundings.sshEnvironment(projectRoot: project.root))
     }
 
+    /// Says what is being done, where people look for that.
+    func tell(_ text: String) {
+        if !quiet { Terminal.standardError.write(text + "\n") }
+    }
+
     /// Prints a result.
     func print(_ text: String) { Terminal.standardOutput.write(text + "\n") }
 }

@@ -202,7 +202,8 @@ private struct Storyteller {
         default:
             let outcomes: [String: StepOutcome] = [
                 "ok": .succeeded, "failed": .failed(Failure("exited 1")),
-                "lost": .lost(Failure("gone")), "unreachable": .unreachable(Failure("down")),
+                "lost": .lost(Failure("gone")), "barred": .barred(Failure("another key")),
+                "unreachable": .unreachable(Failure("down")),
                 "fenced": .fenced(Failure("taken over")), "never": .neverStarted,
                 "vanished": .vanished, "stuck": .stuck(Failure("stuck")),
             ]

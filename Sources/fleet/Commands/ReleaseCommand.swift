@@ -236,10 +236,3 @@ struct ReleaseCommand: AsyncParsableCommand {
         }
     }
 }
-
-extension CommonOptions {
-    /// Says what is being done, where people look for that.
-    func tell(_ text: String) {
-        if !quiet { Terminal.standardError.write(text + "\n") }
-    }
-}

@@ -1,0 +1,57 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+@testable import FleetSSH
+
+struct SourceFileTests {
+    private let directory: TemporaryDirectory
+    private let bytes: [UInt8]
+    private var path: String { directory.path + "/file" }
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        // More pieces than are kept, and a last one that is not full.
+        bytes = (0..<20 * SourceFile.pieceBytes + 77).map {
+            UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9)
+        }
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+    }
+
+    @Test(
+        "The pieces are the file, whoever reads them in whatever order, and old ones are forgotten"
+    )
+    func pieces() throws {
+        let file = try #require(SourceFiles().open(path))
+        var read: [UInt8] = []
+        for index in 0...20 {
+            #expect(file.piece(at: index) == nil, "nobody has read it yet")
+            let piece = file.readPiece(at: index)
+            #expect(file.piece(at: index) == piece)
+            read += piece
+        }
+        #expect(read == bytes)
+        #expect(file.readPiece(at: 21).isEmpty)
+        #expect(file.piece(at: 0) == nil, "memory does not grow with the file")
+        #expect(file.readPiece(at: 0) == Array(bytes.prefix(SourceFile.pieceBytes)))
+    }
+
+    @Test("All who send a file share it, and it is opened anew once nobody does")
+    func sharing() throws {
+        let files = SourceFiles()
+        var first = files.open(path)
+        let second = files.open(path)
+        #expect(first === second)
+        _ = first?.readPiece(at: 3)
+        #expect(second?.piece(at: 3) != nil)
+        #expect(files.open(directory.path + "/none") == nil)
+        first = nil
+        let replaced = try { () throws -> SourceFile? in
+            let files = SourceFiles()
+            _ = files.open(path)
+            try Data([1, 2, 3]).write(to: URL(fileURLWithPath: path))
+            return files.open(path)
+        }()
+        #expect(replaced?.readPiece(at: 0) == [1, 2, 3])
+    }
+}
