@@ -199,6 +199,29 @@ import Testing
         #expect(file("current/file") == "4\n")
     }
 
+    @Test("Cut off right after the link was renamed, and run again, the old release is still there")
+    func cutOffAfterTheRename() throws {
+        try deploy(0)
+        let asked = facts(try run(try releases().preflight(in: scope(1))).output)
+        #expect(try run(try releases().action(in: scope(1)), facts: asked).status == 0)
+        // `mv` that takes the shell with it once it has done its work.
+        try Command.shell(
+            "mkdir bin && printf '#!/bin/sh\n/bin/mv \"$@\"; kill -9 $PPID\n' >bin/mv && chmod +x bin/mv",
+            in: directory.path
+        )
+        guard case .script(let script) = try switching().action(in: scope(1)) else { return }
+        _ = try Command.run(
+            ["dash", "-s"],
+            environment: [
+                "HOME": directory.path + "/home", "PATH": directory.path + "/bin:/usr/bin:/bin",
+            ],
+            input: script.shellText
+        )
+        #expect(file("current/file") == "1\n", "it was cut off behind the rename")
+        #expect(try run(try switching(keep: 1).action(in: scope(1)), facts: asked).status == 0)
+        #expect(FileManager.default.fileExists(atPath: root + "/releases/\(commits[0])/file"))
+    }
+
     @Test(
         "Directories of another kind, hosts that changed and commits that are not there are refused"
     )
