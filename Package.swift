@@ -43,6 +43,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
@@ -53,7 +54,13 @@ let package = Package(
         library("FleetDigest", ["CLibSSH2"]),
         library("FleetTransport"),
         library("FleetInventory", ["FleetYAML", "FleetTransport"]),
-        library("FleetPlaybook", ["FleetYAML", "FleetTransport"]),
+        library(
+            "FleetPlaybook",
+            [
+                "FleetYAML", "FleetTransport", "FleetDigest",
+                .product(name: "Mustache", package: "swift-mustache"),
+            ]
+        ),
         library("FleetPlan", ["FleetInventory", "FleetPlaybook", "FleetTransport", "FleetDigest"]),
         library("FleetRollout", ["FleetPlan", "FleetTransport"]),
         library("FleetReport", ["FleetPlan", "FleetRollout", "FleetTransport"]),

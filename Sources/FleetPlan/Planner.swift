@@ -21,6 +21,8 @@ public struct PlanRequest: Sendable {
     public var variables: [String: String] = [:]
     /// The local files that the playbook uploads, by their path as written.
     public var files: [String: LocalFile] = [:]
+    /// What the controller sends to each host of the release.
+    public var bundles: [HostName: ReleaseBundle] = [:]
     /// The most hosts in flight, if it is not the playbook's.
     public var fanout: Int?
     /// Whether hosts whose smoke tests fail before anything is touched are deployed to all the same.
@@ -140,6 +142,8 @@ public enum Planner {
         case listing
         /// Which release is deployed.
         case reading
+        /// What of the release is there already.
+        case holding
     }
 
     /// The script that asks a host about releases; nil if the playbook deploys none.
@@ -157,6 +161,7 @@ public enum Planner {
             switch question {
             case .listing: return try kind.listing(in: scope)
             case .reading: return try kind.reading(in: scope)
+            case .holding: return try kind.holding(in: scope)
             }
         } catch {
             throw Diagnostics([
@@ -256,13 +261,15 @@ private struct HostBuilder {
         var variables = request.playbook.variables
         variables.merge(host.variables) { _, new in new }
         variables.merge(request.variables) { _, new in new }
-        forward = StepScope(
+        var forward = StepScope(
             environment: request.inventory.environment,
             endpoint: host.endpoint,
             variables: variables,
             release: release.map { ($0.tag ?? "", $0.commit) },
             files: request.files
         )
+        forward.bundle = request.bundles[host.name]
+        self.forward = forward
         var back = forward
         back.direction = .revert
         self.back = back

@@ -37,6 +37,13 @@ enum GitScript {
             if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
             then g rev-parse refs/fleet/release; else echo "$FLEET_COMMIT"; fi
         }
+        holding() {
+            g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null && { echo has; return; }
+            # A shallow repository does not hold what its commits are built on.
+            [ "$(g rev-parse --is-shallow-repository 2>/dev/null)" = false ] || return 0
+            g rev-parse --verify --quiet HEAD
+            g for-each-ref --count=1000 --sort=-creatordate --format='%(objectname)'
+        }
         label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
 
         """

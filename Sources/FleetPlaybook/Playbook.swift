@@ -50,6 +50,11 @@ public struct Playbook: Sendable {
 
     /// The step that puts a release on the host, if the playbook deploys one.
     public var releaseStep: Step? { steps.first { $0.kind is any ReleaseStepKind } }
+
+    /// Where hosts get releases from.
+    public var releaseSource: ReleaseSource {
+        (releaseStep?.kind as? any ReleaseStepKind)?.source ?? .remote
+    }
 }
 
 /// One step of a playbook: its kind and what every kind shares.

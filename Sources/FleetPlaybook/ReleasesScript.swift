@@ -25,13 +25,14 @@ enum ReleasesScript {
             echo "commit=$commit"
             echo "tag=$tag"
         }
+        has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
         fetch() {
-            g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null || {
+            has || {
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                 else ref='+refs/heads/*:refs/fleet/heads/*'; fi
                 seen=$(g fetch --quiet --no-tags -- "$FLEET_REPOSITORY" "$ref" 2>&1) || fail "E_REMOTE fetch: $seen"
             }
-            g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
+            has ||
                 fail "E_TAG_MISSING $FLEET_REPOSITORY does not hold $FLEET_COMMIT"
             # Kept whatever happens to tags and branches.
             g update-ref "refs/fleet/releases/$FLEET_COMMIT" "$FLEET_COMMIT"

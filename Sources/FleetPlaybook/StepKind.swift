@@ -30,14 +30,19 @@ public protocol StepKind: Sendable {
     func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
     /// The local files that the step needs in an environment, as the playbook names them.
     func localFiles(in environment: String) -> [String]
-    /// Whether the names in those files matter, as in a `.env` file.
-    var readsKeys: Bool { get }
+    /// What matters of those files besides their bytes.
+    var reading: LocalFile.Reading { get }
     /// Whether the step's own way back puts everything back that it changed.
     var isUndoable: Bool { get }
 }
 
 /// A kind of step that puts a release on the host.
 public protocol ReleaseStepKind: StepKind {
+    /// Where hosts get releases from.
+    var source: ReleaseSource { get }
+    /// A read-only script that says what the host's repository holds already: `has` if it is the
+    /// release, else one commit or tag to a line, whose histories are there.
+    func holding(in scope: StepScope) throws(UndefinedReference) -> Script
     /// A read-only script that prints the repository's refs, as `git ls-remote` does.
     func listing(in scope: StepScope) throws(UndefinedReference) -> Script
     /// A read-only script that prints what is deployed, as `state=`, `commit=` and `tag=` facts.
@@ -60,7 +65,7 @@ extension StepKind {
     /// No local file.
     public func localFiles(in environment: String) -> [String] { [] }
     /// Files are bytes.
-    public var readsKeys: Bool { false }
+    public var reading: LocalFile.Reading { .bytes }
     /// Uploads are.
     public var isUndoable: Bool { isUpload }
     /// Whether the step puts a local file on the host.
@@ -72,8 +77,8 @@ public enum StepKinds {
     /// The kinds, in the order of the documentation.
     public static let all: [any StepKind.Type] = [
         RunStep.self, CheckoutStep.self, ReleasesStep.self, SwitchStep.self, UploadStep.self,
-        EnvFileStep.self, ServiceStep.self,
-        WaitStep.self, BackupStep.self, RestoreStep.self,
+        TemplateStep.self, EnvFileStep.self, ServiceStep.self, WaitStep.self, BackupStep.self,
+        RestoreStep.self,
     ]
 }
 

@@ -23,6 +23,8 @@ public struct StepScope: Sendable {
     public var direction: Direction
     /// Size and SHA-256 of each local file that the playbook uploads, by its path as written.
     public var files: [String: LocalFile]
+    /// What the controller sends of the release; nil where nothing is sent.
+    public var bundle: ReleaseBundle?
     /// The step's own variables.
     public var stepEnvironment: [(name: String, value: Template)] = []
     /// The directory that the step runs in.
@@ -136,8 +138,20 @@ public struct LocalFile: Sendable, Hashable {
     /// See ``DirectoryDigest``; nil for a file.
     public let directorySHA256: String?
 
+    /// What matters of a file besides its bytes.
+    public enum Reading: Sendable {
+        /// Nothing.
+        case bytes
+        /// The names in it, as in a `.env` file.
+        case names
+        /// What it says.
+        case text
+    }
+
     /// The names in it, if they matter.
     public let keys: [String]?
+    /// What it says, if that matters.
+    public let text: String?
 
     /// Describes a file.
     public init(
@@ -145,9 +159,11 @@ public struct LocalFile: Sendable, Hashable {
         sizeBytes: Int,
         sha256: String,
         directorySHA256: String? = nil,
-        keys: [String]? = nil
+        keys: [String]? = nil,
+        text: String? = nil
     ) {
         self.keys = keys
+        self.text = text
         self.directorySHA256 = directorySHA256
         self.path = path
         self.sizeBytes = sizeBytes

@@ -154,7 +154,7 @@ public struct Project: Sendable, Hashable {
         }
         for (step, source) in needed where files[source] == nil {
             let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
-            if Self.isDirectory(path) {
+            if Self.isDirectory(path), step.kind.reading == .bytes {
                 do throws(DirectoryArchive.Failure) {
                     files[source] = try await DirectoryArchive.make(of: path, in: archives)
                 } catch {
@@ -170,7 +170,12 @@ public struct Project: Sendable, Hashable {
                 )
                 continue
             }
-            let names = step.kind.readsKeys ? DotEnv(String(decoding: bytes, as: UTF8.self)) : nil
+            let reading = step.kind.reading
+            let names = reading == .names ? DotEnv(String(decoding: bytes, as: UTF8.self)) : nil
+            let text = reading == .text ? String(validating: bytes, as: UTF8.self) : nil
+            if reading == .text, text == nil {
+                problems.append(Diagnostic("`\(source)` is not UTF-8 text", at: step.location))
+            }
             if let line = names?.badLines.first {
                 problems.append(
                     Diagnostic(
@@ -184,7 +189,8 @@ public struct Project: Sendable, Hashable {
                 path: path,
                 sizeBytes: bytes.count,
                 sha256: SHA256Digest(of: bytes).description,
-                keys: names?.keys
+                keys: names?.keys,
+                text: text
             )
         }
         guard problems.isEmpty else { throw .invalid(Diagnostics(problems)) }

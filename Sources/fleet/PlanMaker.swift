@@ -81,6 +81,9 @@ struct PlanMaker {
                 )
             }
             request.release = release
+            if case .controller(let path) = playbook.releaseSource {
+                request.bundles = try await bundles(from: path, of: release, for: request)
+            }
         } else if kind == .deploy {
             throw CommandFailure(
                 .usage,
@@ -125,6 +128,21 @@ struct PlanMaker {
         if case .commit = selection {
             return try resolve(selection, in: ReleaseListing(lsRemote: ""))
         }
+        if case .controller(let path) = request.playbook.releaseSource {
+            let bundler = bundler(path)
+            do {
+                return try resolve(
+                    selection,
+                    in: ReleaseListing(lsRemote: try await bundler.listing())
+                )
+            } catch let error as ReleaseBundler.Failure {
+                throw failure(error, path)
+            } catch let error as CommandFailure {
+                throw error
+            } catch {
+                preconditionFailure("nothing else is thrown there")
+            }
+        }
         let survey = Survey(transport: transport)
         var first: CommandFailure?
         for host in request.hosts {
@@ -149,6 +167,74 @@ struct PlanMaker {
             return try resolve(selection, in: ReleaseListing(lsRemote: answer.text))
         }
         throw first ?? CommandFailure(.refused, "no host could say which releases there are")
+    }
+
+    private func bundler(_ path: String) -> ReleaseBundler {
+        ReleaseBundler(
+            repository: path.hasPrefix("/") ? path : "\(project.root)/\(path)",
+            archives: archives
+        )
+    }
+
+    private func failure(_ error: ReleaseBundler.Failure, _ path: String) -> CommandFailure {
+        CommandFailure(
+            .refused,
+            "cannot take the release out of the repository `\(path)`: "
+                + Sanitizer.safe(error.reason),
+            hints: ["nothing was changed"]
+        )
+    }
+
+    /// For every host a bundle of what it lacks; hosts that lack the same share one.
+    ///
+    /// Hosts that do not answer get none: preflight speaks of them.
+    private func bundles(from path: String, of release: Release, for request: PlanRequest)
+        async throws(CommandFailure) -> [HostName: ReleaseBundle]
+    {
+        var questions: [(host: Host, script: Script)] = []
+        for host in request.hosts {
+            do {
+                guard let script = try Planner.script(.holding, on: host, for: request) else {
+                    return [:]
+                }
+                questions.append((host, script))
+            } catch {
+                throw CommandFailure(project.withSources(error))
+            }
+        }
+        note("asking \(questions.count) hosts what they have of \(release.label)")
+        let answers = await Survey(transport: transport).ask(questions)
+        let bundler = bundler(path)
+        var made: [[String]: ReleaseBundle] = [:]
+        var known: [String: [String]] = [:]
+        var bundles: [HostName: ReleaseBundle] = [:]
+        for host in request.hosts {
+            guard case .success(let answer) = answers[host.name], answer.status == .exited(0) else {
+                continue
+            }
+            let ids = answer.text.split(separator: "\n").map(String.init)
+            guard ids != ["has"] else { continue }
+            do throws(ReleaseBundler.Failure) {
+                let basis =
+                    if let basis = known[answer.text] { basis } else {
+                        try await bundler.basis(of: ids.filter(GitName.isCommit))
+                    }
+                known[answer.text] = basis
+                let bundle =
+                    if let bundle = made[basis] { bundle } else {
+                        try await bundler.bundle(
+                            of: release.commit,
+                            tag: release.tag,
+                            without: basis
+                        )
+                    }
+                made[basis] = bundle
+                bundles[host.name] = bundle
+            } catch {
+                throw failure(error, path)
+            }
+        }
+        return bundles
     }
 
     /// What a host said instead of listing its releases.

@@ -14,6 +14,7 @@ struct CheckoutStep: ReleaseStepKind {
 
     private let path: Template
     private let repository: Template?
+    let source: ReleaseSource
     /// Whether local changes are set aside, and come back on the way back, instead of refusing.
     private let stashes: Bool
 
@@ -32,6 +33,7 @@ struct CheckoutStep: ReleaseStepKind {
             )
         }
         stashes = dirty == "stash"
+        source = ReleaseSource.read(fields, reader: reader)
         fields.refuseUnknown()
         guard let path, let pathNode else { return nil }
         self.path = Template(path, location: pathNode.location, reader: reader)
@@ -48,14 +50,15 @@ struct CheckoutStep: ReleaseStepKind {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: GitScript.functions + text,
-            more: [
+            text: GitScript.functions + ReleaseBundle.functions + text,
+            more: ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_STASHES", stashes ? "1" : ""),
                 EnvironmentVariable(
                     "FLEET_REPOSITORY",
-                    try repository?.value(in: scope) ?? ""
+                    source.isController ? "" : try repository?.value(in: scope) ?? ""
                 ),
+                EnvironmentVariable("FLEET_SENT", source.isController ? "1" : ""),
             ]
         )
     }
@@ -79,17 +82,30 @@ struct CheckoutStep: ReleaseStepKind {
         )
     }
 
+    func holding(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(#"[ ! -e "$FLEET_PATH/.git" ] || holding"#, in: scope)
+    }
+
     // MARK: The step
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             """
+            no_submodules() {
+                ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
+                    fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
+            }
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
             if [ ! -e "$FLEET_PATH/.git" ]; then
-                [ -n "$FLEET_REPOSITORY" ] ||
+                [ -n "$FLEET_REPOSITORY$FLEET_SENT" ] ||
                     fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository; clone it there, or give \\`checkout\\` a \\`repository\\`"
                 [ -z "$(ls -A "$FLEET_PATH" 2>/dev/null)" ] ||
                     fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository and not empty"
+                if [ -n "$FLEET_SENT" ]; then
+                    expect
+                    echo state=absent
+                    exit 0
+                fi
                 quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
                     fail "E_REMOTE cannot reach $FLEET_REPOSITORY"
                 echo state=absent
@@ -110,16 +126,21 @@ struct CheckoutStep: ReleaseStepKind {
             [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || [ -n "$FLEET_STASHES" ] ||
                 fail "E_DIRTY $FLEET_PATH has local changes:
             $(printf '%s\\n' "$changed" | head -n 20)"
-            if ! g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then
+            lacks=
+            if g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then :
+            elif [ -n "$FLEET_SENT" ]; then
+                expect
+                lacks=yes
+            else
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                 else ref='+refs/heads/*:refs/remotes/origin/*'; fi
                 seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $seen"
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
                     fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
             fi
-            ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
-                fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-            if [ -z "${FLEET_GOING_BACK:-}" ]; then
+            no_submodules
+            # Where the commit is still to be sent, git itself refuses to write over anything.
+            if [ -z "${FLEET_GOING_BACK:-}$lacks" ]; then
                 # read-tree locks the index even when it only tries, so it is given a copy.
                 copy=$(mktemp) || fail "E_DISK cannot copy the index"
                 if [ ! -e "$dir/index" ]; then rm -f "$copy"
@@ -159,13 +180,17 @@ struct CheckoutStep: ReleaseStepKind {
         """#
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        .script(
+        ReleaseBundle.action(
             try script(
                 """
+                has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
                 if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
                     rm -rf "$FLEET_PATH.fleet-new"
-                    quiet_git clone --quiet --no-checkout -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
-                        fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
+                    if [ -n "$FLEET_SENT" ]; then
+                        quiet_git init --quiet "$FLEET_PATH.fleet-new" || exit 1
+                        (FLEET_PATH=$FLEET_PATH.fleet-new; receive) || exit 1
+                    else quiet_git clone --quiet --no-checkout -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
+                        fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
                     rmdir "$FLEET_PATH" 2>/dev/null || :
                     [ ! -e "$FLEET_PATH" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
                     mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
@@ -177,6 +202,7 @@ struct CheckoutStep: ReleaseStepKind {
                     *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
                     esac
                     free_index
+                    has || [ -z "$FLEET_SENT" ] || receive
                     if [ "$now" = "${FLEET_SNAPSHOT_COMMIT:-$now}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] &&
                         [ -n "$(g status --porcelain --untracked-files=no)" ]; then
                         g stash push --quiet --message "fleet: set aside on $now" || exit 1
@@ -184,6 +210,8 @@ struct CheckoutStep: ReleaseStepKind {
                     fi
                     g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
                 fi
+                ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
+                    fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
                 g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
                 [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
                 if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
@@ -191,7 +219,12 @@ struct CheckoutStep: ReleaseStepKind {
                 echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
                 """,
                 in: scope
-            )
+            ),
+            unless: try script(
+                "g cat-file -e \"$FLEET_COMMIT^{commit}\" 2>/dev/null && echo \(Upload.presentMark); exit 0",
+                in: scope
+            ),
+            in: scope
         )
     }
 

@@ -59,7 +59,7 @@ struct EnvFileStep: StepKind {
         [source(in: environment)] + (example.map { [$0] } ?? [])
     }
 
-    let readsKeys = true
+    let reading = LocalFile.Reading.names
 
     private func upload(in scope: StepScope) -> UploadStep {
         UploadStep(

@@ -14,13 +14,15 @@ struct ReleasesStep: ReleaseStepKind {
     static let defaultTimeoutMilliseconds = 600_000
 
     private let path: Template
-    private let repository: Template
+    private let repository: Template?
+    let source: ReleaseSource
     private let shared: [String]
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`releases`") else { return nil }
         let path = fields.requiredText("path")
-        let repository = fields.requiredText("repository")
+        source = ReleaseSource.read(fields, reader: reader)
+        let repository = source.isController ? nil : fields.requiredText("repository")
         shared = fields.texts("shared") ?? []
         for name in shared where !Self.isPlain(name) {
             reader.report(
@@ -32,9 +34,11 @@ struct ReleasesStep: ReleaseStepKind {
             )
         }
         fields.refuseUnknown()
-        guard let path, let repository else { return nil }
+        guard let path, repository != nil || source.isController else { return nil }
         self.path = Template(path, location: node.location, reader: reader)
-        self.repository = Template(repository, location: node.location, reader: reader)
+        self.repository = repository.map {
+            Template($0, location: node.location, reader: reader)
+        }
     }
 
     private static func isPlain(_ name: String) -> Bool {
@@ -60,10 +64,11 @@ struct ReleasesStep: ReleaseStepKind {
         scope.directory = nil
         return try scope.script(
             text: ReleasesScript.root + "FLEET_PATH=$root/repo\n" + GitScript.functions
-                + ReleasesScript.functions + text,
-            more: [
+                + ReleaseBundle.functions + ReleasesScript.functions + text,
+            more: ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
-                EnvironmentVariable("FLEET_REPOSITORY", try repository.value(in: scope)),
+                EnvironmentVariable("FLEET_REPOSITORY", try repository?.value(in: scope) ?? ""),
+                EnvironmentVariable("FLEET_SENT", source.isController ? "1" : ""),
                 EnvironmentVariable("FLEET_SHARED", shared.joined(separator: " ")),
             ]
         )
@@ -80,6 +85,10 @@ struct ReleasesStep: ReleaseStepKind {
         )
     }
 
+    func holding(in scope: StepScope) throws(UndefinedReference) -> Script {
+        try script(#"[ ! -d "$FLEET_PATH" ] || holding"#, in: scope)
+    }
+
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             #"""
@@ -87,7 +96,9 @@ struct ReleasesStep: ReleaseStepKind {
             command -v tar >/dev/null 2>&1 || fail "E_TAR_MISSING tar is not installed"
             [ ! -e "$root/.git" ] || fail "E_LAYOUT $root is a work tree; \`releases\` needs a directory of its own"
             [ -h "$root/current" ] || [ ! -e "$root/current" ] || fail "E_LAYOUT $root/current is no link"
-            if [ -d "$FLEET_PATH" ]; then fetch
+            if [ -n "$FLEET_SENT" ]; then
+                if has; then fetch; else expect; fi
+            elif [ -d "$FLEET_PATH" ]; then fetch
             else quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
                 fail "E_REMOTE cannot reach $FLEET_REPOSITORY"; fi
             tell
@@ -97,7 +108,7 @@ struct ReleasesStep: ReleaseStepKind {
     }
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        .script(
+        ReleaseBundle.action(
             try script(
                 #"""
                 mkdir -p "$root/releases" "$root/shared" || exit 1
@@ -106,7 +117,13 @@ struct ReleasesStep: ReleaseStepKind {
                 "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
                 *) fail "E_HOST_CHANGED $root runs $now, but ran $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
                 esac
-                if [ ! -d "$FLEET_PATH" ]; then
+                if [ -n "$FLEET_SENT" ]; then
+                    if [ ! -d "$FLEET_PATH" ]; then
+                        rm -rf "$FLEET_PATH.new"
+                        quiet_git init --quiet --bare "$FLEET_PATH.new" && mv "$FLEET_PATH.new" "$FLEET_PATH" || exit 1
+                    fi
+                    has || receive
+                elif [ ! -d "$FLEET_PATH" ]; then
                     rm -rf "$FLEET_PATH.new"
                     quiet_git clone --quiet --bare -- "$FLEET_REPOSITORY" "$FLEET_PATH.new" &&
                         mv "$FLEET_PATH.new" "$FLEET_PATH" || fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
@@ -116,7 +133,9 @@ struct ReleasesStep: ReleaseStepKind {
                 echo "$root/releases/$FLEET_COMMIT: ${FLEET_TAG:-$FLEET_COMMIT}"
                 """#,
                 in: scope
-            )
+            ),
+            unless: try script("has && echo \(Upload.presentMark); exit 0", in: scope),
+            in: scope
         )
     }
 

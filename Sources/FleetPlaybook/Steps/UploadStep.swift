@@ -23,17 +23,7 @@ struct UploadStep: StepKind {
         guard let fields = reader.fields(node, of: "`upload`") else { return nil }
         let source = fields.requiredText("source")
         let destination = fields.requiredText("destination")
-        let mode = fields.text("mode")
-        let isOctal =
-            mode.map { (3...4).contains($0.count) && $0.allSatisfy { ("0"..."7").contains($0) } }
-            ?? true
-        if !isOctal {
-            reader.report(
-                "`\(mode ?? "")` is not a file mode",
-                at: fields.node("mode")?.location,
-                hints: ["write three or four octal digits: `0644`"]
-            )
-        }
+        let mode = Self.mode(fields, reader: reader)
         let ownerNode = fields.node("owner")
         let owner = fields.text("owner")
         fields.refuseUnknown()
@@ -45,6 +35,22 @@ struct UploadStep: StepKind {
             Template($0, location: ownerNode?.location ?? node.location, reader: reader)
         }
         location = node.location
+    }
+
+    /// Reads `mode`: octal digits.
+    static func mode(_ fields: YAMLFields, reader: YAMLReader) -> String? {
+        let mode = fields.text("mode")
+        let isOctal =
+            mode.map { (3...4).contains($0.count) && $0.allSatisfy { ("0"..."7").contains($0) } }
+            ?? true
+        if !isOctal {
+            reader.report(
+                "`\(mode ?? "")` is not a file mode",
+                at: fields.node("mode")?.location,
+                hints: ["write three or four octal digits: `0644`"]
+            )
+        }
+        return mode
     }
 
     init(
@@ -94,12 +100,17 @@ struct UploadStep: StepKind {
 
             """#
 
-    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
-        var more = [
-            EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
-            EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
-            EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
-        ]
+    private func script(
+        _ text: String,
+        more others: [EnvironmentVariable] = [],
+        in scope: StepScope
+    ) throws(UndefinedReference) -> Script {
+        var more =
+            others + [
+                EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
+                EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
+                EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
+            ]
         if let file = scope.files[source] {
             more.append(
                 EnvironmentVariable("FLEET_SHA256", file.directorySHA256 ?? file.sha256)
@@ -171,40 +182,6 @@ struct UploadStep: StepKind {
             """,
             in: scope
         )
-        let unpack =
-            isDirectory
-            ? #"rm -rf "$new" && mkdir "$new" && tar -xpof "$FLEET_UPLOAD" -C "$new""#
-            : #"(umask 077; cp "$FLEET_UPLOAD" "$new") && chmod "$FLEET_MODE" "$new""#
-        let finish = try script(
-            """
-            wrong() { echo "E_UPLOAD $1"; exit 1; }
-            if [ -n "${FLEET_PRESENT:-}" ]; then
-                [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] ||
-                    wrong "$FLEET_DESTINATION changed while it was looked at"
-                \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
-                own "$FLEET_DESTINATION"
-                exit
-            fi
-            FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
-            size=$(wc -c <"$FLEET_UPLOAD") || exit 1
-            [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SENT_SHA256" ] ||
-                wrong "the bytes that arrived are not the file's"
-            mend
-            if [ -e "$FLEET_DESTINATION" ]; then
-                copy=$kept/$(sum "$FLEET_DESTINATION")
-                if [ ! -e "$copy" ]; then
-                    mkdir -p "$kept" && rm -rf "$copy.new" &&
-                        cp -Rp "$FLEET_DESTINATION" "$copy.new" && mv "$copy.new" "$copy" || exit 1
-                fi
-            fi
-            \(unpack) && own "$new" || exit 1
-            [ "$(sum "$new")" = "$FLEET_SHA256" ] || wrong "what was unpacked is not what was packed"
-            place || exit 1
-            rm -f "$FLEET_UPLOAD"
-            echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
-            """,
-            in: scope
-        )
         return .upload(
             Upload(
                 source: file.path,
@@ -212,8 +189,53 @@ struct UploadStep: StepKind {
                 sha256: file.sha256,
                 handOver: try handOver(in: scope),
                 prepare: prepare,
-                finish: finish
+                finish: try finish(isDirectory: isDirectory, in: scope)
             )
+        )
+    }
+
+    /// Puts what has arrived into place; `arrival` may bring it along, with variables of its own, or
+    /// set `FLEET_PRESENT`.
+    func finish(
+        isDirectory: Bool = false,
+        after arrival: String = "",
+        more: [EnvironmentVariable] = [],
+        in scope: StepScope
+    ) throws(UndefinedReference) -> Script {
+        let unpack =
+            isDirectory
+            ? #"rm -rf "$new" && mkdir "$new" && tar -xpof "$FLEET_UPLOAD" -C "$new""#
+            : #"(umask 077; cp "$FLEET_UPLOAD" "$new") && chmod "$FLEET_MODE" "$new""#
+        return try script(
+            arrival + """
+                wrong() { echo "E_UPLOAD $1"; exit 1; }
+                if [ -n "${FLEET_PRESENT:-}" ]; then
+                    [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] ||
+                        wrong "$FLEET_DESTINATION changed while it was looked at"
+                    \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
+                    own "$FLEET_DESTINATION"
+                    exit
+                fi
+                FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
+                size=$(wc -c <"$FLEET_UPLOAD") || exit 1
+                [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SENT_SHA256" ] ||
+                    wrong "the bytes that arrived are not the file's"
+                mend
+                if [ -e "$FLEET_DESTINATION" ]; then
+                    copy=$kept/$(sum "$FLEET_DESTINATION")
+                    if [ ! -e "$copy" ]; then
+                        mkdir -p "$kept" && rm -rf "$copy.new" &&
+                            cp -Rp "$FLEET_DESTINATION" "$copy.new" && mv "$copy.new" "$copy" || exit 1
+                    fi
+                fi
+                \(unpack) && own "$new" || exit 1
+                [ "$(sum "$new")" = "$FLEET_SHA256" ] || wrong "what was unpacked is not what was packed"
+                place || exit 1
+                rm -f "$FLEET_UPLOAD"
+                echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
+                """,
+            more: more,
+            in: scope
         )
     }
 

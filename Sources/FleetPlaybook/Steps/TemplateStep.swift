@@ -1,0 +1,210 @@
+internal import FleetDigest
+internal import FleetTransport
+internal import FleetYAML
+internal import Mustache
+
+/// `template: { source: FILE, destination: PATH }` fills in a local Mustache template and puts the
+/// result on the host.
+///
+/// It knows the names that `${{ }}` knows: `{{vars.port}}`, `{{host.name}}`, `{{release.tag}}`. It is
+/// filled in when the plan is made, so that the plan holds every byte of it and a name without a
+/// value is found before any host is asked. From there on it is an upload, with its way back.
+struct TemplateStep: StepKind {
+    static let key = "template"
+    static let summary =
+        "Fills in a local Mustache template for each host, and puts the result there."
+    static let isIdempotent = true
+    static let defaultTimeoutMilliseconds = 60_000
+
+    /// The longest result, in bytes: it travels in the environment of the host's shell, and Linux
+    /// takes at most 128 KiB in one variable (`MAX_ARG_STRLEN`, execve(2)).
+    static let limitBytes = 64 << 10
+
+    private let source: String
+    private let destination: Template
+    private let mode: String?
+    private let owner: Template?
+    private let location: SourceLocation
+
+    init?(_ node: YAMLNode, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`template`") else { return nil }
+        let source = fields.requiredText("source")
+        let destination = fields.requiredText("destination")
+        mode = UploadStep.mode(fields, reader: reader)
+        let ownerNode = fields.node("owner")
+        owner = fields.text("owner").map {
+            Template($0, location: ownerNode?.location ?? node.location, reader: reader)
+        }
+        fields.refuseUnknown()
+        guard let source, let destination else { return nil }
+        self.source = source
+        self.destination = Template(destination, location: node.location, reader: reader)
+        location = node.location
+    }
+
+    func localFiles(in environment: String) -> [String] { [source] }
+
+    let reading = LocalFile.Reading.text
+
+    /// The template filled in for one host.
+    private func filled(in scope: StepScope) throws(UndefinedReference) -> String {
+        guard let written = scope.files[source]?.text else {
+            throw UndefinedReference(
+                message: "cannot read `\(source)`",
+                hint: nil,
+                location: location
+            )
+        }
+        if let mark = ["{{>", "{{<"].first(where: { written.contains($0) }) {
+            throw UndefinedReference(
+                message:
+                    "`\(source)` includes another template (`\(mark)`), which is not supported",
+                hint: nil,
+                location: location
+            )
+        }
+        let template: MustacheTemplate
+        do {
+            // A configuration file is no HTML: nothing in it is escaped.
+            template = try MustacheTemplate(string: "{{% CONTENT_TYPE:TEXT}}" + written)
+        } catch let error as MustacheTemplate.ParserError {
+            throw UndefinedReference(
+                message: "`\(source)`, line \(error.context.lineNumber): \(error.error)",
+                hint: error.context.line,
+                location: location
+            )
+        } catch {
+            throw UndefinedReference(
+                message: "`\(source)` is no Mustache template: \(error)",
+                hint: nil,
+                location: location
+            )
+        }
+        var back = scope
+        back.direction = .forward
+        let values = Values(scope: back, location: location)
+        let text = template.render(values)
+        if let missing = values.missing {
+            throw UndefinedReference(
+                message: "`\(source)`: \(missing.message)",
+                hint: missing.hint,
+                location: location
+            )
+        }
+        guard text.utf8.count <= Self.limitBytes, !text.utf8.contains(0) else {
+            throw UndefinedReference(
+                message: "`\(source)` becomes longer than \(Self.limitBytes) bytes, or holds a NUL",
+                hint: "use `upload` for it",
+                location: location
+            )
+        }
+        return text
+    }
+
+    /// What the template has become, as an upload.
+    private func upload(in scope: inout StepScope) throws(UndefinedReference)
+        -> (UploadStep, text: String)
+    {
+        let text = try filled(in: scope)
+        scope.files[source] = LocalFile(
+            path: source,
+            sizeBytes: text.utf8.count,
+            sha256: SHA256Digest(of: Array(text.utf8)).description
+        )
+        let step = UploadStep(
+            source: source,
+            destination: destination,
+            mode: mode,
+            owner: owner,
+            location: location
+        )
+        return (step, text)
+    }
+
+    func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        var scope = scope
+        return try upload(in: &scope).0.preflight(in: scope)
+    }
+
+    func action(in scope: StepScope) throws(UndefinedReference) -> Action {
+        var scope = scope
+        let (upload, text) = try upload(in: &scope)
+        return .script(
+            try upload.finish(
+                after: #"""
+                    FLEET_UPLOAD=$FLEET_DESTINATION.fleet-part
+                    if [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
+                    then FLEET_PRESENT=1
+                    else (umask 077; printf %s "$FLEET_TEXT" >"$FLEET_UPLOAD") || exit 1; fi
+                    unset FLEET_TEXT
+
+                    """#,
+                more: [EnvironmentVariable("FLEET_TEXT", text)],
+                in: scope
+            )
+        )
+    }
+
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        var scope = scope
+        return try upload(in: &scope).0.verification(in: scope)
+    }
+
+    func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
+        -> Action?
+    {
+        var scope = scope
+        return try upload(in: &scope).0.revertAction(in: scope, isIdempotent: isIdempotent)
+    }
+}
+
+/// What a template may name, and the first name that stands for nothing.
+///
+/// Mustache would leave that out without a word.
+private final class Values: MustacheParent {
+    private let scope: StepScope
+    private let location: SourceLocation
+    private let prefix: String
+    /// Where the first missing name is noted: at the root.
+    private let root: Values?
+    private(set) var missing: UndefinedReference?
+
+    init(scope: StepScope, location: SourceLocation, prefix: String = "", root: Values? = nil) {
+        self.scope = scope
+        self.location = location
+        self.prefix = prefix
+        self.root = root
+    }
+
+    func child(named name: String) -> Any? {
+        if prefix.isEmpty, ["vars", "host", "environment", "release"].contains(name) {
+            return Values(scope: scope, location: location, prefix: name + ".", root: self)
+        }
+        do throws(UndefinedReference) {
+            guard let reference = Template.Reference(prefix + name) else {
+                throw UndefinedReference(
+                    message: "`{{\(prefix)\(name)}}` refers to nothing",
+                    hint: "there are vars.NAME, "
+                        + Template.Reference.named.keys.sorted().joined(separator: ", "),
+                    location: location
+                )
+            }
+            return Value(text: try scope.value(of: reference, at: location))
+        } catch {
+            let root = root ?? self
+            root.missing = root.missing ?? error
+            return nil
+        }
+    }
+}
+
+/// A value that a section leaves out when it is empty, `false` or `no`: inventories know only text.
+private struct Value: MustacheCustomRenderable, MustacheParent {
+    let text: String
+
+    var renderText: String { text }
+    var isNull: Bool { ["", "false", "no"].contains(text) }
+
+    /// A value has no parts; without this, names would be looked up in the properties above.
+    func child(named name: String) -> Any? { nil }
+}

@@ -1,0 +1,135 @@
+public import FleetPlaybook
+internal import Subprocess
+internal import SystemPackage
+
+/// The repository on this machine that hosts are sent releases out of.
+///
+/// Git is asked as a program. Its repository is left as it was: the name that a release has in a
+/// bundle stands in it only while that is made.
+public struct ReleaseBundler: Sendable {
+    /// Why git did not do what it was asked.
+    public struct Failure: Error, Sendable, Hashable {
+        /// What git said, the last lines of it.
+        public let reason: String
+    }
+
+    private let repository: String
+    private let archives: String
+
+    /// How long a bundle that no rollout used again is kept, in days.
+    private static let keptDays = 30
+    /// The most that git may print, in bytes.
+    private static let outputLimitBytes = 16 << 20
+
+    /// Uses a repository.
+    ///
+    /// - Parameters:
+    ///   - repository: Its directory, a work tree or a bare one.
+    ///   - archives: The directory that bundles are kept in; made if one is needed.
+    public init(repository: String, archives: String) {
+        self.repository = repository
+        self.archives = archives
+    }
+
+    /// The releases that it holds, as `git ls-remote` prints them.
+    ///
+    /// - Returns: What git printed.
+    /// - Throws: ``Failure``.
+    public func listing() async throws(Failure) -> String {
+        try await shell(#"git ls-remote --heads --tags -- "$1""#, [repository])
+    }
+
+    /// Those of a host's commits that this repository knows, without the ones that others are built
+    /// on: what they hold need not be sent.
+    ///
+    /// - Parameter ids: Commits and tags that a host holds.
+    /// - Returns: Commits, sorted.
+    /// - Throws: ``Failure``.
+    public func basis(of ids: [String]) async throws(Failure) -> [String] {
+        guard !ids.isEmpty else { return [] }
+        // `merge-base` takes as many as fit on a command line: 1,000 of 41 bytes do.
+        let text = try await shell(
+            #"""
+            cd "$1" && known=$(git cat-file --batch-check='%(objecttype) %(objectname)' |
+                sed -n 's/^commit //p; s/^tag \(.*\)/\1^{commit}/p') || exit 1
+            [ -z "$known" ] || git merge-base --independent $(git rev-parse $known)
+            """#,
+            [repository],
+            input: ids.joined(separator: "\n") + "\n"
+        )
+        return text.split(separator: "\n").map(String.init).sorted()
+    }
+
+    /// Makes a bundle of a release.
+    ///
+    /// - Parameters:
+    ///   - commit: The release.
+    ///   - tag: Its tag, whose own object goes along; nil for none.
+    ///   - basis: Commits whose histories are left out; see ``basis(of:)``.
+    /// - Returns: The bundle.
+    /// - Throws: ``Failure``, also if the tag stands for another commit by now.
+    public func bundle(of commit: String, tag: String?, without basis: [String])
+        async throws(Failure) -> ReleaseBundle
+    {
+        let text = try await shell(
+            #"""
+            set -eu
+            umask 077
+            mkdir -p "$2"
+            find "$2" -name '*.bundle' -mtime +\#(Self.keptDays) -exec rm -f {} +
+            archives=$(cd "$2" && pwd)
+            cd "$1"
+            object=$3
+            if [ -n "$4" ]; then
+                object=$(git rev-parse --verify "refs/tags/$4")
+                [ "$(git rev-parse --verify "$object^{commit}")" = "$3" ] ||
+                    { echo "tag $4 is not $3 here any more" >&2; exit 1; }
+            fi
+            new=$archives/new-$$
+            trap 'rm -f "$new"; git update-ref -d "$5"' EXIT
+            git update-ref "$5" "$object"
+            { echo "$5"; sed 's/^/^/'; } | git bundle create --quiet "$new" --stdin
+            sum=$(sha256sum <"$new" | cut -c1-64)
+            size=$(wc -c <"$new")
+            mv "$new" "$archives/$sum.bundle"
+            echo "$sum $size"
+            """#,
+            [repository, archives, commit, tag ?? "", ReleaseBundle.reference(to: commit)],
+            input: basis.map { $0 + "\n" }.joined()
+        )
+        let words = text.split(whereSeparator: \.isWhitespace)
+        guard words.count == 2, let size = Int(words[1]) else {
+            throw Failure(reason: "git made no bundle")
+        }
+        let file = LocalFile(
+            path: "\(archives)/\(words[0]).bundle",
+            sizeBytes: size,
+            sha256: String(words[0])
+        )
+        return ReleaseBundle(file: file, basis: basis)
+    }
+
+    private func shell(_ script: String, _ arguments: [String], input: String = "")
+        async throws(Failure) -> String
+    {
+        do {
+            let result = try await run(
+                .name("sh"),
+                arguments: .init(["-c", script, "sh"] + arguments),
+                environment: .inherit.updating(["GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"]),
+                input: .string(input),
+                output: .string(limit: Self.outputLimitBytes),
+                error: .string(limit: Self.outputLimitBytes)
+            )
+            guard result.terminationStatus.isSuccess else {
+                let said = result.standardError.split(separator: "\n").suffix(4)
+                throw Failure(reason: said.isEmpty ? "git failed" : said.joined(separator: "\n"))
+            }
+            return result.standardOutput
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(reason: "cannot be run: \(error)")
+        }
+    }
+}
