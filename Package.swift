@@ -153,6 +153,7 @@ let package = Package(
             "FleetReportTests",
             ["FleetReport", "FleetRollout", "FleetPlan", "FleetTransport"]
         ),
+        tests("FleetProjectTests", ["FleetProject", "FleetTestSupport"]),
         tests("FleetHTTPTests", ["FleetHTTP", "FleetTransport"]),
         tests("FleetSSHTests", ["FleetSSH", "FleetTransport", "FleetTestSupport"]),
         tests(

@@ -36,13 +36,17 @@ public struct Inventory: Sendable, Hashable {
     public var hosts: [Host]
     /// What may be done to it, and what must have happened before.
     public let policy: EnvironmentPolicy
+    /// Who is told of what happens in it.
+    public let notifications: [NotificationRule]
 
     /// Gathers an environment.
     public init(
         environment: String,
         hosts: [Host],
-        policy: EnvironmentPolicy = EnvironmentPolicy()
+        policy: EnvironmentPolicy = EnvironmentPolicy(),
+        notifications: [NotificationRule] = []
     ) {
+        self.notifications = notifications
         self.environment = environment
         self.hosts = hosts
         self.policy = policy

@@ -1,7 +1,7 @@
 internal import FleetTransport
 public import FleetYAML
 
-/// Reads an inventory file: `ssh`, `vars`, `hosts`, `groups`, `policy`.
+/// Reads an inventory file: `ssh`, `vars`, `hosts`, `groups`, `policy`, `notify`.
 public enum InventoryReader {
     /// Reads one environment.
     ///
@@ -18,6 +18,7 @@ public enum InventoryReader {
         let reader = YAMLReader(file: file, source: source)
         var assembly = Assembly(reader: reader)
         var policy = EnvironmentPolicy()
+        var notifications: [NotificationRule] = []
         if let fields = reader.fields(root, of: "an inventory") {
             assembly.common = assembly.settings(fields)
             if let hosts = fields.node("hosts") { assembly.readHosts(hosts, group: nil) }
@@ -26,6 +27,9 @@ public enum InventoryReader {
                 let keys = reader.fields(node, of: "`policy`")
             {
                 policy = PolicyReader(reader: reader, environment: environment).read(keys)
+            }
+            if let node = fields.node("notify") {
+                notifications = NotificationRule.read(node, reader: reader)
             }
             fields.refuseUnknown()
         }
@@ -41,7 +45,8 @@ public enum InventoryReader {
         return Inventory(
             environment: environment,
             hosts: assembly.order.map(assembly.host),
-            policy: policy
+            policy: policy,
+            notifications: notifications
         )
     }
 }

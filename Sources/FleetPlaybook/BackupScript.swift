@@ -1,9 +1,72 @@
+internal import FleetTransport
+internal import FleetYAML
+
+/// What is backed up: an SQLite database, or what a command writes.
+enum BackupSource: Sendable {
+    /// An SQLite database's path.
+    case database(Template)
+    /// A command that writes everything to standard output, or takes it from standard input, and one
+    /// that exits with 0 only if what it reads is whole.
+    case command(Template, check: Template?)
+
+    /// Reads `database`, or `command` and `check`; nil after reporting what is wrong.
+    static func read(_ fields: YAMLFields, at location: SourceLocation, reader: YAMLReader)
+        -> BackupSource?
+    {
+        func template(_ key: String) -> Template? {
+            let place = fields.node(key)?.location ?? location
+            return fields.text(key).map { Template($0, location: place, reader: reader) }
+        }
+        let database = template("database")
+        let command = template("command")
+        let check = template("check")
+        switch (database, command) {
+        case (let database?, nil):
+            if check != nil {
+                reader.report(
+                    "`check` goes with `command`; a database is checked anyway",
+                    at: fields.location(of: "check")
+                )
+            }
+            return .database(database)
+        case (nil, let command?): return .command(command, check: check)
+        default:
+            reader.report(
+                "either a `database` or a `command` says what there is to keep",
+                at: location
+            )
+            return nil
+        }
+    }
+
+    /// What ``BackupScript/functions`` need of it; the values of references, too.
+    func variables(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable] {
+        switch self {
+        case .database(let path):
+            return [EnvironmentVariable("FLEET_DATABASE", try path.value(in: scope))]
+        case .command(let command, let check):
+            let (text, used) = try command.shell(in: scope)
+            let (checkText, more) = try check?.shell(in: scope) ?? ("", [])
+            return used + more + [
+                EnvironmentVariable("FLEET_DATABASE", ""),
+                EnvironmentVariable("FLEET_COMMAND", text),
+                EnvironmentVariable("FLEET_CHECK", checkText),
+            ]
+        }
+    }
+
+    var isCommand: Bool { if case .command = self { true } else { false } }
+}
+
 /// What backing up and restoring have in common on a host.
 ///
 /// A backup is one file, `20261125T214400Z_v1.2.0.gz`, with its SHA-256 and the database's schema
 /// version beside it as `….sum`. Names sort by time.
 enum BackupScript {
     /// Shell functions; `FLEET_DATABASE` and `FLEET_DIRECTORY` are paths.
+    ///
+    /// Without a database `FLEET_COMMAND` writes a backup or takes one in, and `FLEET_CHECK` looks at
+    /// one.
     ///
     /// SQLite is reached through its own program or Python's module: a copy of a database that is
     /// being written to is no database, its own online backup is. `E_SQLITE` if there is neither.
@@ -14,7 +77,7 @@ enum BackupScript {
         home() { case "$1" in '~/'*) echo "$HOME/${1#??}" ;; '~') echo "$HOME" ;; *) echo "$1" ;; esac; }
         database=$(home "$FLEET_DATABASE") directory=$(home "$FLEET_DIRECTORY")
         python=$(command -v python3 || command -v python || :)
-        command -v sqlite3 >/dev/null || { [ -n "$python" ] && "$python" -c 'import sqlite3' 2>/dev/null; } ||
+        [ -z "$database" ] || command -v sqlite3 >/dev/null || { [ -n "$python" ] && "$python" -c 'import sqlite3' 2>/dev/null; } ||
             fail "E_SQLITE neither sqlite3 nor python3 with its module is installed"
         sql() {
             if command -v sqlite3 >/dev/null; then sqlite3 -batch "$1" "$2"
@@ -31,8 +94,18 @@ enum BackupScript {
         d.close()' "$1" "$2"
             else (cd "${2%/*}" && sqlite3 -batch "$1" ".timeout 60000" ".backup ${2##*/}"); fi
         }
+        # A command of the playbook's: its variables need not be set.
+        theirs() { (set +u; eval "$1"); }
+        copy() {
+            if [ -n "$database" ]; then online_copy "$database" "$1"
+            else theirs "$FLEET_COMMAND" </dev/null >"$1"; fi
+        }
         # An empty file would be a new, sound database to SQLite.
-        sound() { [ -s "$1" ] && [ "$(sql "$1" 'PRAGMA integrity_check' 2>&1)" = ok ]; }
+        sound() {
+            [ -s "$1" ] || return 1
+            if [ -n "$database" ]; then [ "$(sql "$1" 'PRAGMA integrity_check' 2>&1)" = ok ]
+            else [ -z "$FLEET_CHECK" ] || theirs "$FLEET_CHECK" <"$1" >/dev/null; fi
+        }
         sum() { sha256sum <"$1" | cut -c1-64; }
         backups() { ls "$directory" 2>/dev/null | grep '^[0-9]\{8\}T[0-9]\{6\}Z_[A-Za-z0-9._+-]*\.gz$'; }
 

@@ -9,36 +9,91 @@ public enum LocalCommand {
         public let reason: String
     }
 
-    /// Whether a command exits with 0; what it prints is dropped.
+    /// How it ended.
+    public struct Result: Sendable, Hashable {
+        /// Whether it exited with 0.
+        public let isSuccess: Bool
+        /// If not, why, in a few words: the last line that it wrote to standard error, or its status.
+        public let reason: String
+    }
+
+    /// The most that is read of what a command complains about, in bytes; one that writes more fails.
+    private static let complaintLimitBytes = 1 << 20
+
+    /// Runs a command; what it prints to standard output is dropped.
     ///
     /// - Parameters:
     ///   - command: For `sh -c`.
     ///   - directory: Where it is run.
     ///   - variables: Environment variables for it, besides ours.
-    /// - Returns: False for every other status, and for signals.
+    ///   - input: What it reads.
+    ///   - seconds: The longest that it may take; then it is killed. Nil for no limit.
+    /// - Returns: How it ended.
     /// - Throws: ``Failure`` if there is no shell.
-    public static func succeeds(
+    public static func run(
         _ command: String,
         in directory: String,
-        with variables: [String: String]
-    ) async throws(Failure) -> Bool {
+        with variables: [String: String],
+        input: String = "",
+        withinSeconds seconds: Int? = nil
+    ) async throws(Failure) -> Result {
         var updates: [Environment.Key: String?] = [:]
         for (name, value) in variables {
             if let key = Environment.Key(rawValue: name) { updates[key] = value }
         }
+        let environment = Environment.inherit.updating(updates)
+        let result: Swift.Result<Result, Failure>? = await withTaskGroup(
+            of: Swift.Result<Result, Failure>?.self
+        ) { group in
+            group.addTask {
+                await ended(command, directory, environment, input, isGroup: seconds != nil)
+            }
+            if let seconds {
+                group.addTask {
+                    try? await Task.sleep(for: .seconds(seconds))
+                    return nil
+                }
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
+        }
+        guard let result else {
+            return Result(isSuccess: false, reason: "no end within \(seconds ?? 0) s")
+        }
+        return try result.get()
+    }
+
+    private static func ended(
+        _ command: String,
+        _ directory: String,
+        _ environment: Environment,
+        _ input: String,
+        isGroup: Bool
+    ) async -> Swift.Result<Result, Failure> {
+        var options = PlatformOptions()
+        // What it has started ends with it; without a limit it ends with us, by the terminal's Ctrl-C.
+        if isGroup { options.processGroupID = 0 }
         do {
-            let result = try await run(
+            let result = try await Subprocess.run(
                 .name("sh"),
                 arguments: ["-c", command],
-                environment: .inherit.updating(updates),
+                environment: environment,
                 workingDirectory: .init(directory),
-                input: .none,
+                platformOptions: options,
+                input: .string(input),
                 output: .discarded,
-                error: .discarded
+                error: .string(limit: complaintLimitBytes)
             )
-            return result.terminationStatus.isSuccess
+            guard !result.terminationStatus.isSuccess else {
+                return .success(Result(isSuccess: true, reason: ""))
+            }
+            let said = result.standardError.split(separator: "\n").last.map(String.init)
+            return .success(
+                Result(isSuccess: false, reason: said ?? "it \(result.terminationStatus)")
+            )
         } catch {
-            throw Failure(reason: "\(error)")
+            return .failure(Failure(reason: "\(error)"))
         }
     }
 }

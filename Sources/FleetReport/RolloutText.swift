@@ -23,7 +23,8 @@ public enum RolloutText {
         return lines.joined(separator: "\n")
     }
 
-    private static func sentence(_ rollout: Rollout, _ outcome: RolloutOutcome) -> String {
+    /// What has become of an environment, in one sentence.
+    static func sentence(_ rollout: Rollout, _ outcome: RolloutOutcome) -> String {
         let environment = rollout.plan.environment
         let release = rollout.plan.release?.label ?? "`\(Sanitizer.line(rollout.plan.title))`"
         switch outcome {

@@ -87,10 +87,12 @@ struct RolloutSession {
             )
         let json = common.output == .json ? QueuedOutput(.standardOutput) : nil
         let outputs = HostOutputs()
+        let origin = Surroundings.origin(exception, overridden: overridden)
+        let notifier = plan.kind == .exec ? nil : Notifier(environment: plan.environment, common)
         let runner = RolloutRunner(
             id: id,
             plan: plan,
-            origin: Surroundings.origin(exception, overridden: overridden),
+            origin: origin,
             transport: transport,
             journal: journal,
             spool: directory.path,
@@ -109,12 +111,18 @@ struct RolloutSession {
         let signals = OperatorSignals(runner: runner)
         let start = ContinuousClock.now
         let rollout: Rollout
+        let begun = Rollout(plan: plan, replaying: earlier?.entries ?? [])
+        // Beside the rollout: nobody who is told may hold it up.
+        async let isTold: Void? = notifier?.tell(.start(of: begun, id: id, origin: origin))
         do {
             rollout = try await runner.run()
         } catch {
             view?.finish()
             json?.finish()
-            throw CommandFailure(error)
+            let failure = CommandFailure(error)
+            await isTold
+            await notifier?.tell(.stop(of: begun, id: id, origin: origin, why: error.message))
+            throw failure
         }
         view?.finish()
         json?.finish()
@@ -122,6 +130,10 @@ struct RolloutSession {
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
         if json == nil { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
         journal.trim()
+        await isTold
+        if let notice = Notice.end(of: rollout, id: id, origin: origin) {
+            await notifier?.tell(notice)
+        }
         if rollout.isLockedOut { return .locked }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
     }

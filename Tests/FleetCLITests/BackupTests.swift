@@ -25,32 +25,17 @@ import Testing
             ),
             to: "project/inventory/production.yml"
         )
-        // The fixture's service manager knows no `start` and `stop` yet.
-        for server in fixture.servers {
-            let path = server.home + "/appctl"
-            let text = try String(contentsOfFile: path, encoding: .utf8)
-            try text.replacing(
-                "restart) stop; start ;;",
-                with: "restart) stop; start ;; start) running || start ;; stop) stop ;;"
+        for index in 0..<2 {
+            try fixture.sql(
+                "CREATE TABLE job (name TEXT); INSERT INTO job VALUES ('first')",
+                on: index
             )
-            .write(toFile: path, atomically: false, encoding: .utf8)
-            try sql("CREATE TABLE job (name TEXT); INSERT INTO job VALUES ('first')", server.home)
         }
         #expect(try fixture.fleet("deploy", "production", "--tag", "v1.0.0").status == 0)
     }
 
-    @discardableResult
-    private func sql(_ text: String, _ home: String) throws -> String {
-        let program =
-            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
-            + "for s in sys.argv[2].split(';'): [print(*r) for r in c.execute(s)]\nc.commit()"
-        let result = try Command.run([Self.python, "-c", program, home + "/jobs.sqlite3", text])
-        #expect(result.status == 0, "\(result.errors)")
-        return result.output.trimmingCharacters(in: .newlines)
-    }
-
     private func rows(_ index: Int) throws -> String {
-        try sql("SELECT name FROM job ORDER BY name", fixture.servers[index].home)
+        try fixture.sql("SELECT name FROM job ORDER BY name", on: index)
     }
 
     private func fleet(_ arguments: String...) throws -> Command {
@@ -67,7 +52,7 @@ import Testing
             atPath: fixture.servers[0].home + "/backups"
         )
         #expect(names.count { $0.hasSuffix("_v1.0.0.gz") } == 1, "\(names)")
-        for server in fixture.servers { try sql("DELETE FROM job", server.home) }
+        for index in 0..<2 { try fixture.sql("DELETE FROM job", on: index) }
         let before = fixture.process(0)
 
         let asked = try fleet("restore", "production", "--from", "newest")
@@ -84,8 +69,8 @@ import Testing
     @Test("A service that does not come up with the backup gets its own data back")
     func badBackup() throws {
         #expect(try fleet("backup", "production").status == 0)
-        for server in fixture.servers {
-            try sql("INSERT INTO job VALUES ('second')", server.home)
+        for (index, server) in fixture.servers.enumerated() {
+            try fixture.sql("INSERT INTO job VALUES ('second')", on: index)
             // From now on the service refuses to start without its newest job.
             try Command.shell(
                 """

@@ -126,6 +126,25 @@ final class FleetFixture {
         ]
     }
 
+    /// What a host's service manager is told.
+    func control(_ verb: String, on index: Int) throws {
+        let home = servers[index].home
+        let told = try Command.run([home + "/appctl", verb, "app"], environment: ["HOME": home])
+        guard told.status == 0 else { throw Command.Failed(description: told.errors) }
+    }
+
+    /// What a host's own database answers, a row to a line; several statements are separated by `;`.
+    @discardableResult
+    func sql(_ text: String, on index: Int) throws -> String {
+        let program =
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
+            + "for s in sys.argv[2].split(';'): [print(*r) for r in c.execute(s)]\nc.commit()"
+        let file = servers[index].home + "/jobs.sqlite3"
+        let told = try Command.run(["/usr/bin/python3", "-c", program, file, text])
+        guard told.status == 0 else { throw Command.Failed(description: told.errors) }
+        return told.output.trimmingCharacters(in: .newlines)
+    }
+
     /// What a host has checked out.
     func tag(_ index: Int) throws -> String {
         try Command.run(
@@ -165,6 +184,8 @@ final class FleetFixture {
         }
         case $1 in
         restart) stop; start ;;
+        start) running || start ;;
+        stop) stop ;;
         is-active) running ;;
         status) echo "asked for the status of $2" ;;
         esac

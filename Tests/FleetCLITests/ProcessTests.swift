@@ -13,7 +13,18 @@ import Testing
             fixture.inventory(hosts: 0..<1),
             to: "project/inventory/staging.yml"
         )
-        try policy("require: [staged, approved], approval: { expires: 1h, by_another: true }")
+        try policy(
+            "require: [staged, approved], approval: { expires: 1h, by_another: true }",
+            "notify: [{ command: \"cat >>../told; echo \\\"$FLEET_TEXT\\\" >>../told.txt\", on: [failed, health] }]"
+        )
+        // The playbooks that ship, for this fleet's paths and its own service manager.
+        for name in ["backup", "restore"] {
+            let text = try String(
+                contentsOfFile: Package.root + "/playbooks/\(name).yml",
+                encoding: .utf8
+            )
+            try fixture.directory.write(text, to: "project/playbooks/\(name).yml")
+        }
         // The project is a clone of the repository, as a team's is.
         try Command.shell(
             """
@@ -24,9 +35,13 @@ import Testing
         )
     }
 
-    private func policy(_ text: String) throws {
+    private func policy(_ text: String, _ more: String = "") throws {
+        let variables =
+            "vars: { app_dir: ~/app, database: ~/jobs.sqlite3, backup_dir: ~/backups, service: app, "
+            + "service_control: ~/appctl,"
         try fixture.directory.write(
-            fixture.inventory(hosts: 1..<3) + "policy: { \(text) }\n",
+            fixture.inventory(hosts: 1..<3).replacing("vars: { repo", with: variables + " repo")
+                + "policy: { \(text) }\n\(more)\n",
             to: "project/inventory/production.yml"
         )
     }
@@ -81,8 +96,10 @@ import Testing
         )
     }
 
-    @Test("From a feature to production: staged, approved, promoted, reverted, mended, audited")
-    func theWholeWay() throws {
+    @Test(
+        "From a feature to production: staged, approved, promoted, reverted, mended, backed up, restored, watched, audited"
+    )
+    func theWholeWay() async throws {
         try setUpDeveloper()
         // A feature is merged and goes to staging by its branch.
         try commit("v1.3.0")
@@ -152,6 +169,38 @@ import Testing
         let status = try fleet("status", "production")
         #expect(!(status.output + status.errors).contains("reminder"), "\(status.errors)")
 
+        // The data are backed up, lost, and brought back; health is watched meanwhile.
+        for index in 1...2 {
+            try fixture.sql("CREATE TABLE job (name); INSERT INTO job VALUES ('a')", on: index)
+        }
+        expect(try fleet("backup", "production"), 0)
+        expect(try fleet("health", "production"), 0)
+        for index in 1...2 { try fixture.sql("DELETE FROM job", on: index) }
+        expect(try fleet("restore", "production", "--from", "newest", "--yes"), 0)
+        for index in 1...2 { #expect(try fixture.sql("SELECT name FROM job", on: index) == "a") }
+        try fixture.control("stop", on: 2)
+        expect(try fleet("health", "production"), 1, "web3")
+        try fixture.control("start", on: 2)
+        try await eventually("web3 is well again") { try fleet("health", "production").status == 0 }
+
+        // Those who wanted to be told of trouble were, and of the emergency at its beginning, too.
+        let told = try #require(fixture.directory.read("told.txt")).split(separator: "\n")
+        let wanted = [
+            "v1.4.0 failed, and every touched host of production is verified back",
+            "HOTFIX production: v1.4.1 begins on web[2-3] (",
+            "HOTFIX production runs v1.4.1, verified on all 2 hosts (",
+            "production unhealthy: web3",
+            "production healthy",
+        ]
+        #expect(told.count == wanted.count, "\(told)")
+        for (line, text) in zip(told, wanted) { #expect(line.contains(text), "\(line)") }
+        let facts = try #require(fixture.directory.read("told")).split(separator: "\n")
+        let emergency =
+            try JSONSerialization.jsonObject(with: Data(facts[2].utf8)) as? [String: Any]
+        #expect(emergency?["reason"] as? String == "queue is stuck")
+        #expect(emergency?["tag"] as? String == "v1.4.1")
+        #expect((emergency?["hosts"] as? [String: [String]])?["succeeded"] == ["web2", "web3"])
+
         // What happened can be told.
         expect(
             try fleet("releases"),
@@ -172,9 +221,11 @@ import Testing
             "qa@example.com"
         )
         let lines = try fleet("audit", "production", "-o", "json").output.split(separator: "\n")
-        let newest = try JSONSerialization.jsonObject(with: Data(lines[0].utf8)) as? [String: Any]
-        #expect(newest?["what"] as? String == "hotfix")
-        #expect(newest?["planDigest"] as? String != nil)
+        let entries = try lines.map {
+            try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+        }
+        let hotfixes = entries.filter { $0?["what"] as? String == "hotfix" }
+        #expect(hotfixes.count == 1 && hotfixes[0]?["planDigest"] as? String != nil)
         expect(try fleet("journal", "verify"), 0)
     }
 

@@ -21,6 +21,32 @@ struct InventoryReaderTests {
         }
     }
 
+    @Test("Who is told of what, and of everything in an emergency")
+    func notifications() throws {
+        let inventory = try read(
+            """
+            hosts: [a]
+            notify:
+              - command: ./tell
+              - { command: ./page, on: [failed] }
+            """
+        )
+        #expect(
+            inventory.notifications == [
+                NotificationRule(command: "./tell", events: [.succeeded, .failed, .health]),
+                NotificationRule(command: "./page", events: [.failed]),
+            ]
+        )
+        let pager = inventory.notifications[1]
+        #expect(pager.wants(.failed, isHotfix: false) && !pager.wants(.started, isHotfix: false))
+        #expect(pager.wants(.started, isHotfix: true))
+        #expect(
+            messages("hosts: [a]\nnotify: [{ on: [fialed] }]") == [
+                "a notification needs `command`", "`fialed` is nothing that happens",
+            ]
+        )
+    }
+
     @Test func theNarrowerLevelWins() throws {
         let inventory = try read(
             """

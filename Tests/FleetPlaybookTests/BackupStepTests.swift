@@ -284,6 +284,95 @@ import Testing
         #expect(try sql("SELECT name FROM job") == "first")
     }
 
+    /// A step for data that only a command knows: a file that stands for a database server.
+    private func commanded<T: StepKind>(_ type: T.Type, _ more: String) throws -> T {
+        let text = "{ directory: ~/backups, check: \"grep -q '^END$'\", \(more) }"
+        let reader = YAMLReader(file: "p", source: text)
+        let step = type.init(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        return try #require(step)
+    }
+
+    @Test("What a command writes is kept, checked, taken in by another one, and put back")
+    func commands() throws {
+        try Command.shell("printf 'one\\nEND\\n' >data", in: home)
+        let backup = try commanded(BackupStep.self, "command: cat ~/data")
+        let made = try run(try backup.action(in: scope))
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        #expect(try backup.preflight(in: scope) == nil)
+        try Command.shell("printf 'two\\nEND\\n' >data", in: home)
+
+        let restore = try commanded(
+            RestoreStep.self,
+            "command: 'cat >~/data.new && mv ~/data.new ~/data', save: cat ~/data"
+        )
+        let asked = try run(try restore.preflight(in: scope))
+        #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
+        let done = try run(try restore.action(in: scope))
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(directory.read("data") == "one\nEND\n")
+        #expect(try backups().count == 2, "what was replaced is kept beside it")
+        for _ in 1...2 {
+            let back = try run(try restore.revertAction(in: scope, isIdempotent: false))
+            #expect(back.status == 0, "\(back.output)\(back.errors)")
+            #expect(directory.read("data") == "two\nEND\n")
+        }
+        // What an earlier restore had put aside is not put back over what came since.
+        let aside = try Command.shell("ls -d $PWD/backups/replaced-*.gz", in: home)
+            .trimmingCharacters(in: .newlines)
+        try Command.shell("printf 'three\\nEND\\n' >data", in: home)
+        guard case .script(let back) = try restore.revertAction(in: scope, isIdempotent: false)
+        else {
+            return
+        }
+        let bound = back.adding([EnvironmentVariable("FLEET_SNAPSHOT_ASIDE", aside)])
+        #expect(try run(bound).status == 0)
+        #expect(directory.read("data") == "three\nEND\n")
+    }
+
+    @Test(
+        "A command that fails, writes nothing, or half of it makes no backup and restores nothing",
+        arguments: ["false", "'true'", "echo half"]
+    )
+    func badCommands(command: String) throws {
+        let made = try run(try commanded(BackupStep.self, "command: \(command)").action(in: scope))
+        #expect(made.status == 1 && made.output.contains("E_BACKUP"), "\(made.output)")
+        #expect(try backups().isEmpty)
+        try Command.shell("printf 'one\\nEND\\n' >data", in: home)
+        let good = try commanded(BackupStep.self, "command: cat ~/data")
+        #expect(try run(try good.action(in: scope)).status == 0)
+        guard command != "echo half" else { return }
+        let restore = try commanded(
+            RestoreStep.self,
+            "command: 'echo taken >~/data', save: \(command)"
+        )
+        let done = try run(try restore.action(in: scope))
+        #expect(done.status == 1 && done.output.contains("nothing was restored"), "\(done.output)")
+        #expect(directory.read("data") == "one\nEND\n")
+    }
+
+    @Test("A database that a process has open is not replaced")
+    func inUse() throws {
+        #expect(try backUp().status == 0)
+        let log = try LogPipe(home + "/service.log")
+        let program =
+            "import sqlite3, sys, time; c = sqlite3.connect('\(database)'); "
+            + "c.execute('SELECT 1 FROM job'); print('open', flush=True); time.sleep(600)"
+        let service = try ChildProcess(
+            [Self.python, "-c", program],
+            files: ("/dev/null", log.entrance, home + "/service.err")
+        )
+        #expect(log.waits(for: "open"))
+        let step = try step(RestoreStep.self)
+        let refused = try run(try step.action(in: scope))
+        #expect(refused.status == 1 && refused.output.contains("E_IN_USE"), "\(refused.output)")
+        #expect(try sql("SELECT name FROM job") == "first")
+        kill(service.pid, SIGKILL)
+        service.wait()
+        let done = try run(try step.action(in: scope))
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+    }
+
     @Test("Old backups go by age, never the newest ones, never those of the release that runs")
     func retention() throws {
         try Command.shell(

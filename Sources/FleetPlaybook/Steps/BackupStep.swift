@@ -1,18 +1,19 @@
 internal import FleetTransport
 internal import FleetYAML
 
-/// `backup: { database: PATH, directory: PATH }` backs an SQLite database up while it is in use.
+/// `backup: { database: PATH, directory: PATH }` backs an SQLite database up while it is in use;
+/// with `command` instead, whatever that writes.
 ///
 /// The backup is checked by taking it apart again before it gets its name. Old ones are removed by
 /// age, but never the newest few, and never one that was made of the release that runs now.
 struct BackupStep: StepKind {
     static let key = "backup"
     static let summary =
-        "Backs an SQLite database up while it is in use, and checks the backup by taking it apart."
+        "Backs up an SQLite database in use, or what a command writes, and checks the backup by taking it apart."
     static let isIdempotent = true
     static let defaultTimeoutMilliseconds = 600_000
 
-    private let database: Template
+    private let source: BackupSource
     private let directory: Template
     private let app: Template?
     private let keep: Int
@@ -20,17 +21,17 @@ struct BackupStep: StepKind {
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`backup`") else { return nil }
-        let database = fields.requiredText("database")
+        let source = BackupSource.read(fields, at: node.location, reader: reader)
         let directory = fields.requiredText("directory")
         let app = fields.text("app")
         keep = fields.number("keep", in: 1...10_000) ?? 7
         days = (fields.milliseconds("older_than") ?? 30 * 86_400_000) / 86_400_000
         fields.refuseUnknown()
-        guard let database, let directory else { return nil }
+        guard let source, let directory else { return nil }
         func template(_ text: String) -> Template {
             Template(text, location: node.location, reader: reader)
         }
-        self.database = template(database)
+        self.source = source
         self.directory = template(directory)
         self.app = app.map(template)
     }
@@ -38,8 +39,7 @@ struct BackupStep: StepKind {
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         try scope.script(
             text: BackupScript.functions + text,
-            more: [
-                EnvironmentVariable("FLEET_DATABASE", try database.value(in: scope)),
+            more: try source.variables(in: scope) + [
                 EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
                 EnvironmentVariable("FLEET_APP", try app?.value(in: scope) ?? ""),
                 EnvironmentVariable("FLEET_KEEP", String(keep)),
@@ -49,7 +49,8 @@ struct BackupStep: StepKind {
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        try script(
+        guard !source.isCommand else { return nil }
+        return try script(
             """
             [ -f "$database" ] || fail "E_NO_DATABASE $database is not there"
             # The copy, what is packed, and what is unpacked again to see.
@@ -68,15 +69,17 @@ struct BackupStep: StepKind {
         .script(
             try script(
                 #"""
-                [ -s "$database" ] || fail "E_NO_DATABASE $database is not there"
+                [ -z "$database" ] || [ -s "$database" ] || fail "E_NO_DATABASE $database is not there"
                 mkdir -p "$directory" || exit 1
                 # Left by a run that was killed; hosts are locked, so there is no other one.
                 rm -f "$directory"/.new.* "$directory"/.scratch.*
                 new=$directory/.new.$$ scratch=$directory/.scratch.$$
                 trap 'rm -f "$new" "$new.gz" "$scratch" "$scratch"-*' EXIT
-                online_copy "$database" "$new" || fail "E_BACKUP $database cannot be copied"
-                sound "$new" || fail "E_BACKUP the copy of $database is not sound"
-                schema=$(sql "$new" 'PRAGMA user_version') || exit 1
+                what=${database:-what the command backs up}
+                copy "$new" || fail "E_BACKUP $what cannot be copied"
+                sound "$new" || fail "E_BACKUP the copy of $what is not sound"
+                schema=none
+                [ -z "$database" ] || schema=$(sql "$new" 'PRAGMA user_version') || exit 1
                 gzip -c "$new" >"$new.gz" || exit 1
                 gzip -dc "$new.gz" >"$scratch" && [ "$(sum "$scratch")" = "$(sum "$new")" ] &&
                     sound "$scratch" || fail "E_BACKUP what was packed cannot be unpacked"

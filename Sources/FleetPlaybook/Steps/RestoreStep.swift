@@ -1,32 +1,46 @@
 internal import FleetTransport
 internal import FleetYAML
 
-/// `restore: { database: PATH, directory: PATH, from: NAME }` puts a backup in a database's place.
+/// `restore: { database: PATH, directory: PATH, from: NAME }` puts a backup in a database's place;
+/// with `command` and `save` instead, gives it to a command that takes it in.
 ///
 /// The service must not run meanwhile: stop it in a step before. What was replaced is kept, and the
 /// way back puts it there again.
 struct RestoreStep: StepKind {
     static let key = "restore"
     static let summary =
-        "Puts a checked backup in an SQLite database's place, and keeps what was there."
+        "Puts a checked backup in an SQLite database's place, or gives it to a command, and keeps what was there."
     static let isIdempotent = false
     static let defaultTimeoutMilliseconds = 600_000
 
-    private let database: Template
+    private let source: BackupSource
+    /// Writes out what is about to be replaced, for a command.
+    private let save: Template?
     private let directory: Template
     private let from: Template
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
         guard let fields = reader.fields(node, of: "`restore`") else { return nil }
-        let database = fields.requiredText("database")
+        let source = BackupSource.read(fields, at: node.location, reader: reader)
+        let save = fields.text("save")
         let directory = fields.requiredText("directory")
         let from = fields.text("from") ?? "newest"
+        if let source, source.isCommand != (save != nil) {
+            reader.report(
+                source.isCommand
+                    ? "`command` needs `save`: what it replaces is kept"
+                    : "`save` goes with `command`",
+                at: fields.location(of: source.isCommand ? "command" : "save"),
+                hints: ["`save` writes everything to standard output, as the backup's command does"]
+            )
+        }
         fields.refuseUnknown()
-        guard let database, let directory else { return nil }
+        guard let source, let directory else { return nil }
         func template(_ text: String) -> Template {
             Template(text, location: node.location, reader: reader)
         }
-        self.database = template(database)
+        self.source = source
+        self.save = save.map(template)
         self.directory = template(directory)
         self.from = template(from)
     }
@@ -55,12 +69,19 @@ struct RestoreStep: StepKind {
                 }
 
                 """# + text,
-            more: [
-                EnvironmentVariable("FLEET_DATABASE", try database.value(in: scope)),
-                EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
-                EnvironmentVariable("FLEET_FROM", try from.value(in: scope)),
+            more: try variables(in: scope) + [
+                EnvironmentVariable("FLEET_FROM", try from.value(in: scope))
             ]
         )
+    }
+
+    private func variables(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable]
+    {
+        let (text, used) = try save?.shell(in: scope) ?? ("", [])
+        return try source.variables(in: scope) + used + [
+            EnvironmentVariable("FLEET_SAVE", text),
+            EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
+        ]
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
@@ -69,25 +90,34 @@ struct RestoreStep: StepKind {
             scratch=$(mktemp) || exit 1
             trap 'rm -f "$scratch" "$scratch"-*' EXIT
             unpack "$scratch"
-            theirs=$(sql "$scratch" 'PRAGMA user_version')
-            if [ -f "$database" ]; then
+            if [ -n "$database" ] && [ -f "$database" ]; then
+                schema=$(sql "$scratch" 'PRAGMA user_version')
                 ours=$(sql "$database" 'PRAGMA user_version') || ours=
-                case $ours in '' | *[!0-9]*) ;; *) [ "$theirs" -le "$ours" ] ||
-                    fail "E_SCHEMA_NEWER $file has schema $theirs, and what runs now has $ours: deploy its release first" ;;
+                case $ours in '' | *[!0-9]*) ;; *) [ "$schema" -le "$ours" ] ||
+                    fail "E_SCHEMA_NEWER $file has schema $schema, and what runs now has $ours: deploy its release first" ;;
                 esac
             fi
             echo "backup=$file"
             # Whatever stands aside already is not ours to put back.
-            [ ! -e "$database" ] || echo "aside=$(aside)"
+            [ -n "$database" ] && [ ! -e "$database" ] || echo "aside=$(aside)"
             """#,
             in: scope
         )
     }
 
-    /// Where what was replaced stands: beside the database, so that every move is a rename; `aside`
-    /// prints the newest one.
+    /// Where what was replaced stands: beside the database, so that every move is a rename, or packed
+    /// beside the backups; `aside` prints the newest one.
     private static let moves = #"""
-        aside() { ls -d "$database".replaced-* 2>/dev/null | tail -n 1; }
+        aside() {
+            if [ -n "$database" ]; then ls -d "$database".replaced-* 2>/dev/null | tail -n 1
+            else ls -d "$directory"/replaced-*.gz 2>/dev/null | tail -n 1; fi
+        }
+        # A database that somebody has open would be written to behind our back.
+        unused() {
+            ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v file="$1" '
+                sub(/^.* -> /, "") && ($0 == file || $0 == file "-wal") { found = 1 }
+                END { exit found }'
+        }
         # The database itself moves last, both ways: while it is there, nothing is lost yet.
         move() {
             for part in -wal -shm -journal ''; do
@@ -101,6 +131,19 @@ struct RestoreStep: StepKind {
         .script(
             try script(
                 #"""
+                if [ -z "$database" ]; then
+                    new=$directory/.restore.$$ there=$directory/replaced-$(date -u +%Y%m%dT%H%M%SZ).gz
+                    trap 'rm -f "$new" "$there.new"*' EXIT
+                    unpack "$new"
+                    theirs "$FLEET_SAVE" </dev/null >"$there.new" && [ -s "$there.new" ] &&
+                        gzip -f "$there.new" && mv "$there.new.gz" "$there" ||
+                        fail "E_RESTORE what is to be replaced cannot be saved; nothing was restored"
+                    sync "$there" 2>/dev/null || sync
+                    theirs "$FLEET_COMMAND" <"$new" || fail "E_RESTORE the command does not take $file in"
+                    echo "restored $file; what was there is in $there"
+                    exit
+                fi
+                unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
                 new=$database.fleet-new
                 trap 'rm -f "$new"' EXIT
                 unpack "$new"
@@ -126,13 +169,11 @@ struct RestoreStep: StepKind {
     }
 
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        try scope.script(
+        guard !source.isCommand else { return nil }
+        return try scope.script(
             text: BackupScript.functions
                 + #"sound "$database" || fail "$database is not sound""#,
-            more: [
-                EnvironmentVariable("FLEET_DATABASE", try database.value(in: scope)),
-                EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
-            ]
+            more: try variables(in: scope)
         )
     }
 
@@ -144,9 +185,17 @@ struct RestoreStep: StepKind {
             try scope.script(
                 text: BackupScript.functions + Self.moves
                     + #"""
-                    rm -f "$database.fleet-new"
                     there=$(aside)
+                    [ -z "$database" ] || rm -f "$database.fleet-new"
                     [ -n "$there" ] && [ "$there" != "${FLEET_SNAPSHOT_ASIDE:-}" ] || exit 0
+                    if [ -z "$database" ]; then
+                        new=$directory/.restore.$$
+                        trap 'rm -f "$new"' EXIT
+                        gzip -dc "$there" >"$new" && theirs "$FLEET_COMMAND" <"$new" ||
+                            fail "E_RESTORE what was replaced cannot be put back: it is in $there"
+                        echo "what was there is back"
+                        exit
+                    fi
                     if [ -e "$there/data" ] && [ ! -e "$there/going-back" ]; then
                         # The whole of it was moved: what stands there now is the backup's.
                         rm -f "$database" "$database-wal" "$database-shm" "$database-journal"
@@ -156,10 +205,7 @@ struct RestoreStep: StepKind {
                     rm -rf "$there"
                     echo "$database is back"
                     """#,
-                more: [
-                    EnvironmentVariable("FLEET_DATABASE", try database.value(in: scope)),
-                    EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
-                ]
+                more: try variables(in: scope)
             )
         )
     }

@@ -181,15 +181,21 @@ struct HealthCommand: AsyncParsableCommand {
         let text = summary(newest)
         let style = common.standardErrorStyle
         common.tell(isHealthy ? style.green("recovered: \(text)") : style.red("changed: \(text)"))
+        let notifier = Notifier(environment: hosts.environment, common)
+        await notifier.tell(.health(of: hosts.environment, text))
         guard let onChange else { return }
         let variables = [
             "FLEET_HEALTH": isHealthy ? "healthy" : "unhealthy",
             "FLEET_ENVIRONMENT": hosts.environment, "FLEET_SUMMARY": text,
         ]
         do throws(LocalCommand.Failure) {
-            guard try await LocalCommand.succeeds(onChange, in: project.root, with: variables)
-            else {
-                return common.tell(style.yellow("the command of --on-change failed"))
+            let told = try await LocalCommand.run(onChange, in: project.root, with: variables)
+            guard told.isSuccess else {
+                return common.tell(
+                    style.yellow(
+                        "the command of --on-change failed: \(Sanitizer.line(told.reason))"
+                    )
+                )
             }
         } catch {
             common.tell(style.yellow("the command of --on-change cannot be run: \(error.reason)"))

@@ -172,9 +172,9 @@ struct ReleaseCommand: AsyncParsableCommand {
 
     private func requireGreen(_ commit: String, in repository: GitRepository) async throws {
         guard let command = ciStatus ?? Surroundings.variable("FLEET_CI_STATUS") else { return }
-        let isGreen: Bool
+        let status: LocalCommand.Result
         do throws(LocalCommand.Failure) {
-            isGreen = try await LocalCommand.succeeds(
+            status = try await LocalCommand.run(
                 command,
                 in: repository.root,
                 with: ["FLEET_COMMIT": commit]
@@ -182,9 +182,10 @@ struct ReleaseCommand: AsyncParsableCommand {
         } catch {
             throw refuse("E_CI `\(Sanitizer.line(command))` cannot be run: \(error.reason)")
         }
-        guard isGreen else {
+        guard status.isSuccess else {
             throw refuse(
-                "E_CI `\(Sanitizer.line(command))` says that CI is not green for \(commit.prefix(12))"
+                "E_CI `\(Sanitizer.line(command))` says that CI is not green for \(commit.prefix(12)): "
+                    + Sanitizer.line(status.reason)
             )
         }
     }

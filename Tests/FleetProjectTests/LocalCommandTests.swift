@@ -1,0 +1,65 @@
+import FleetProject
+import FleetTestSupport
+import Testing
+
+/// Commands that a project names, run by the shell of this machine.
+struct LocalCommandTests {
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private func run(_ command: String, input: String = "", within seconds: Int? = nil)
+        async throws -> LocalCommand.Result
+    {
+        try await LocalCommand.run(
+            command,
+            in: directory.path,
+            with: ["FLEET_TEXT": "a \"b\" $(c)"],
+            input: input,
+            withinSeconds: seconds
+        )
+    }
+
+    @Test("It reads its input and its variables, where it was told to run")
+    func runs() async throws {
+        let result = try await run("cat >read; printf %s \"$FLEET_TEXT\" >text", input: "{}\n")
+        #expect(result.isSuccess && result.reason.isEmpty, "\(result)")
+        #expect(directory.read("read") == "{}\n")
+        #expect(directory.read("text") == "a \"b\" $(c)")
+    }
+
+    @Test(
+        "A failure says why: in its own words, or by its status",
+        arguments: [
+            ("echo no; echo first >&2; echo last >&2; exit 3", "last"), ("exit 3", "it exited(3)"),
+            ("kill -9 $$", "it signaled(9)"),
+        ]
+    )
+    func fails(command: String, reason: String) async throws {
+        let result = try await run(command)
+        #expect(!result.isSuccess && result.reason == reason, "\(result)")
+    }
+
+    @Test("One that does not end is killed, with what it has started")
+    func hangs() async throws {
+        let result = try await run("sleep 600 & echo $! >child; wait", within: 1)
+        #expect(!result.isSuccess && result.reason == "no end within 1 s", "\(result)")
+        let child = try #require(directory.read("child"))
+        try await eventually("the child is gone") {
+            let state = try Command.run([
+                "ps", "-o", "stat=", "-p", child.split(separator: "\n")[0].description,
+            ])
+            return state.status != 0 || state.output.hasPrefix("Z")
+        }
+    }
+
+    @Test("Input that nobody reads holds nothing up")
+    func unread() async throws {
+        let result = try await run(
+            "exit 0",
+            input: String(repeating: "x", count: 1 << 20),
+            within: 20
+        )
+        #expect(result.isSuccess, "\(result)")
+    }
+}
