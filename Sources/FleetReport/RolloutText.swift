@@ -38,6 +38,8 @@ public enum RolloutText {
         case .held: return "\(environment) is in a mixed state"
         case .revertFailed: return "going back failed on part of \(environment)"
         case .unknown: return "the state of part of \(environment) is not known"
+        case .interrupted where rollout.paused != nil:
+            return "paused: part of \(environment) cannot be asked; \(release) stays where it is"
         case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
         }
     }

@@ -74,22 +74,28 @@ extension Rollout {
         isKnown: Bool
     ) {
         let interval = max(check.intervalMilliseconds, 100)
-        if !mayGoOn(index) {
+        let isLast = elapsed > bound - interval
+        // A verdict that is there counts, although everybody else has been stopped for want of one.
+        let isVerdict = isLast && isKnown && paused != nil
+        if !mayGoOn(index), !isVerdict {
             hosts[index].failure = hosts[index].failure ?? failure
             hosts[index].stop(at: now)
-        } else if elapsed <= bound - interval {
+        } else if !isLast {
             wait(index, interval, then: effect)
         } else if case .revertProbing = hosts[index].stage {
             giveUpBack(index, isKnown ? .revertFailed : .unknown, failure)
         } else {
-            fail(
-                index,
-                Failure(
-                    "\(check.name): \(failure.summary)",
-                    excerpt: failure.excerpt,
-                    hint: failure.hint
-                )
+            let named = Failure(
+                "\(check.name): \(failure.summary)",
+                excerpt: failure.excerpt,
+                hint: failure.hint
             )
+            let isGate = if case .gating = hosts[index].stage { true } else { false }
+            if isGate, !isKnown, plan.soakMilliseconds != nil {
+                pause(index, named)
+            } else {
+                fail(index, named)
+            }
         }
     }
 

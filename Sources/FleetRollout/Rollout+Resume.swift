@@ -27,6 +27,7 @@ extension Rollout {
         }
         guard outcome == nil else { return }
         isDraining = false
+        paused = nil
         if phase == .planned { return start() }
         // Whoever goes back anyway need not wait for what runs there: it is ended first.
         let goesBack =
@@ -93,6 +94,7 @@ extension Rollout {
         guard let stage = hosts[index].stoppedAt else { return }
         hosts[index].stage = stage
         hosts[index].stoppedAt = nil
+        hosts[index].failure = nil
         hosts[index].stageSinceMilliseconds = now
         if let (step, attempt) = hosts[index].unresolved {
             let effect = RolloutEffect.recover(

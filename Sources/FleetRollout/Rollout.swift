@@ -48,6 +48,9 @@ public struct Rollout: Sendable, Hashable {
     var soakPausedUntilMilliseconds = 0
     /// Whether the operator asked to stop.
     public internal(set) var isDraining = false
+    /// Why it stopped by itself, to be taken up again: while a release soaks, a host that cannot be asked
+    /// is neither a good one nor a bad one, and somebody has to look.
+    public internal(set) var paused: Failure?
     /// Where it was when it was interrupted; a resumed rollout goes on from there.
     var interruptedPhase: Phase?
 
@@ -168,6 +171,7 @@ public struct Rollout: Sendable, Hashable {
                 return quiet()
             }
             halted = failure
+            leavePause()
             if let host = hosts.first(where: \.isTouched) ?? hosts.first {
                 effects.append(.halt(host: host.name, failure: failure))
             }
@@ -177,6 +181,23 @@ public struct Rollout: Sendable, Hashable {
             quiet()
         case .reverting, .closing, .finished: break
         }
+    }
+
+    /// Stops without a verdict on a host: it, and everybody else, stays where it is.
+    mutating func pause(_ index: Int, _ failure: Failure) {
+        hosts[index].failure = failure
+        hosts[index].stop(at: now)
+        guard !isDraining, halted == nil else { return }
+        paused = failure
+        isDraining = true
+        quiet()
+    }
+
+    /// What is known to be bad counts more than what is not known.
+    private mutating func leavePause() {
+        guard paused != nil else { return }
+        paused = nil
+        isDraining = false
     }
 
     mutating func start() {
@@ -275,6 +296,7 @@ public struct Rollout: Sendable, Hashable {
         let failures = hosts.count { $0.stage == .failed }
         guard halted == nil, halts || failures > plan.maxFailures else { return }
         halted = failure
+        leavePause()
         effects.append(.halt(host: hosts[index].name, failure: failure))
         quiet()
     }

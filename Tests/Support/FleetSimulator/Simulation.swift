@@ -498,6 +498,10 @@ public struct Simulation {
         asked[name] = (now, check)
         let wanted = direction == .forward ? Scenario.newCommit : host.before
         var verdict = Verdict.pass
+        if scenario.plan.soakMilliseconds != nil, random.chance(scenario.weather.outage) {
+            // A long look at it sees hosts go away that were there for every step.
+            host.downUntil = now + random.pick(100...400_000)
+        }
         if host.isDown(at: now) || random.chance(scenario.weather.inconclusive) {
             verdict = .inconclusive(Failure("down"))
         } else if ["pull", "gone"].contains(planned.name) {
@@ -613,7 +617,9 @@ public struct Simulation {
                 throw violation("held with \(outcomes)")
             }
         case .interrupted:
-            guard isInterrupted else { throw violation("nobody interrupted") }
+            guard isInterrupted || rollout.paused != nil else {
+                throw violation("nobody interrupted")
+            }
             guard !isComplete else { throw violation("interrupted, but everything has ended") }
         }
         for (name, host) in hosts where finished != .interrupted && host.lock == .us {
