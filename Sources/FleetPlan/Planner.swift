@@ -156,8 +156,8 @@ public enum Planner {
             let kind = step.kind as? any ReleaseStepKind
         else { return nil }
         var scope = HostBuilder(request: request, host: host).forward
-        scope.becomeUser = step.becomeUser
         do {
+            scope.becomeUser = try scope.user(of: step)
             switch question {
             case .listing: return try kind.listing(in: scope)
             case .reading: return try kind.reading(in: scope)
@@ -458,7 +458,9 @@ private struct HostBuilder {
         for step in steps {
             var scope = start
             scope.stepEnvironment = step.environment
-            scope.becomeUser = step.becomeUser
+            scope.becomeUser = problems.catching { () throws(UndefinedReference) in
+                try start.user(of: step)
+            }
             scope.directory = directory
             if let own = step.directory {
                 scope.directory = problems.catching { () throws(UndefinedReference) in

@@ -72,7 +72,7 @@ public struct Step: Sendable {
     /// The directory it runs in, if it names one.
     public let directory: Template?
     /// The account it runs as, through sudo; nil is the login account.
-    public let becomeUser: String?
+    public let becomeUser: Template?
     /// The groups whose hosts take the step; nil is all hosts.
     public let whenGroups: [String]?
     /// Whether only the first host of the rollout takes it.

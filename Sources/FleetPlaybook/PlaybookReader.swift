@@ -13,7 +13,7 @@ public enum PlaybookReader {
     ///   - source: The file's text.
     ///   - file: The name that messages will carry.
     ///   - defaultName: The playbook's name if it names none.
-    /// - Returns: The playbook, with at least one step.
+    /// - Returns: The playbook, with at least one step or smoke test.
     /// - Throws: ``FleetYAML/Diagnostics`` with everything that is wrong with the file.
     public static func read(_ source: String, file: String, defaultName: String)
         throws(Diagnostics) -> Playbook
@@ -38,8 +38,9 @@ public enum PlaybookReader {
         let teardown = fields.node("teardown").map {
             self.steps($0, of: "`teardown`", reader: reader)
         }
-        if !fields.has("steps") || (steps.isEmpty && fields.node("steps") == nil) {
-            reader.report("a playbook needs `steps`", at: root.location)
+        let isEmpty = steps.isEmpty && fields.node("steps") == nil
+        if isEmpty, fields.has("steps") || smoke.isEmpty {
+            reader.report("a playbook needs `steps`, or `smoke` to ask only", at: root.location)
         }
         fields.refuseUnknown()
         try reader.finish()
@@ -208,11 +209,7 @@ public enum PlaybookReader {
                 Template($0, location: node.location, reader: reader)
             }
         }
-        var becomeUser = fields.text("become_user")
-        if let user = becomeUser, !isUserName(user) {
-            reader.report("`\(user)` cannot be a user", at: fields.location(of: "become_user"))
-        }
-        if fields.flag("sudo") ?? false { becomeUser = becomeUser ?? "root" }
+        let becomeUser = becomeUser(fields, at: node.location, reader: reader)
         let timeout = fields.milliseconds("timeout") ?? type.defaultTimeoutMilliseconds
         if timeout < 1 {
             reader.report("a step needs a timeout above 0", at: fields.location(of: "timeout"))
@@ -243,6 +240,24 @@ public enum PlaybookReader {
         )
     }
 
+    /// As whom the step runs: `become_user`, which may be a variable's value, or root with `sudo`.
+    private static func becomeUser(
+        _ fields: YAMLFields,
+        at location: SourceLocation,
+        reader: YAMLReader
+    ) -> Template? {
+        let place = fields.node("become_user")?.location ?? location
+        let sudo = fields.flag("sudo") ?? false
+        guard let text = fields.text("become_user") else {
+            return sudo ? Template(literal: "root", location: place) : nil
+        }
+        let template = Template(text, location: place, reader: reader)
+        if template.references.isEmpty, !StepScope.isUserName(text) {
+            reader.report("`\(text)` cannot be a user", at: place)
+        }
+        return template
+    }
+
     /// Names that would change what runs instead of what it is given.
     private static func checkVariable(
         _ name: String,
@@ -255,14 +270,6 @@ public enum PlaybookReader {
         } else if reserved.contains(name) || name.hasPrefix("LD_") || name.hasPrefix("FLEET_") {
             reader.report("`\(name)` is reserved", at: location)
         }
-    }
-
-    private static func isUserName(_ text: String) -> Bool {
-        !text.hasPrefix("-") && !text.isEmpty
-            && text.utf8.allSatisfy { byte in
-                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
-                    || (0x61...0x7A).contains(byte) || byte == 0x5F || byte == 0x2D || byte == 0x2E
-            }
     }
 
     // MARK: Smoke tests

@@ -49,6 +49,32 @@ public struct StepScope: Sendable {
         self.files = files
     }
 
+    /// The account that a step runs as; nil is the login account, which an empty value stands for.
+    ///
+    /// - Throws: ``UndefinedReference``, also for a value that can be no account.
+    public func user(of step: Step) throws(UndefinedReference) -> String? {
+        guard let template = step.becomeUser else { return nil }
+        let user = try template.value(in: self)
+        guard !user.isEmpty else { return nil }
+        guard Self.isUserName(user) else {
+            throw UndefinedReference(
+                message: "`\(user)` cannot be a user",
+                hint: nil,
+                location: template.location
+            )
+        }
+        return user
+    }
+
+    /// Whether a text can name an account.
+    static func isUserName(_ text: String) -> Bool {
+        !text.hasPrefix("-") && !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                    || (0x61...0x7A).contains(byte) || byte == 0x5F || byte == 0x2D || byte == 0x2E
+            }
+    }
+
     func value(of reference: Template.Reference, at location: SourceLocation)
         throws(UndefinedReference) -> String
     {

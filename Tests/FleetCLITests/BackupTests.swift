@@ -21,7 +21,7 @@ import Testing
             fixture.inventory().replacing(
                 "vars: {",
                 with: "vars: { app_dir: ~/app, database: ~/jobs.sqlite3, backup_dir: ~/backups, "
-                    + "service: app, service_control: ~/appctl,"
+                    + "service: app, service_control: ~/appctl, service_user: '',"
             ),
             to: "project/inventory/production.yml"
         )

@@ -38,7 +38,7 @@ import Testing
     private func policy(_ text: String, _ more: String = "") throws {
         let variables =
             "vars: { app_dir: ~/app, database: ~/jobs.sqlite3, backup_dir: ~/backups, service: app, "
-            + "service_control: ~/appctl,"
+            + "service_control: ~/appctl, service_user: '',"
         try fixture.directory.write(
             fixture.inventory(hosts: 1..<3).replacing("vars: { repo", with: variables + " repo")
                 + "policy: { \(text) }\n\(more)\n",

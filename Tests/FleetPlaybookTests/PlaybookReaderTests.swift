@@ -21,6 +21,33 @@ struct PlaybookReaderTests {
         }
     }
 
+    private func scope(_ variables: [String: String] = [:]) -> StepScope {
+        StepScope(
+            environment: "test",
+            endpoint: HostEndpoint(name: "a"),
+            variables: variables,
+            release: nil
+        )
+    }
+
+    @Test("A variable says as whom a step runs; nothing is the login account")
+    func becomeUser() throws {
+        func user(_ keys: String, _ variables: [String: String] = [:]) throws -> String? {
+            let text = "steps: [{ run: id, \(keys) }]"
+            let playbook = try PlaybookReader.read(text, file: "p", defaultName: "p")
+            return try scope(variables).user(of: try #require(playbook.steps.first))
+        }
+        #expect(try user("sudo: true") == "root")
+        #expect(try user("sudo: true, become_user: app") == "app")
+        #expect(try user("timeout: 1s") == nil)
+        let variable = "become_user: \"${{ vars.who }}\""
+        #expect(try user(variable, ["who": "app"]) == "app")
+        #expect(try user(variable, ["who": ""]) == nil)
+        #expect(throws: UndefinedReference.self) { try user(variable, ["who": "-x; id"]) }
+        #expect(throws: UndefinedReference.self) { try user(variable) }
+        #expect(throws: Diagnostics.self) { try user("become_user: \"a b\"") }
+    }
+
     @Test(
         "A step that needs a backup is refused where none is made before it, on every host",
         arguments: [
@@ -76,7 +103,7 @@ struct PlaybookReaderTests {
         let step = try #require(playbook.steps.first)
         #expect(step.timeoutMilliseconds == 90_000)
         #expect(step.retries == 3)
-        #expect(step.becomeUser == "app")
+        #expect(try scope().user(of: step) == "app")
         #expect(step.whenGroups == ["web", "db"])
         #expect(step.runsOnce && step.isIdempotent && step.isIrreversible)
     }
@@ -152,7 +179,12 @@ struct PlaybookReaderTests {
     }
 
     @Test func refusesAPlaybookWithoutSteps() {
-        #expect(problems("name: x\n").map(\.message) == ["a playbook needs `steps`"])
+        #expect(
+            problems("name: x\n").map(\.message) == [
+                "a playbook needs `steps`, or `smoke` to ask only"
+            ]
+        )
+        #expect(problems("smoke: [{ command: 'true' }]\n").isEmpty)
         #expect(problems("steps: []\n").map(\.message) == ["`steps` is empty"])
     }
 

@@ -1,5 +1,7 @@
 """A small job-automation service: what the demo deploys."""
+import contextlib
 import os
+import sqlite3
 import subprocess
 
 from flask import Flask, jsonify
@@ -7,6 +9,9 @@ from flask import Flask, jsonify
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(HERE, "VERSION")) as file:
     VERSION = file.read().strip()
+
+
+DATABASE = os.path.join(HERE, "instance", "jobs.sqlite3")
 
 
 def checked_out_commit():
@@ -21,8 +26,19 @@ def checked_out_commit():
 COMMIT = checked_out_commit()
 
 
+def database():
+    """Whether the jobs' database can be written to."""
+    try:
+        os.makedirs(os.path.dirname(DATABASE), exist_ok=True)
+        with contextlib.closing(sqlite3.connect(DATABASE)) as jobs, jobs:
+            jobs.execute("CREATE TABLE IF NOT EXISTS job (name TEXT)")
+        return "ok"
+    except (OSError, sqlite3.Error):
+        return "error"
+
+
 def services():
-    return {"database": "ok", "scheduler": "ok"}
+    return {"database": database(), "scheduler": "ok"}
 
 
 def create_app():

@@ -30,6 +30,8 @@ struct AuditCommand: AsyncParsableCommand {
         let environment: String
         let who: String
         let what: String
+        /// The playbook's name.
+        var title: String?
         var release: String?
         var commit: String?
         var outcome: String?
@@ -80,6 +82,7 @@ struct AuditCommand: AsyncParsableCommand {
                 environment: plan.environment,
                 who: "\(origin.user)@\(origin.machine)",
                 what: origin.isHotfix ? "hotfix" : plan.kind.rawValue,
+                title: plan.title,
                 release: plan.release?.label,
                 commit: plan.release?.commit,
                 outcome: outcome ?? "unfinished",
@@ -123,7 +126,7 @@ struct AuditCommand: AsyncParsableCommand {
                 DurationText.utc(unixMilliseconds: line.unixMilliseconds),
                 line.environment, Sanitizer.line(line.who),
                 line.what == "hotfix" ? style.yellow(line.what) : Sanitizer.line(line.what),
-                line.release ?? "-",
+                line.release ?? line.title.map { Sanitizer.line($0) } ?? "-",
                 RolloutOutcome(rawValue: outcome).map { OutcomeText.styled($0, style) } ?? outcome,
                 line.planDigest.map { String($0.prefix(12)) } ?? "-",
                 why.joined(separator: " "),
@@ -132,7 +135,8 @@ struct AuditCommand: AsyncParsableCommand {
         common.print(
             Table.lines(
                 header: [
-                    "when (UTC)", "environment", "who", "what", "release", "outcome", "plan", "why",
+                    "when (UTC)", "environment", "who", "what", "release or playbook", "outcome",
+                    "plan", "why",
                 ],
                 rows: rows,
                 style: style,
