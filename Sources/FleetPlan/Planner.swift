@@ -294,6 +294,7 @@ private struct HostBuilder {
             if let script = problems.catching({ () throws(UndefinedReference) in
                 // What an earlier step makes is not there yet.
                 var asking = scope
+                asking.laterDirectory = scope.directory
                 asking.directory = nil
                 return try step.kind.preflight(in: asking)
             }) {

@@ -29,6 +29,8 @@ public struct StepScope: Sendable {
     public var stepEnvironment: [(name: String, value: Template)] = []
     /// The directory that the step runs in.
     public var directory: String?
+    /// In preflight, which runs in no directory of its own: where the step will run, if that is there.
+    public var laterDirectory: String?
     /// The account that the step runs as.
     public var becomeUser: String?
 

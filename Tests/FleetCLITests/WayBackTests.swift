@@ -40,6 +40,36 @@ import Testing
         FileManager.default.fileExists(atPath: fixture.servers[host].home + "/" + path)
     }
 
+    @Test("A host is back only where its dependencies are what they were, if the playbook says so")
+    func dependencies() throws {
+        func write(_ install: String) throws {
+            try playbook(
+                restart: """
+                      - name: install
+                        run: { script: \(install), digest: cat ~/installed }
+                        idempotent: true
+                    """
+            )
+        }
+        try write("cp VERSION ~/installed")
+        let first = try deploy("v1.0.0")
+        #expect(first.status == 0, "\(first.output)\(first.errors)")
+        #expect(try deploy("v1.1.0").status == 0)
+        let bad = try deploy("v1.2.0")
+        #expect(bad.status == 10, "\(bad.output)\(bad.errors)")
+        #expect(bad.errors.contains("verify install ok"), "\(bad.errors)")
+
+        // An install that only ever adds does not bring back what was there.
+        try write("cat VERSION >>~/installed")
+        let more = try deploy("v1.2.0", "--force-quarantined", "to see")
+        #expect(more.status == 20, "\(more.output)\(more.errors)")
+        #expect(
+            more.output.contains("`cat ~/installed` does not print what it printed before"),
+            "\(more.output)"
+        )
+        #expect(try fixture.tag(0) == "v1.1.0")
+    }
+
     @Test("H41: a first deploy that fails is taken down again, where the playbook says how")
     func firstDeployIsTakenDown() throws {
         try playbook(

@@ -30,6 +30,17 @@ struct PlaybookReaderTests {
         )
     }
 
+    @Test("A script may stand alone, or beside the command that says what must come back")
+    func runs() throws {
+        #expect(problems("steps: [{ run: { script: make, digest: pip freeze } }]").isEmpty)
+        #expect(
+            problems("steps: [{ run: { digest: pip freeze } }]").map(\.message) == [
+                "`run` needs `script`"
+            ]
+        )
+        #expect(problems("steps: [{ run: { script: '' } }]").map(\.message) == ["`run` is empty"])
+    }
+
     @Test("A variable says as whom a step runs; nothing is the login account")
     func becomeUser() throws {
         func user(_ keys: String, _ variables: [String: String] = [:]) throws -> String? {

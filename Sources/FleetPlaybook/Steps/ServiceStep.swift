@@ -102,6 +102,8 @@ struct ServiceStep: StepKind {
             }
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
+            [ "$FLEET_CONTROL" != systemctl ] ||
+                echo "enabled=$(service is-enabled "$FLEET_SERVICE" 2>/dev/null)"
             """,
             in: scope
         )
