@@ -61,6 +61,8 @@ public struct HostProgress: Sendable, Hashable {
     public internal(set) var snapshot: Snapshot?
     /// Whether a forward step was ever started: then it is part of a revert, whatever came of it.
     public internal(set) var isTouched = false
+    /// Whether it was well on the new release when it began to go back.
+    public internal(set) var wasVerified = false
     /// Whether a step was started that cannot be undone.
     public internal(set) var isPastReturn = false
     /// Why it failed, if it did.

@@ -12,6 +12,7 @@ extension Rollout {
     }
 
     private mutating func beginRevert(_ index: Int) {
+        hosts[index].wasVerified = isServing(index)
         if let (step, attempt) = hosts[index].unresolved {
             hosts[index].enter(.settling, at: now)
             hosts[index].attempt = attempt
@@ -161,6 +162,41 @@ extension Rollout {
         }
     }
 
+    /// Whether a host is well on the new release, as far as it was asked.
+    private func isServing(_ index: Int) -> Bool {
+        switch hosts[index].stage {
+        case .verified, .gating: true
+        case .stopped: if case .gating = hosts[index].stoppedAt { true } else { false }
+        default: false
+        }
+    }
+
+    /// How many hosts that were serving have been taken down to go back, and are not through.
+    private var downCount: Int {
+        hosts.count { $0.wasVerified && $0.outcome == nil }
+    }
+
+    /// As many hosts as went forward together may go back together: what still serves must carry on.
+    private var widestBatch: Int {
+        batches.filter { $0.contains { hosts[$0].isTouched } }.map(\.count).max() ?? 1
+    }
+
+    /// The hosts that show that going back makes things worse, once there are enough of them.
+    private func brokenWayBack() -> [HostName]? {
+        let broken = hosts.filter { $0.wasVerified && $0.outcome == .revertFailed }
+        return broken.count < RolloutLimits.brokenReverts ? nil : broken.map(\.name)
+    }
+
+    /// A host that is well stays where it is.
+    private mutating func leave(_ index: Int, because broken: [HostName]) {
+        hosts[index].failure = Failure(
+            "left on the new release, where it is well: going back failed on "
+                + HostRange.fold(broken),
+            hint: "mend what runs there, then deploy a release that is good everywhere"
+        )
+        conclude(index, .succeeded)
+    }
+
     mutating func advanceRevert() -> Bool {
         if !isDraining {
             for index in hosts.indices { hosts[index].standUpOnTheWayBack(at: now) }
@@ -172,10 +208,17 @@ extension Rollout {
             let waiting = hosts.indices.filter { index in
                 hosts[index].outcome == nil && !isReverting(index)
             }
-            let order =
-                waiting.filter { hosts[$0].stage != .verified }
-                + waiting.filter { hosts[$0].stage == .verified }.reversed()
-            for index in order where room > 0 { beginRevert(index) }
+            for index in waiting where !isServing(index) && room > 0 {
+                beginRevert(index)
+            }
+            let serving = waiting.filter(isServing)
+            if let broken = brokenWayBack() {
+                for index in serving { leave(index, because: broken) }
+            } else {
+                for index in serving.reversed() where room > 0 && downCount < widestBatch {
+                    beginRevert(index)
+                }
+            }
         }
         guard activeCount == 0 else { return false }
         if isDraining, hosts.contains(where: { $0.outcome == nil }) { return finishInterrupted() }

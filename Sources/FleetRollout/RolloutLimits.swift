@@ -22,6 +22,9 @@ enum RolloutLimits {
     static let clockSkewSeconds = 300
     /// How often a step back is tried; steps back may always be repeated.
     static let revertAttempts = 3
+    /// How many hosts that were well on the new release may fail to go back before no other one that
+    /// is well is sent after them.
+    static let brokenReverts = 2
     /// How often an idempotent step is started again because its effect is unknown.
     static let reruns = 3
     /// The most attempts at one step, whatever the reasons.

@@ -44,6 +44,8 @@ public struct Simulation {
     private var finished: RolloutOutcome?
     private var conclusions: [HostName: HostOutcome] = [:]
     private var attempted: Set<HostName> = []
+    /// Hosts that were well on the new release, and have not failed since.
+    private var served: Set<HostName> = []
     private var isInterrupted = false
     private var wasInterrupted = false
     private var wasSentBack = false
@@ -139,6 +141,9 @@ public struct Simulation {
                 if scenario.plan.onFailure == .report { isInterrupted = true }
             }
             let event = mutant.event(event)
+            if case .probed(let host, _, let verdict) = event, verdict != .pass {
+                served.remove(host)
+            }
             var caused = rollout.handle(event, at: now)
             mutant.after(&rollout, event, &caused, now)
             if keepsTrace {
@@ -562,7 +567,24 @@ public struct Simulation {
         }
     }
 
-    private func checkAlways() throws(Violation) {
+    private mutating func checkAlways() throws(Violation) {
+        // I8: what still serves on the new release does not go down by more than went forward at once.
+        for host in rollout.hosts where host.stage == .verified {
+            served.insert(host.name)
+        }
+        if rollout.decision == .revert {
+            let down = rollout.hosts.count { host in
+                let isBack =
+                    switch host.stage {
+                    case .settling, .reverting, .revertProbing: true
+                    default: false
+                    }
+                return isBack && served.contains(host.name)
+            }
+            let begun = scenario.plan.batches.filter { !attempted.isDisjoint(with: $0) }
+            let width = begun.map(\.count).max() ?? 1
+            if down > width { throw violation("I8: \(down) hosts go back at once, of \(width)") }
+        }
         let active = rollout.hosts.count { $0.activity != .idle }
         if active > scenario.plan.fanout {
             throw violation("I8: \(active) hosts in flight, fanout \(scenario.plan.fanout)")
