@@ -119,10 +119,17 @@ let package = Package(
             "FleetSimulator",
             ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest", "FleetTestSupport"]
         ),
+        support(
+            "FleetRunnerSimulator",
+            [
+                "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
+                "FleetTestSupport",
+            ]
+        ),
         support("FleetTestSupport", ["FleetTransport"]),
         .executableTarget(
             name: "fleet-simulate",
-            dependencies: ["FleetSimulator", "FleetRollout"],
+            dependencies: ["FleetSimulator", "FleetRunnerSimulator", "FleetRollout"],
             path: "Tests/Support/fleet-simulate",
             swiftSettings: settings
         ),
@@ -167,7 +174,8 @@ let package = Package(
             "FleetRunnerTests",
             [
                 "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
-                "FleetTestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "FleetTestSupport", "FleetRunnerSimulator",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
         tests("FleetCLITests", ["fleet", "FleetTestSupport"]),

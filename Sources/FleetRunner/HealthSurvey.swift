@@ -49,6 +49,7 @@ public struct HealthSurvey: Sendable {
             transport: transport,
             spool: nil,
             origin: "",
+            clock: SystemClock(),
             watch: { _ in }
         )
         let (outcome, took, began) = await Self.timed { await worker.check() }

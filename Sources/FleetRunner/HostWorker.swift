@@ -29,6 +29,7 @@ actor HostWorker {
     private let watch: @Sendable (RolloutUpdate) -> Void
     /// Who carries the rollout out, for whoever finds the host locked.
     private let origin: String
+    private let clock: any RolloutClock
 
     init(
         planned: PlannedHost,
@@ -37,10 +38,12 @@ actor HostWorker {
         transport: any Transport,
         spool: String?,
         origin: String,
+        clock: any RolloutClock,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.watch = watch
         self.origin = origin
+        self.clock = clock
         self.spool = spool
         self.planned = planned
         self.plan = plan
@@ -80,7 +83,7 @@ actor HostWorker {
             let lock = lock.map { [PlannedPreflight(step: "lock", script: $0.question)] } ?? []
             for question in lock + planned.preflight {
                 let output = OutputCapture()
-                let asked = WallClock.unixMilliseconds() / 1000
+                let asked = clock.unixMilliseconds / 1000
                 let result = try await session.run(
                     question.script,
                     timeoutMilliseconds: Self.questionMilliseconds,
@@ -95,7 +98,7 @@ actor HostWorker {
                     facts[question.step] = found
                     continue
                 }
-                let answered = WallClock.unixMilliseconds() / 1000 + 1
+                let answered = clock.unixMilliseconds / 1000 + 1
                 if let time = found.removeValue(forKey: "time").flatMap({ Int($0) }) {
                     // Within the time that the question took, every clock is right.
                     found["skew"] = String(time - min(max(time, asked), answered))

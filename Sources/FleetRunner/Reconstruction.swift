@@ -80,7 +80,13 @@ public struct Reconstruction: Sendable {
             let (plan, events) = Rollout.reconstructed(from: found.records, found.traces)
         else { return nil }
         try journal.requireReserve()
-        let scribe = Scribe(rollout: id, plan: plan, journal: journal, count: 0) { _ in }
+        let scribe = Scribe(
+            rollout: id,
+            plan: plan,
+            journal: journal,
+            clock: SystemClock(),
+            count: 0
+        ) { _ in }
         try await scribe.begin(origin)
         var rollout = Rollout(plan: plan)
         for event in events {

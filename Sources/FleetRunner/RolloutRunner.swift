@@ -25,10 +25,11 @@ public final class RolloutRunner: Sendable {
     private let plan: Plan
     private let origin: RolloutOrigin
     private let transport: any Transport
-    private let journal: Journal
+    private let journal: any RolloutStore
+    private let clock: any RolloutClock
     private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
-    private let inbox = Inbox()
+    private let inbox: Inbox
     /// What is taken up again; nil for a new rollout.
     private let earlier: Earlier?
 
@@ -59,6 +60,7 @@ public final class RolloutRunner: Sendable {
     ///   - origin: Who started it.
     ///   - transport: How hosts are reached.
     ///   - journal: Where everything is recorded.
+    ///   - clock: What time it is.
     ///   - spool: A directory for outputs that are too long for memory; nil for none.
     ///   - earlier: What is taken up again; nil for a new rollout.
     ///   - watch: Told of every record once it is durable; must not block.
@@ -67,7 +69,8 @@ public final class RolloutRunner: Sendable {
         plan: Plan,
         origin: RolloutOrigin,
         transport: any Transport,
-        journal: Journal,
+        journal: any RolloutStore,
+        clock: any RolloutClock = SystemClock(),
         spool: String? = nil,
         resuming earlier: Earlier? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
@@ -79,6 +82,8 @@ public final class RolloutRunner: Sendable {
         self.origin = origin
         self.transport = transport
         self.journal = journal
+        self.clock = clock
+        inbox = Inbox(clock)
         self.watch = watch
     }
 
@@ -92,9 +97,8 @@ public final class RolloutRunner: Sendable {
     ///   stops then.
     public func run() async throws(JournalError) -> Rollout {
         try journal.requireReserve()
-        let clock = ContinuousClock()
         let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
-        let start = clock.now - .milliseconds(begun)
+        let start = clock.milliseconds - begun
         let workers = Dictionary(
             uniqueKeysWithValues: plan.hosts.map { host in
                 (
@@ -106,6 +110,7 @@ public final class RolloutRunner: Sendable {
                         transport: transport,
                         spool: spool,
                         origin: origin.phrase,
+                        clock: clock,
                         watch: watch
                     )
                 )
@@ -115,6 +120,7 @@ public final class RolloutRunner: Sendable {
             rollout: id,
             plan: plan,
             journal: journal,
+            clock: clock,
             count: earlier?.entries.last?.sequence ?? 0,
             watch: watch
         )
@@ -140,7 +146,7 @@ public final class RolloutRunner: Sendable {
                 }
                 var effects: [RolloutEffect] = []
                 for letter in letters where rollout.outcome == nil || letter.event.isResumption {
-                    let now = Int((clock.now - start) / .milliseconds(1))
+                    let now = clock.milliseconds - start
                     let caused = rollout.handle(letter.event, at: now)
                     scribe.note(letter, causing: caused, at: now)
                     effects += caused
@@ -149,6 +155,7 @@ public final class RolloutRunner: Sendable {
                     try await scribe.commit(isOver: rollout.outcome != nil)
                 } catch {
                     group.cancelAll()
+                    inbox.close()
                     return .failure(error)
                 }
                 if journal.isOnReserve, !isWarned {
@@ -282,7 +289,8 @@ final class Scribe {
     private static let portion = 512
 
     private let rollout: RolloutID
-    private let journal: Journal
+    private let journal: any RolloutStore
+    private let clock: any RolloutClock
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let mayDefer: Bool
     private let plan: Plan
@@ -297,13 +305,15 @@ final class Scribe {
     init(
         rollout: RolloutID,
         plan: Plan,
-        journal: Journal,
+        journal: any RolloutStore,
+        clock: any RolloutClock,
         count: Int,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.count = count
         self.rollout = rollout
         self.plan = plan
+        self.clock = clock
         self.journal = journal
         self.watch = watch
         mayDefer = plan.kind == .exec
@@ -347,7 +357,7 @@ final class Scribe {
                 rollout: rollout,
                 sequence: count,
                 elapsedMilliseconds: milliseconds,
-                unixMilliseconds: WallClock.unixMilliseconds(),
+                unixMilliseconds: clock.unixMilliseconds,
                 body: body
             )
         )
@@ -363,15 +373,23 @@ final class Inbox: Sendable {
         let output: StoredOutput?
     }
 
+    private struct Sleeper {
+        let continuation: CheckedContinuation<Void, Never>
+        var end: (@Sendable () -> Void)?
+    }
+
     private struct State {
         var letters: [Letter] = []
         var waiting: CheckedContinuation<Void, Never>?
-        var sleepers: [Int: Task<Void, any Error>] = [:]
+        var sleepers: [Int: Sleeper] = [:]
         var nextSleeper = 0
         var isClosed = false
     }
 
     private let state = Mutex(State())
+    private let clock: any RolloutClock
+
+    init(_ clock: any RolloutClock) { self.clock = clock }
 
     func post(_ event: RolloutEvent, output: StoredOutput? = nil) {
         let waiting = state.withLock { state in
@@ -437,32 +455,37 @@ final class Inbox: Sendable {
 
     /// Waits, or returns at once when the rollout is over.
     func sleep(milliseconds: Int) async {
-        let sleeper = Task { try await Task.sleep(for: .milliseconds(milliseconds)) }
-        let id = state.withLock { state -> Int? in
-            guard !state.isClosed else { return nil }
-            state.nextSleeper += 1
-            state.sleepers[state.nextSleeper] = sleeper
-            return state.nextSleeper
+        await withCheckedContinuation { continuation in
+            let id = state.withLock { state -> Int? in
+                guard !state.isClosed else { return nil }
+                state.nextSleeper += 1
+                state.sleepers[state.nextSleeper] = Sleeper(continuation: continuation)
+                return state.nextSleeper
+            }
+            guard let id else { return continuation.resume() }
+            let end = clock.after(milliseconds: milliseconds) { [self] in wake(id) }
+            let isOver = state.withLock { state in
+                state.sleepers[id]?.end = end
+                return state.sleepers[id] == nil
+            }
+            if isOver { end() }
         }
-        guard let id else {
-            sleeper.cancel()
-            return
-        }
-        // A cancelled sleep is a timer that nobody waits for any more.
-        await withTaskCancellationHandler {
-            _ = await sleeper.result
-        } onCancel: {
-            sleeper.cancel()
-        }
-        state.withLock { _ = $0.sleepers.removeValue(forKey: id) }
     }
 
+    private func wake(_ id: Int) {
+        state.withLock { $0.sleepers.removeValue(forKey: id) }?.continuation.resume()
+    }
+
+    /// Ends every wait, and those to come.
     func close() {
         let sleepers = state.withLock { state in
             state.isClosed = true
             defer { state.sleepers = [:] }
             return state.sleepers.values.map { $0 }
         }
-        for sleeper in sleepers { sleeper.cancel() }
+        for sleeper in sleepers {
+            sleeper.end?()
+            sleeper.continuation.resume()
+        }
     }
 }

@@ -1,19 +1,26 @@
 import FleetRollout
+import FleetRunnerSimulator
 import FleetSimulator
 import Glibc
 
 /// Plays simulated rollouts: `fleet-simulate --seeds N [--from N]`, or `--seed N` with every line.
 ///
-/// `--shrink N` plays as little of a seed that fails as still does.
+/// `--shrink N` plays as little of a seed that fails as still does. With `--runner` the real runner
+/// performs what is decided, over a simulated transport, store and clock.
 struct Arguments {
     var seed: UInt64?
     var shrunk: UInt64?
     var count: UInt64 = 10_000
     var first: UInt64 = 0
+    var playsRunner = false
 
     init?(_ words: [String]) {
         var rest = words[...]
         while let word = rest.popFirst() {
+            if word == "--runner" {
+                playsRunner = true
+                continue
+            }
             guard let number = rest.popFirst().flatMap({ UInt64($0) }) else { return nil }
             switch word {
             case "--seed": seed = number
@@ -27,7 +34,9 @@ struct Arguments {
 }
 
 guard let arguments = Arguments(Array(CommandLine.arguments.dropFirst())) else {
-    print("usage: scripts/simulate [--seeds COUNT] [--from SEED] | --seed SEED | --shrink SEED")
+    print(
+        "usage: scripts/simulate [--runner] [--seeds COUNT] [--from SEED] | --seed SEED | --shrink SEED"
+    )
     exit(64)
 }
 
@@ -36,6 +45,35 @@ func printShrunk(_ seed: UInt64) -> Bool {
     guard let shrunk = Shrinking(Scenario(seed: seed)) else { return false }
     print("shrunk to \(shrunk.summary)\n\(shrunk.violation)")
     return true
+}
+
+/// Plays the runner's seeds; says and shows which one breaks something.
+func playRunner(_ seeds: Range<UInt64>, isShown: Bool) -> Bool {
+    var outcomes: [String: Int] = [:]
+    var kills = 0
+    for seed in seeds {
+        var simulation = RunnerSimulation(seed: seed)
+        do {
+            outcomes[try simulation.run().rawValue, default: 0] += 1
+            kills += simulation.killCount
+            if isShown { for line in simulation.trace { print(line) } }
+        } catch {
+            for line in simulation.trace { print(line) }
+            print("seed \(seed): \(error)\n  replay: scripts/simulate --runner --seed \(seed)")
+            return false
+        }
+    }
+    let summary = outcomes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+    print(
+        "\(seeds.count) rollouts by the runner, \(kills) kills: \(summary.joined(separator: ", "))"
+    )
+    return true
+}
+
+if arguments.playsRunner {
+    let first = arguments.seed ?? arguments.first
+    let count = arguments.seed == nil ? arguments.count : 1
+    exit(playRunner(first..<first + count, isShown: arguments.seed != nil) ? 0 : 1)
 }
 
 if let seed = arguments.shrunk {
