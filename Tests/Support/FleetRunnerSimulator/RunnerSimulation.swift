@@ -186,8 +186,9 @@ public struct RunnerSimulation {
         if let outcome = Rollout(plan: plan, replaying: entries).outcome, outcome != .interrupted {
             return outcome
         }
+        guard let id = RolloutID("r1") else { preconditionFailure("a name") }
         let runner = RolloutRunner(
-            id: RolloutID("r1")!,
+            id: id,
             plan: plan,
             origin: RolloutOrigin(user: "u", machine: "m", command: "c", version: "0"),
             transport: transport,

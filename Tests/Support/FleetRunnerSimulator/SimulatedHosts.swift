@@ -115,7 +115,7 @@ final class SimulatedFleet: Sendable {
     func with<T>(_ name: HostName, _ body: (inout SimulatedRunnerHost, inout State) -> T) -> T {
         let now = machine.milliseconds
         return state.withLock { state in
-            var host = state.hosts[name]!
+            guard var host = state.hosts[name] else { preconditionFailure("no \(name)") }
             host.settle(now, to: Self.new, back: Self.old)
             let result = body(&host, &state)
             state.hosts[name] = host
