@@ -59,27 +59,29 @@ public struct ReleaseBundle: Sendable, Hashable {
     /// `expect` says in preflight whether what will be sent can be taken; `receive` takes it into the
     /// repository at `FLEET_PATH`. Where the account that deploys is not the one that logs in, the
     /// bytes wait in its own directory.
-    static let functions = #"""
-        expect() {
-            [ -n "$FLEET_BUNDLE" ] ||
-                fail "E_BUNDLE $FLEET_COMMIT is not on this host, and nothing was made to be sent: plan again"
-            for c in $FLEET_BASIS; do
-                g cat-file -e "$c^{commit}" 2>/dev/null ||
-                    fail "E_CHANGED $FLEET_PATH does not hold $c any more, which it held a moment ago"
-            done
-        }
-        receive() {
-            [ -z "${FLEET_PRESENT:-}" ] || return 0
-            [ -n "$FLEET_BUNDLE" ] || fail "E_BUNDLE $FLEET_COMMIT is not on this host"
-            file=${FLEET_UPLOAD:-$HOME/.fleet/incoming-$FLEET_BUNDLE}
-            [ "$(sha256sum <"$file" | cut -c1-64)" = "$FLEET_BUNDLE" ] ||
-                fail "E_BUNDLE the bytes that arrived are not the bundle's"
-            seen=$(g fetch --quiet --no-tags -- "$file" \
-                "+refs/fleet/outgoing/$FLEET_COMMIT:refs/fleet/release" 2>&1) || fail "E_BUNDLE $seen"
-            rm -f "$file"
-        }
+    static let functions =
+        HostTools.sha256 + #"""
+            expect() {
+                ! no_sha || exit 1
+                [ -n "$FLEET_BUNDLE" ] ||
+                    fail "E_BUNDLE $FLEET_COMMIT is not on this host, and nothing was made to be sent: plan again"
+                for c in $FLEET_BASIS; do
+                    g cat-file -e "$c^{commit}" 2>/dev/null ||
+                        fail "E_CHANGED $FLEET_PATH does not hold $c any more, which it held a moment ago"
+                done
+            }
+            receive() {
+                [ -z "${FLEET_PRESENT:-}" ] || return 0
+                [ -n "$FLEET_BUNDLE" ] || fail "E_BUNDLE $FLEET_COMMIT is not on this host"
+                file=${FLEET_UPLOAD:-$HOME/.fleet/incoming-$FLEET_BUNDLE}
+                [ "$($sha <"$file" | cut -c1-64)" = "$FLEET_BUNDLE" ] ||
+                    fail "E_BUNDLE the bytes that arrived are not the bundle's"
+                seen=$(g fetch --quiet --no-tags -- "$file" \
+                    "+refs/fleet/outgoing/$FLEET_COMMIT:refs/fleet/release" 2>&1) || fail "E_BUNDLE $seen"
+                rm -f "$file"
+            }
 
-        """#
+            """#
 
     /// What ``functions`` need.
     static func variables(in scope: StepScope) -> [EnvironmentVariable] {

@@ -35,7 +35,7 @@ extension DeadMan {
                     EnvironmentVariable("FLEET_BACK_\(number)", step.script.shellText)
                 )
             }
-            text += Self.starting
+            text += HostTools.setsid + Self.starting
             variables.append(
                 EnvironmentVariable("FLEET_SECONDS", String(max(1, milliseconds / 1000)))
             )
@@ -111,8 +111,8 @@ extension DeadMan {
         if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] &&
             systemd-run --quiet --collect --setenv=HOME="$HOME" sh "$run/switch/watch" "$@" 2>/dev/null
         then :
-        elif command -v setsid >/dev/null 2>&1
-        then setsid sh switch/watch "$@" </dev/null >/dev/null 2>&1 &
+        elif [ -n "$fleet_setsid" ]
+        then $fleet_setsid sh switch/watch "$@" </dev/null >/dev/null 2>&1 &
         else (trap '' HUP; exec sh switch/watch "$@") </dev/null >/dev/null 2>&1 &
         fi
         i=0

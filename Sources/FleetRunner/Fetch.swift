@@ -87,13 +87,14 @@ private struct Job {
     /// What is there: `file SIZE SHA256`, or `directory`.
     private var question: Script {
         script(
-            #"""
-            if [ -d "$FLEET_PATH" ] && [ -r "$FLEET_PATH" ]; then echo directory
-            elif [ ! -e "$FLEET_PATH" ]; then echo "$FLEET_PATH does not exist"; exit 1
-            elif [ ! -r "$FLEET_PATH" ]; then echo "$FLEET_PATH is not readable by $(id -un)"; exit 1
-            elif [ ! -f "$FLEET_PATH" ]; then echo "$FLEET_PATH is no regular file"; exit 1
-            else echo file $(($(wc -c <"$FLEET_PATH"))) $(sha256sum <"$FLEET_PATH" | cut -c1-64); fi
-            """#
+            HostTools.sha256 + #"""
+                if [ -d "$FLEET_PATH" ] && [ -r "$FLEET_PATH" ]; then echo directory
+                elif [ ! -e "$FLEET_PATH" ]; then echo "$FLEET_PATH does not exist"; exit 1
+                elif [ ! -r "$FLEET_PATH" ]; then echo "$FLEET_PATH is not readable by $(id -un)"; exit 1
+                elif [ ! -f "$FLEET_PATH" ]; then echo "$FLEET_PATH is no regular file"; exit 1
+                elif no_sha; then exit 1
+                else echo file $(($(wc -c <"$FLEET_PATH"))) $($sha <"$FLEET_PATH" | cut -c1-64); fi
+                """#
         )
     }
 

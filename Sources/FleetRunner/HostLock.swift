@@ -70,28 +70,32 @@ public struct HostLock: Sendable {
     /// tells the generation and what tells this host from others.
     var question: Script {
         script(
-            #"""
-            case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
-            [ -w "$HOME" ] || { echo "E_READONLY $HOME cannot be written to"; exit 1; }
-            k= i=
-            { read -r _; read -r _ _ _ k _; } <<END
-            $(df -Pk "$HOME" 2>/dev/null)
-            END
-            { read -r _; read -r _ _ _ i _; } <<END
-            $(df -Pi "$HOME" 2>/dev/null)
-            END
-            case $k in '' | *[!0-9]*) ;; *) [ "$k" -ge \#(Self.leastKiB) ] || {
-                echo "E_DISK only $k KiB are free in $HOME"; exit 1; } ;;
-            esac
-            case $i in '' | *[!0-9]* | 0) ;; *) [ "$i" -ge \#(Self.leastInodes) ] || {
-                echo "E_DISK only $i inodes are free in $HOME"; exit 1; } ;;
-            esac
-            m= b=
-            { read -r m </etc/machine-id; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
-            [ -z "$m" ] || echo "identity=$m:$HOME"
-            echo "boot=$b"
-            echo "time=$(date +%s)"
-            """#
+            HostTools.setsid + #"""
+                case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
+                [ -w "$HOME" ] || { echo "E_READONLY $HOME cannot be written to"; exit 1; }
+                [ -n "$fleet_setsid" ] || {
+                    echo "E_SETSID the host has neither setsid, busybox, perl nor python3: a step could not be ended for certain"
+                    exit 1
+                }
+                k= i=
+                { read -r _; read -r _ _ _ k _; } <<END
+                $(df -Pk "$HOME" 2>/dev/null)
+                END
+                { read -r _; read -r _ _ _ i _; } <<END
+                $(df -Pi "$HOME" 2>/dev/null)
+                END
+                case $k in '' | *[!0-9]*) ;; *) [ "$k" -ge \#(Self.leastKiB) ] || {
+                    echo "E_DISK only $k KiB are free in $HOME"; exit 1; } ;;
+                esac
+                case $i in '' | *[!0-9]* | 0) ;; *) [ "$i" -ge \#(Self.leastInodes) ] || {
+                    echo "E_DISK only $i inodes are free in $HOME"; exit 1; } ;;
+                esac
+                m= b=
+                { read -r m </etc/machine-id; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
+                [ -z "$m" ] || echo "identity=$m:$HOME"
+                echo "boot=$b"
+                echo "time=$(date +%s)"
+                """#
         )
     }
 

@@ -172,6 +172,8 @@ actor HostWorker {
                 "wait for it (--lock-wait 10m); `fleet resume` where it was started, if it was killed; "
                 + "`fleet revert --rollout` if it ended unknown"
         case "E_DISK", "E_READONLY": return "make room there, then start again"
+        case "E_SETSID": return "install util-linux or busybox there"
+        case "E_SHA256": return "install coreutils there"
         case "E_CHANGED": return "start again: preflight looks at it anew"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil

@@ -43,7 +43,7 @@ enum HostShell {
 
     /// What a shell is told before its first request about a detached step: most shells never
     /// see one, and these functions are most of the text.
-    static let detachedFunctions = Array(detachedText.utf8)
+    static let detachedFunctions = Array((HostTools.setsid + detachedText).utf8)
 
     private static let core = Array(coreText.utf8)
 
@@ -194,8 +194,6 @@ enum HostShell {
     private static let detachedText = #"""
         fleet_umask=$(umask)
         umask 077
-        fleet_setsid=
-        command -v setsid >/dev/null 2>&1 && fleet_setsid=setsid
         fleet_boot=0
         { read -r fleet_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
         fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
@@ -241,6 +239,8 @@ enum HostShell {
             echo $? >rc'
         fleet_start() {
             fleet_s=$fleet_dir/$1
+            # What could not be ended with all its children is not started.
+            [ -n "$fleet_setsid" ] || { fleet_say NOSETSID "$1"; return; }
             [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
             mkdir "$fleet_s" 2>/dev/null || {
                 if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1"; fi

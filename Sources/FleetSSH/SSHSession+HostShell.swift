@@ -253,8 +253,11 @@ extension SSHSession: HostSession {
         case "NEVER": return .neverStarted
         case "DUPLICATE":
             throw .connectionLost(.command, reason: "the host has seen \(id) before")
-        case "NOSPOOL":
-            let text = "fleet: cannot write to ~/.fleet on the host (disk full or read-only?)\n"
+        case "NOSPOOL", "NOSETSID":
+            let text =
+                answer.words.first == "NOSPOOL"
+                ? "fleet: cannot write to ~/.fleet on the host (disk full or read-only?)\n"
+                : "fleet: the host has neither setsid, busybox, perl nor python3 to start a step with\n"
             text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
             return .ended(CommandResult(status: .exited(96), outputBytes: 0))
         default: break

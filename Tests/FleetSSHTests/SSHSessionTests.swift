@@ -385,6 +385,70 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
+    /// A directory with a few programs in it, and no others.
+    private func programs(_ names: [String], in directory: TemporaryDirectory) throws -> String {
+        let path = directory.path + "/bin"
+        try Command.shell("mkdir bin && ln -s /bin/dash bin/sh", in: directory.path)
+        for name in names {
+            try Command.shell("ln -s \"$(PATH=/usr/bin:/bin command -v \(name))\" '\(path)/'")
+        }
+        return path
+    }
+
+    private static let least = [
+        "cat", "mkdir", "rm", "wc", "tail", "head", "cut", "sleep", "mv", "ln", "date", "df", "cp",
+        "chmod", "readlink",
+    ]
+
+    @Test(
+        "H29: a host without setsid and ps: steps are ended with everything they started, all the same",
+        arguments: ["busybox", "perl", "python3"]
+    )
+    func fewPrograms(stranger: String) async throws {
+        let directory = try TemporaryDirectory()
+        let server = try SSHDServer(searchPath: programs(Self.least + [stranger], in: directory))
+        let session = try await SSHTransport(
+            .init(home: server.directory.path, user: NSUserName(), agentSocket: nil)
+        ).open(server.endpoint(), rollout: "r1")
+        let good = try await session.runDetached(
+            Script("echo out; setsid 2>/dev/null; [ $? -eq 127 ]"),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(good.status == .exited(0) && good.outputBytes == 4)
+        let slow = try await session.runDetached(
+            Script("sleep 600 & echo $! >~/child; wait"),
+            key: ActionKey("f1-1"),
+            timeoutMilliseconds: 500,
+            output: output
+        )
+        #expect(slow.status == .timedOut(confirmedDead: true))
+        let child = try #require(server.directory.read("home/child"))
+            .trimmingCharacters(in: .newlines)
+        let state = try Command.run(["ps", "-o", "stat=", "-p", child]).output
+        #expect(state.isEmpty || state.hasPrefix("Z"), "\(state)")
+        await session.close(removingRunDirectory: true)
+    }
+
+    @Test("H29: where nothing can start a step apart from us, no step is started")
+    func nothingToStartWith() async throws {
+        let directory = try TemporaryDirectory()
+        let server = try SSHDServer(searchPath: programs(Self.least, in: directory))
+        let session = try await SSHTransport(
+            .init(home: server.directory.path, user: NSUserName(), agentSocket: nil)
+        ).open(server.endpoint(), rollout: "r1")
+        let refused = try await session.runDetached(
+            Script("echo done >~/done"),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(refused.status == .exited(96) && output.text.contains("neither setsid"))
+        #expect(server.directory.read("home/done") == nil)
+        await session.close(removingRunDirectory: true)
+    }
+
     // MARK: Credentials
 
     @Test(arguments: ["ed25519", "ecdsa", "rsa"])

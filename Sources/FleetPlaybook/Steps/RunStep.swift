@@ -41,17 +41,18 @@ struct RunStep: StepKind {
     }
 
     /// Prints `digest=…`, or nothing where the command cannot be run yet.
-    private static let digestPrologue = #"""
-        case "$FLEET_WHERE" in
-        '~/'*) cd "$HOME/${FLEET_WHERE#??}" 2>/dev/null || exit 0 ;;
-        ?*) cd "$FLEET_WHERE" 2>/dev/null || exit 0 ;;
-        esac
-        digest() {
-            printed=$(eval "$FLEET_DIGEST") || return
-            printf %s "$printed" | sha256sum | cut -c1-64
-        }
+    private static let digestPrologue =
+        HostTools.sha256 + #"""
+            case "$FLEET_WHERE" in
+            '~/'*) cd "$HOME/${FLEET_WHERE#??}" 2>/dev/null || exit 0 ;;
+            ?*) cd "$FLEET_WHERE" 2>/dev/null || exit 0 ;;
+            esac
+            digest() {
+                printed=$(eval "$FLEET_DIGEST") || return
+                printf %s "$printed" | $sha | cut -c1-64
+            }
 
-        """#
+            """#
 
     private func digest(_ text: String, of command: Template, in scope: StepScope)
         throws(UndefinedReference) -> Script
@@ -69,7 +70,7 @@ struct RunStep: StepKind {
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         guard let digest else { return nil }
         return try self.digest(
-            #"d=$(digest 2>/dev/null) && echo "digest=$d"; exit 0"#,
+            #"! no_sha || exit 1; d=$(digest 2>/dev/null) && echo "digest=$d"; exit 0"#,
             of: digest,
             in: scope
         )

@@ -84,7 +84,7 @@ struct UploadStep: StepKind {
 
             sum() {
                 if [ -d "$1" ]; then (cd "$1" && fleet_digest)
-                else sha256sum 2>/dev/null <"$1" | cut -c1-64; fi
+                else $sha 2>/dev/null <"$1" | cut -c1-64; fi
             }
             own() { [ -z "$FLEET_OWNER" ] || chown -R "$FLEET_OWNER" "$1"; }
             old=$FLEET_DESTINATION.fleet-old new=$FLEET_DESTINATION.fleet-new
@@ -150,7 +150,7 @@ struct UploadStep: StepKind {
             command -v tar >/dev/null || { echo "E_UPLOAD tar is not installed"; exit 1; }
             """
         return try script(
-            refusal + """
+            "! no_sha || exit 1\n" + refusal + """
 
                 if [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
                 elif [ -d "$old" ]; then echo "sha256=$(sum "$old")"

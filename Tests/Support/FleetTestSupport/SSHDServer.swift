@@ -28,6 +28,7 @@ public final class SSHDServer: Sendable {
     ///   - keyType: The type of the user's key.
     ///   - hostKeyType: The type of the host's key.
     ///   - address: The loopback address it listens on.
+    ///   - searchPath: Where its commands are, instead of everywhere.
     ///   - old: A server that has been stopped and whose port and users it takes over.
     ///   - keepsHostKey: Whether it has the other server's host key, too.
     /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
@@ -36,6 +37,7 @@ public final class SSHDServer: Sendable {
         keyType: String = "ed25519",
         hostKeyType: String = "ed25519",
         address: String = "127.0.0.1",
+        searchPath: String? = nil,
         replacing old: SSHDServer? = nil,
         keepsHostKey: Bool = false
     ) throws {
@@ -70,7 +72,7 @@ public final class SSHDServer: Sendable {
                     "AuthorizedKeysFile \(path)/key.pub", "StrictModes no", "UsePAM no",
                     "PasswordAuthentication no", "KbdInteractiveAuthentication no",
                     "PermitRootLogin prohibit-password", "MaxStartups 200", "PrintMotd no",
-                    "SetEnv HOME=\(path)/home",
+                    "SetEnv HOME=\(path)/home" + (searchPath.map { " PATH=\($0)" } ?? ""),
                 ]
             try directory.write(lines.joined(separator: "\n") + "\n", to: "sshd_config")
             found = try Self.start(path).map { ($0, port) }
