@@ -71,7 +71,8 @@ let package = Package(
             pkgConfig: "libssh2",
             providers: [.apt(["libssh2-1-dev", "libssl-dev"])]
         ),
-        library("FleetSSH", ["FleetTransport", "FleetDigest", "CLibSSH2"]),
+        library("FleetFiles"),
+        library("FleetSSH", ["FleetTransport", "FleetDigest", "FleetFiles", "CLibSSH2"]),
         library(
             "FleetHTTP",
             [
@@ -108,7 +109,7 @@ let package = Package(
             dependencies: [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
-                "FleetRunner", "FleetDigest",
+                "FleetRunner", "FleetDigest", "FleetFiles",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -135,6 +136,7 @@ let package = Package(
         ),
         tests("FleetYAMLTests", ["FleetYAML"]),
         tests("FleetDigestTests", ["FleetDigest"]),
+        tests("FleetFilesTests", ["FleetFiles", "FleetTestSupport"]),
         tests("FleetTransportTests", ["FleetTransport", "FleetTestSupport"]),
         tests(
             "FleetInventoryTests",

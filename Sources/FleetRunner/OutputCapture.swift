@@ -32,6 +32,8 @@ public final class OutputCapture: OutputSink {
     private let memoryBytes: Int
     /// How far the file may lag behind before the source has to wait.
     private static let lagBytes = 256 << 10
+    /// The same while others keep the disk busy.
+    private static let leastLagBytes = 16 << 10
 
     private struct State {
         /// The first bytes.
@@ -95,6 +97,7 @@ public final class OutputCapture: OutputSink {
                 return false
             }
             state.pending += rest
+            SpoolQueue.shared.waitingBytes.add(rest.count, ordering: .relaxed)
             defer { state.isWriting = true }
             return !state.isWriting
         }
@@ -113,7 +116,9 @@ public final class OutputCapture: OutputSink {
     /// Whether the source has to wait; `resume` is called once when it need not any more.
     public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
-            guard directory != nil, !state.hasFailed, state.pending.count > Self.lagBytes else {
+            let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
+            let lag = waiting > SpoolQueue.budgetBytes ? Self.leastLagBytes : Self.lagBytes
+            guard directory != nil, !state.hasFailed, state.pending.count > lag else {
                 return false
             }
             state.resume = resume
@@ -143,7 +148,13 @@ public final class OutputCapture: OutputSink {
             let isKept = store(bytes, at: start)
             let (resume, waiting, hasMore) = state.withLock { state in
                 state.settled += bytes.count
-                if !isKept { state.hasFailed = true }
+                var written = bytes.count
+                if !isKept {
+                    state.hasFailed = true
+                    // What comes from now on stays in memory.
+                    written += state.pending.count
+                }
+                SpoolQueue.shared.waitingBytes.subtract(written, ordering: .relaxed)
                 let hasMore = !state.pending.isEmpty && isKept
                 state.isWriting = hasMore
                 defer {

@@ -7,6 +7,12 @@ final class SpoolQueue: Sendable {
 
     private let queues = (0..<2).map { DispatchQueue(label: "fleet.spool.\($0)") }
     private let next = Atomic<Int>(0)
+    /// How many bytes of all outputs wait for the disk.
+    let waitingBytes = Atomic<Int>(0)
+
+    /// More than this, and whoever has the least to write already has to wait, too: a hundred hosts must
+    /// not cost a hundred times what one does.
+    static let budgetBytes = 8 << 20
 
     func perform(_ body: @escaping @Sendable () -> Void) {
         let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue

@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetFiles
 public import FleetTransport
 internal import FoundationEssentials
 internal import Glibc
@@ -79,44 +80,23 @@ extension SSHTransport {
     }
 }
 
-/// Writes a known_hosts file: the new one is complete before it takes the old one's place, so that
-/// a crash or a full disk leaves what was there.
+/// A known_hosts file that grows.
 enum KnownHostsFile {
     /// Adds lines at the end; returns what went wrong.
     static func add(_ lines: String, to path: String) -> String? {
         guard !path.isEmpty else { return "there is no known_hosts file to write" }
-        // A link, as dotfile managers make them, stays one.
-        let target = realpath(path, nil).map { pointer in
-            defer { free(pointer) }
-            return String(cString: pointer)
+        if let slash = path.lastIndex(of: "/") { mkdir(String(path[..<slash]), 0o700) }
+        let known = FileManager.default.contents(atPath: path)
+        // What cannot be read is not there to be replaced.
+        guard known != nil || access(path, F_OK) != 0 else { return "it cannot be read" }
+        var bytes = known.map { Array($0) } ?? []
+        if let last = bytes.last, last != 0x0A { bytes.append(0x0A) }
+        bytes += lines.utf8
+        do throws(WholeFile.Failure) {
+            try WholeFile.write(bytes, to: path, mode: 0o600)
+            return nil
+        } catch {
+            return error.reason
         }
-        let file = target ?? path
-        if let slash = file.lastIndex(of: "/") { mkdir(String(file[..<slash]), 0o700) }
-        var old = FileManager.default.contents(atPath: file).map { Array($0) } ?? []
-        if let last = old.last, last != 0x0A { old.append(0x0A) }
-        var status = stat()
-        let mode = stat(file, &status) == 0 ? status.st_mode & 0o777 : 0o600
-        let temporary = "\(file).fleet-\(getpid())"
-        guard write(old + lines.utf8, to: temporary, mode: mode),
-            rename(temporary, file) == 0
-        else {
-            let reason = String(cString: strerror(errno))
-            unlink(temporary)
-            return reason
-        }
-        return nil
-    }
-
-    private static func write(_ bytes: [UInt8], to path: String, mode: mode_t) -> Bool {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
-        guard file >= 0 else { return false }
-        defer { close(file) }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-            guard count > 0 else { return false }
-            rest = rest.dropFirst(count)
-        }
-        return fsync(file) == 0
     }
 }

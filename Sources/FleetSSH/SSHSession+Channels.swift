@@ -1,5 +1,6 @@
 internal import CLibSSH2
 internal import FleetTransport
+internal import Synchronization
 
 /// A channel of a session; valid until it is freed or the session ends.
 ///
@@ -11,7 +12,14 @@ struct Channel: @unchecked Sendable {
 extension SSHSession {
     /// How much a host may send before we have taken it, in bytes: 10 MB/s at 50 ms, and what a
     /// session costs at most in memory.
-    private static let windowBytes: UInt32 = 512 << 10
+    ///
+    /// With many sessions each gets less: together they take what they take, and a host that shares the
+    /// link with a hundred others does not miss it.
+    private static var windowBytes: UInt32 {
+        let share = windowBudgetBytes / max(1, liveCount.load(ordering: .relaxed))
+        return UInt32(min(512 << 10, max(64 << 10, share)))
+    }
+    private static let windowBudgetBytes = 16 << 20
 
     /// Runs `body` while no other channel is being opened.
     private func opening<T: Sendable>(

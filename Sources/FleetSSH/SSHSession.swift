@@ -1,6 +1,7 @@
 internal import CLibSSH2
 internal import FleetTransport
 internal import Glibc
+internal import Synchronization
 
 /// One SSH connection to one host: the transport below the host shell.
 ///
@@ -72,6 +73,9 @@ actor SSHSession {
         var askedAt: UInt64 = 0
     }
 
+    /// How many sessions of this process there are.
+    static let liveCount = Atomic<Int>(0)
+
     /// What is sent to more hosts than this one.
     let sources: SourceFiles
 
@@ -80,7 +84,10 @@ actor SSHSession {
         precondition(LibSSH2.isInitialised, "libssh2 did not initialise")
         self.reactor = reactor
         self.rollout = rollout
+        Self.liveCount.add(1, ordering: .relaxed)
     }
+
+    deinit { Self.liveCount.subtract(1, ordering: .relaxed) }
 
     func setBecomePassword(_ password: String) { becomePassword = password }
 

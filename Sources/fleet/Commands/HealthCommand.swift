@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetDigest
+import FleetFiles
 import FleetInventory
 import FleetJournal
 import FleetPlan
@@ -202,17 +203,14 @@ struct HealthCommand: AsyncParsableCommand {
         }
     }
 
-    /// Whole or not at all: a collector may read it at any moment.
+    /// A collector may read it at any moment.
     private func write(_ text: String, to path: String) throws {
-        let temporary = "\(path).\(getpid())"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        let bytes = Array(text.utf8)
-        guard file >= 0, Glibc.write(file, bytes, bytes.count) == bytes.count, close(file) == 0,
-            rename(temporary, path) == 0
-        else {
+        do throws(WholeFile.Failure) {
+            try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
+        } catch {
             throw CommandFailure(
                 .stateDirectory,
-                "\(path): \(String(cString: strerror(errno)))",
+                "\(path): \(error.reason)",
                 hints: ["name a file in a directory that can be written to"]
             )
         }

@@ -1,0 +1,53 @@
+internal import Glibc
+
+/// Files of this machine that are replaced as a whole: whoever reads one sees the old or the new one, and
+/// a crash or a full disk leaves what was there.
+public enum WholeFile {
+    /// Why a file was not replaced.
+    public struct Failure: Error, Sendable, Hashable {
+        /// What the system said.
+        public let reason: String
+    }
+
+    /// Puts bytes in a file's place, or makes it.
+    ///
+    /// A link, as dotfile managers make them, stays one. A file keeps its permissions.
+    ///
+    /// - Parameters:
+    ///   - bytes: All of it.
+    ///   - path: The file.
+    ///   - mode: The permissions of one that is not there yet; the umask applies.
+    /// - Throws: ``Failure``; nothing has changed then.
+    public static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(Failure) {
+        let target = realpath(path, nil).map { pointer in
+            defer { free(pointer) }
+            return String(cString: pointer)
+        }
+        let file = target ?? path
+        var status = stat()
+        let isThere = stat(file, &status) == 0
+        let temporary = "\(file).fleet-\(getpid())"
+        do throws(Failure) {
+            let new = open(
+                temporary,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                mode_t(mode)
+            )
+            guard new >= 0 else { throw failure() }
+            defer { close(new) }
+            if isThere, fchmod(new, status.st_mode & 0o7777) != 0 { throw failure() }
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = rest.withUnsafeBytes { Glibc.write(new, $0.baseAddress, $0.count) }
+                guard count > 0 else { throw failure() }
+                rest = rest.dropFirst(count)
+            }
+            guard fsync(new) == 0, rename(temporary, file) == 0 else { throw failure() }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    private static func failure() -> Failure { Failure(reason: String(cString: strerror(errno))) }
+}
