@@ -29,6 +29,9 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// What tells the host from every other one; nil if it did not say.
     public var identity: String? { facts[Self.hostFacts]?["identity"] }
 
+    /// The fingerprint of the key that the host proved; nil if it was not asked.
+    public var hostKey: String? { facts[Self.hostFacts]?["hostkey"] }
+
     /// How far the host's clock is ahead of the controller's, in seconds; nil if it did not say.
     public var clockSkewSeconds: Int? { facts[Self.hostFacts]?["skew"].flatMap { Int($0) } }
 

@@ -30,6 +30,8 @@ actor HostWorker {
     /// Who carries the rollout out, for whoever finds the host locked.
     private let origin: String
     private let clock: any RolloutClock
+    /// The key that the host had when the rollout first saw it; nil if that is yet to come.
+    private var hostKey: String?
 
     init(
         planned: PlannedHost,
@@ -39,11 +41,13 @@ actor HostWorker {
         spool: String?,
         origin: String,
         clock: any RolloutClock,
+        hostKey: String? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.watch = watch
         self.origin = origin
         self.clock = clock
+        self.hostKey = hostKey
         self.spool = spool
         self.planned = planned
         self.plan = plan
@@ -55,6 +59,17 @@ actor HostWorker {
     private func open() async throws(TransportError) -> any HostSession {
         if let session { return session }
         let opened = try await transport.open(planned.endpoint, rollout: rollout.description)
+        let proved = await opened.hostKey
+        if let hostKey, let proved, proved != hostKey {
+            await opened.close(removingRunDirectory: false)
+            throw .hostKeyChanged(
+                host: planned.name.text,
+                offered: proved,
+                known: hostKey,
+                place: "what this rollout found before it touched the host"
+            )
+        }
+        hostKey = hostKey ?? proved
         session = opened
         return opened
     }
@@ -138,6 +153,9 @@ actor HostWorker {
             await drop()
             guard error.isRetryable else { return .refused(Failure(error)) }
             return isAsking ? .lost(Failure(error)) : .unreachable(Failure(error))
+        }
+        if plan.kind != .exec, let hostKey {
+            facts[Snapshot.hostFacts, default: [:]]["hostkey"] = hostKey
         }
         return .ready(Snapshot(facts: facts))
     }

@@ -99,6 +99,7 @@ public final class RolloutRunner: Sendable {
         try journal.requireReserve()
         let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
         let start = clock.milliseconds - begun
+        let known = Rollout(plan: plan, replaying: earlier?.entries ?? [])
         let workers = Dictionary(
             uniqueKeysWithValues: plan.hosts.map { host in
                 (
@@ -111,6 +112,7 @@ public final class RolloutRunner: Sendable {
                         spool: spool,
                         origin: origin.phrase,
                         clock: clock,
+                        hostKey: known.progress(of: host.name)?.snapshot?.hostKey,
                         watch: watch
                     )
                 )
@@ -124,7 +126,6 @@ public final class RolloutRunner: Sendable {
             count: earlier?.entries.last?.sequence ?? 0,
             watch: watch
         )
-        let known = Rollout(plan: plan, replaying: earlier?.entries ?? [])
         if let earlier {
             inbox.post(.resumed(earlier.direction))
         } else {

@@ -52,9 +52,11 @@ extension SSHSession {
         guard let key = libssh2_session_hostkey(session, &length, &type) else {
             throw .connectionLost(.hostKey, reason: "the host proved no key")
         }
-        return HostKey(
+        let proved = HostKey(
             blob: Array(UnsafeRawBufferPointer(start: UnsafeRawPointer(key), count: length))
         )
+        hostKey = proved.fingerprint
+        return proved
     }
 
     /// A connection that ends before the banner is a busy sshd (MaxStartups), and that passes;

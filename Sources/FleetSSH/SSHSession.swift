@@ -73,6 +73,9 @@ actor SSHSession {
         var askedAt: UInt64 = 0
     }
 
+    /// The fingerprint of the key that the host has proved.
+    var hostKey: String?
+
     /// How many sessions of this process there are.
     static let liveCount = Atomic<Int>(0)
 

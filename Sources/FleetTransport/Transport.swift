@@ -26,6 +26,11 @@ extension HostSession {
     }
 }
 
+extension HostSession {
+    /// Nothing is proved.
+    public var hostKey: String? { get async { nil } }
+}
+
 extension Transport {
     /// No preference.
     public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { nil }
@@ -35,6 +40,9 @@ extension Transport {
 ///
 /// One call at a time; after a thrown error only ``close()``.
 public protocol HostSession: Sendable {
+    /// The fingerprint of the key that the host has proved, as in `SHA256:…`; nil where there is none.
+    var hostKey: String? { get async }
+
     /// Runs a read-only script attached to the session: if the connection ends, so may the script.
     ///
     /// - Throws: ``TransportError``; see ``TransportError/mayHaveRun``.

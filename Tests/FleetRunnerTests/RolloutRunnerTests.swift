@@ -182,6 +182,40 @@ struct RolloutRunnerTests {
         #expect(try journal.history().first?.outcome == rollout.outcome)
     }
 
+    @Test("A rollout that is taken up again wants the host keys that it saw at its beginning")
+    func keysAreRemembered() async throws {
+        let runner = Mutex<RolloutRunner?>(nil)
+        func made(_ transport: ScriptedTransport) throws -> RolloutRunner {
+            let entries = try journal.entries(of: id)
+            return RolloutRunner(
+                id: id,
+                plan: Self.plan(),
+                origin: RolloutOrigin(user: "u", machine: "m", command: "c", version: "0"),
+                transport: transport,
+                journal: journal,
+                clock: HurriedClock(),
+                resuming: entries.isEmpty
+                    ? nil : RolloutRunner.Earlier(entries: entries, direction: .onward),
+                watch: { _ in }
+            )
+        }
+        let first = ScriptedTransport(key: "SHA256:one") { _, call in
+            if call.hasPrefix("f0") { runner.withLock { $0?.interrupt(signal: 2) } }
+            return Self.ok
+        }
+        let one = try made(first)
+        runner.withLock { $0 = one }
+        let begun = try await one.run()
+        #expect(begun.outcome == .interrupted)
+        #expect(begun.hosts.allSatisfy { $0.snapshot?.hostKey == "SHA256:one" })
+
+        let stranger = ScriptedTransport(key: "SHA256:two") { _, _ in Self.ok }
+        let ended = try await made(stranger).run()
+        #expect(ended.outcome != .succeeded, "\(String(describing: ended.outcome))")
+        #expect(stranger.calls.allSatisfy { $0.hasSuffix("open") || $0.hasSuffix("close") })
+        runner.withLock { $0 = nil }
+    }
+
     @Test func anInterruptFinishesWhatIsInFlight() async throws {
         let runner = Mutex<RolloutRunner?>(nil)
         let transport = ScriptedTransport { _, call in
@@ -201,6 +235,20 @@ struct RolloutRunnerTests {
         #expect(rollout.outcome == .interrupted)
         #expect(!transport.calls.contains { $0.hasPrefix("web2 f0") })
         runner.withLock { $0 = nil }
+    }
+}
+
+/// Every wait is over at once, and its time has passed.
+private final class HurriedClock: RolloutClock {
+    private let now = Atomic<Int>(0)
+
+    var milliseconds: Int { now.load(ordering: .relaxed) }
+    var unixMilliseconds: Int { milliseconds }
+
+    func after(milliseconds: Int, _ body: @escaping @Sendable () -> Void) -> @Sendable () -> Void {
+        now.add(milliseconds, ordering: .relaxed)
+        Task { body() }
+        return {}
     }
 }
 

@@ -7,8 +7,12 @@ final class ScriptedTransport: Transport {
 
     private let answer: Answer
     private let asked = Mutex<[String]>([])
+    fileprivate let key: String?
 
-    init(_ answer: @escaping Answer) { self.answer = answer }
+    init(key: String? = nil, _ answer: @escaping Answer) {
+        self.answer = answer
+        self.key = key
+    }
 
     /// What was asked, in order: `web1 run TEXT`, `web1 f0-1 TEXT`, `web1 recover f0-1`.
     var calls: [String] { asked.withLock { $0 } }
@@ -30,6 +34,8 @@ final class ScriptedTransport: Transport {
     private struct Session: HostSession {
         let host: HostName
         let transport: ScriptedTransport
+
+        var hostKey: String? { transport.key }
 
         func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
             async throws(TransportError) -> CommandResult
