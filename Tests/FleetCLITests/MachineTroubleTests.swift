@@ -18,7 +18,8 @@ private let memoryGroup: String? = {
     return made.output.trimmingCharacters(in: .newlines)
 }()
 
-private let clockLibrary = ["x86_64", "aarch64"]
+/// What lets a program see another time of day, if it is installed.
+let clockLibrary = ["x86_64", "aarch64"]
     .map { "/usr/lib/\($0)-linux-gnu/faketime/libfaketimeMT.so.1" }
     .first { FileManager.default.fileExists(atPath: $0) }
 

@@ -284,6 +284,55 @@ import Testing
         )
     }
 
+    @Test(
+        "With --at it waits in the foreground, and the policy of that time holds",
+        .enabled(if: clockLibrary != nil)
+    )
+    func waiting() throws {
+        let library = try #require(clockLibrary)
+        // Three seconds before a minute begins, as this program and no host sees it.
+        let now = Int(Date().timeIntervalSince1970)
+        let offset = 57 - now % 60
+        let minute = (now + offset + 3) % 86_400 / 60
+        // A window that begins at midnight and ends there is always open.
+        guard minute != 0 else { return }
+        func clock(_ minute: Int) -> String {
+            let hours = minute / 60 % 24
+            return (hours < 10 ? "0" : "") + "\(hours):" + (minute % 60 < 10 ? "0" : "")
+                + "\(minute % 60)"
+        }
+        let at = clock(minute)
+        try policy("windows: [\"daily \(at)-24:00\"], time_zone: UTC")
+        let fake = [
+            "LD_PRELOAD": library, "FAKETIME": "\(offset < 0 ? "" : "+")\(offset)",
+            "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1",
+        ]
+        let early = try fixture.fleet("deploy", "production", "--tag", "v1.0.0", environment: fake)
+        expect(early, 11, "E_FROZEN")
+        let start = ContinuousClock.now
+        let done = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.0.0",
+            "--at",
+            at,
+            environment: fake
+        )
+        expect(done, 0)
+        #expect(ContinuousClock.now - start > .seconds(1), "it waited")
+        let over = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.0.0",
+            "--at",
+            "2020-01-01 10:00",
+            environment: fake
+        )
+        expect(over, 11, "is over")
+    }
+
     @Test("Signed tags: made by fleet release, verified with their name and their signer")
     func signedTags() throws {
         try setUpDeveloper()
