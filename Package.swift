@@ -162,7 +162,7 @@ let package = Package(
             "FleetReportTests",
             ["FleetReport", "FleetRollout", "FleetPlan", "FleetTransport"]
         ),
-        tests("FleetProjectTests", ["FleetProject", "FleetTestSupport"]),
+        tests("FleetProjectTests", ["FleetProject", "FleetPlaybook", "FleetTestSupport"]),
         tests("FleetHTTPTests", ["FleetHTTP", "FleetTransport"]),
         tests("FleetSSHTests", ["FleetSSH", "FleetTransport", "FleetTestSupport"]),
         tests(

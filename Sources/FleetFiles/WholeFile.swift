@@ -19,11 +19,7 @@ public enum WholeFile {
     ///   - mode: The permissions of one that is not there yet; the umask applies.
     /// - Throws: ``Failure``; nothing has changed then.
     public static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(Failure) {
-        let target = realpath(path, nil).map { pointer in
-            defer { free(pointer) }
-            return String(cString: pointer)
-        }
-        let file = target ?? path
+        let file = target(of: path)
         var status = stat()
         let isThere = stat(file, &status) == 0
         let temporary = "\(file).fleet-\(getpid())"
@@ -47,6 +43,20 @@ public enum WholeFile {
             unlink(temporary)
             throw error
         }
+    }
+
+    /// What a path stands for at the end, also where a link's target is not there yet.
+    private static func target(of path: String) -> String {
+        if let pointer = realpath(path, nil) {
+            defer { free(pointer) }
+            return String(cString: pointer)
+        }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+        let count = readlink(path, &buffer, buffer.count - 1)
+        guard count > 0 else { return path }
+        let link = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard !link.hasPrefix("/"), let slash = path.lastIndex(of: "/") else { return link }
+        return String(path[...slash]) + link
     }
 
     private static func failure() -> Failure { Failure(reason: String(cString: strerror(errno))) }

@@ -213,6 +213,8 @@ public enum Planner {
     /// A revert is never itself reverted, and without a release there is nothing to go back to.
     private static func onFailure(_ request: PlanRequest) -> Plan.FailurePolicy {
         if request.kind == .revert { return .hold }
+        // Every host answers for itself, and there is nothing to stop.
+        if request.playbook.steps.isEmpty { return .report }
         let isRevertible =
             request.playbook.releaseStep != nil || request.playbook.revert != nil
             || request.playbook.steps.contains { $0.kind.isUndoable }

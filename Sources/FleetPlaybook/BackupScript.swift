@@ -77,13 +77,19 @@ enum BackupScript {
             fail() { echo "$1"; exit 1; }
             home() { case "$1" in '~/'*) echo "$HOME/${1#??}" ;; '~') echo "$HOME" ;; *) echo "$1" ;; esac; }
             database=$(home "$FLEET_DATABASE") directory=$(home "$FLEET_DIRECTORY")
+            # The database itself: a link to it is left alone, and the kernel speaks of no links.
+            if [ -e "$database" ]; then database=$(readlink -f "$database") || exit 1
+            elif [ -n "$database" ]; then
+                place=$(cd "$(dirname "$database")" 2>/dev/null && pwd -P) && database=$place/${database##*/}
+            fi
             python=$(command -v python3 || command -v python || :)
-            [ -z "$database" ] || command -v sqlite3 >/dev/null || { [ -n "$python" ] && "$python" -c 'import sqlite3' 2>/dev/null; } ||
+            [ -z "$python" ] || "$python" -c 'import sqlite3, urllib.parse; sqlite3.Connection.backup' 2>/dev/null || python=
+            [ -z "$database" ] || command -v sqlite3 >/dev/null || [ -n "$python" ] ||
                 fail "E_SQLITE neither sqlite3 nor python3 with its module is installed"
             sql() {
-                if command -v sqlite3 >/dev/null; then sqlite3 -batch "$1" "$2"
+                if command -v sqlite3 >/dev/null; then sqlite3 -batch -cmd '.timeout 60000' "$1" "$2"
                 else "$python" -c 'import sqlite3, sys
-            c = sqlite3.connect(sys.argv[1])
+            c = sqlite3.connect(sys.argv[1], timeout=60)
             for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"; fi
             }
             online_copy() {

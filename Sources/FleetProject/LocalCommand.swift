@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Subprocess
 internal import SystemPackage
 
@@ -73,7 +74,15 @@ public enum LocalCommand {
     ) async -> Swift.Result<Result, Failure> {
         var options = PlatformOptions()
         // What it has started ends with it; without a limit it ends with us, by the terminal's Ctrl-C.
-        if isGroup { options.processGroupID = 0 }
+        if isGroup {
+            options.processGroupID = 0
+            options.teardownSequence = [
+                .send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .zero)
+            ]
+        }
+        guard let file = Self.file(holding: input) else {
+            return .failure(Failure(reason: String(cString: strerror(errno))))
+        }
         do {
             let result = try await Subprocess.run(
                 .name("sh"),
@@ -81,7 +90,7 @@ public enum LocalCommand {
                 environment: environment,
                 workingDirectory: .init(directory),
                 platformOptions: options,
-                input: .string(input),
+                input: .fileDescriptor(file, closeAfterSpawningProcess: true),
                 output: .discarded,
                 error: .string(limit: complaintLimitBytes)
             )
@@ -95,5 +104,20 @@ public enum LocalCommand {
         } catch {
             return .failure(Failure(reason: "\(error)"))
         }
+    }
+
+    /// A nameless file that is read from its beginning: a command that does not want its input must not
+    /// be able to break a pipe.
+    private static func file(holding text: String) -> FileDescriptor? {
+        guard let stream = tmpfile() else { return nil }
+        defer { fclose(stream) }
+        let file = fcntl(fileno(stream), F_DUPFD_CLOEXEC, 0)
+        guard file >= 0 else { return nil }
+        let bytes = Array(text.utf8)
+        guard write(file, bytes, bytes.count) == bytes.count, lseek(file, 0, SEEK_SET) == 0 else {
+            close(file)
+            return nil
+        }
+        return FileDescriptor(rawValue: file)
     }
 }

@@ -152,7 +152,14 @@ public struct Project: Sendable, Hashable {
         let needed = (playbook.steps + (playbook.revert ?? [])).flatMap { step in
             step.kind.localFiles(in: environment).map { (step: step, source: $0) }
         }
-        for (step, source) in needed where files[source] == nil {
+        for (step, source) in needed {
+            // Another step may only want its bytes.
+            if let known = files[source] {
+                let reading = step.kind.reading
+                guard
+                    reading == .names && known.keys == nil || reading == .text && known.text == nil
+                else { continue }
+            }
             let path = source.hasPrefix("/") ? source : "\(root)/\(source)"
             if Self.isDirectory(path), step.kind.reading == .bytes {
                 do throws(DirectoryArchive.Failure) {

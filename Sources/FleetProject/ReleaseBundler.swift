@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// The repository on this machine that hosts are sent releases out of.
 ///
-/// Git is asked as a program. Its repository is left as it was: the name that a release has in a
-/// bundle stands in it only while that is made.
+/// Git is asked as a program. Its repository is left as it is: the name that a release has in a bundle
+/// stands in another one, which borrows its objects.
 public struct ReleaseBundler: Sendable {
     /// Why git did not do what it was asked.
     public struct Failure: Error, Sendable, Hashable {
@@ -36,7 +36,10 @@ public struct ReleaseBundler: Sendable {
     /// - Returns: What git printed.
     /// - Throws: ``Failure``.
     public func listing() async throws(Failure) -> String {
-        try await shell(#"git ls-remote --heads --tags -- "$1""#, [repository])
+        try await shell(
+            #"cd "$1" && git ls-remote --heads --tags -- "$(git rev-parse --absolute-git-dir)""#,
+            [repository]
+        )
     }
 
     /// Those of a host's commits that this repository knows, without the ones that others are built
@@ -50,9 +53,10 @@ public struct ReleaseBundler: Sendable {
         // `merge-base` takes as many as fit on a command line: 1,000 of 41 bytes do.
         let text = try await shell(
             #"""
-            cd "$1" && known=$(git cat-file --batch-check='%(objecttype) %(objectname)' |
-                sed -n 's/^commit //p; s/^tag \(.*\)/\1^{commit}/p') || exit 1
-            [ -z "$known" ] || git merge-base --independent $(git rev-parse $known)
+            cd "$1" || exit 1
+            peel() { git cat-file --batch-check='%(objecttype) %(objectname)'; }
+            known=$(peel | sed -n 's/^\(commit\|tag\) \(.*\)/\2^{commit}/p' | peel | sed -n 's/^commit //p')
+            [ -z "$known" ] || git merge-base --independent $known
             """#,
             [repository],
             input: ids.joined(separator: "\n") + "\n"
@@ -85,10 +89,23 @@ public struct ReleaseBundler: Sendable {
                 [ "$(git rev-parse --verify "$object^{commit}")" = "$3" ] ||
                     { echo "tag $4 is not $3 here any more" >&2; exit 1; }
             fi
+            basis=$(sed 's/^/^/')
+            # What a shallow clone has of a commit is not all of it.
+            if [ "$(git rev-parse --is-shallow-repository)" != false ]; then
+                cut=$(cat "$(git rev-parse --git-path shallow)")
+                git rev-list "$3" $basis | grep -qxF "$cut" && {
+                    echo "this clone is shallow and lacks what $3 is built on: git fetch --unshallow" >&2
+                    exit 1
+                }
+            fi
             new=$archives/new-$$
-            trap 'rm -f "$new"; git update-ref -d "$5"' EXIT
-            git update-ref "$5" "$object"
-            { echo "$5"; sed 's/^/^/'; } | git bundle create --quiet "$new" --stdin
+            # A repository of its own that borrows the objects: the name exists nowhere else.
+            trap 'rm -rf "$new" "$new.git"' EXIT
+            git init -q --bare "$new.git"
+            objects=$(cd "$(git rev-parse --git-common-dir)/objects" && pwd)
+            echo "$objects" >"$new.git/objects/info/alternates"
+            git -C "$new.git" update-ref "$5" "$object"
+            { echo "$5"; echo "$basis"; } | git -C "$new.git" bundle create --quiet "$new" --stdin
             sum=$(sha256sum <"$new" | cut -c1-64)
             size=$(wc -c <"$new")
             mv "$new" "$archives/$sum.bundle"
@@ -109,13 +126,16 @@ public struct ReleaseBundler: Sendable {
         return ReleaseBundle(file: file, basis: basis)
     }
 
+    /// Whatever called us, as a hook does, may have told git of another repository.
+    private static let prologue = "unset $(git rev-parse --local-env-vars)\n"
+
     private func shell(_ script: String, _ arguments: [String], input: String = "")
         async throws(Failure) -> String
     {
         do {
             let result = try await run(
                 .name("sh"),
-                arguments: .init(["-c", script, "sh"] + arguments),
+                arguments: .init(["-c", Self.prologue + script, "sh"] + arguments),
                 environment: .inherit.updating(["GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"]),
                 input: .string(input),
                 output: .string(limit: Self.outputLimitBytes),

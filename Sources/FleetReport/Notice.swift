@@ -40,7 +40,9 @@ public struct Notice: Sendable, Encodable {
 
     /// What is told when a rollout has ended; nil if nothing was touched.
     public static func end(of rollout: Rollout, id: RolloutID, origin: RolloutOrigin) -> Notice? {
-        guard let outcome = rollout.outcome, outcome != .refused else { return nil }
+        guard let outcome = rollout.outcome, outcome == .succeeded || rollout.isTouched else {
+            return nil
+        }
         return Notice(
             event: outcome == .succeeded ? "succeeded" : "failed",
             rollout: rollout,

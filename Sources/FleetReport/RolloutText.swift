@@ -35,6 +35,10 @@ public enum RolloutText {
         case .reverted:
             return "\(release) failed, and every touched host of \(environment) is verified back"
         case .refused: return "nothing was changed on \(environment)"
+        case .held where !rollout.isTouched:
+            let bad = rollout.hosts.count { $0.failure != nil }
+            return
+                "nothing was changed on \(environment); \(bad) of \(rollout.hosts.count) hosts say no"
         case .held: return "\(environment) is in a mixed state"
         case .revertFailed: return "going back failed on part of \(environment)"
         case .unknown: return "the state of part of \(environment) is not known"

@@ -178,21 +178,29 @@ extension Rollout {
 
     /// As many hosts as went forward together may go back together: what still serves must carry on.
     private var widestBatch: Int {
-        batches.filter { $0.contains { hosts[$0].isTouched } }.map(\.count).max() ?? 1
+        max(1, batches.map { batch in batch.count { hosts[$0].isTouched } }.max() ?? 1)
     }
 
     /// The hosts that show that going back makes things worse, once there are enough of them.
     private func brokenWayBack() -> [HostName]? {
-        let broken = hosts.filter { $0.wasVerified && $0.outcome == .revertFailed }
+        let broken = hosts.filter { host in
+            host.wasVerified && (host.outcome == .revertFailed || host.outcome == .unknown)
+        }
         return broken.count < RolloutLimits.brokenReverts ? nil : broken.map(\.name)
     }
 
     /// A host that is well stays where it is.
     private mutating func leave(_ index: Int, because broken: [HostName]) {
+        let why = "going back failed on " + HostRange.fold(broken)
+        let hint = "mend what runs there, then deploy a release that is good everywhere"
+        // What it said last may have been no pass.
+        guard hosts[index].lastAnswer == nil else {
+            hosts[index].failure = Failure("left on the new release in doubt: \(why)", hint: hint)
+            return conclude(index, .held)
+        }
         hosts[index].failure = Failure(
-            "left on the new release, where it is well: going back failed on "
-                + HostRange.fold(broken),
-            hint: "mend what runs there, then deploy a release that is good everywhere"
+            "left on the new release, where it is well: \(why)",
+            hint: hint
         )
         conclude(index, .succeeded)
     }

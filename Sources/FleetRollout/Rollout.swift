@@ -51,6 +51,8 @@ public struct Rollout: Sendable, Hashable {
     /// Why it stopped by itself, to be taken up again: while a release soaks, a host that cannot be asked
     /// is neither a good one nor a bad one, and somebody has to look.
     public internal(set) var paused: Failure?
+    /// Whether a step was started on any host.
+    public var isTouched: Bool { hosts.contains(where: \.isTouched) }
     /// Where it was when it was interrupted; a resumed rollout goes on from there.
     var interruptedPhase: Phase?
 
@@ -154,6 +156,11 @@ public struct Rollout: Sendable, Hashable {
             else { return }
             emit(effect, for: index)
         case .interrupted:
+            // From now on the operator is the one who stopped it.
+            if paused != nil {
+                paused = nil
+                return
+            }
             guard !isDraining else { return }
             isDraining = true
             quiet()

@@ -60,19 +60,24 @@ actor HostWorker {
         if let session { return session }
         let opened = try await transport.open(planned.endpoint, rollout: rollout.description)
         let proved = await opened.hostKey
-        if let hostKey, let proved, proved != hostKey {
+        // A host may have several keys; which one it proves depends on which ones are known.
+        if let hostKey, let proved, proved != hostKey,
+            Self.type(of: proved) == Self.type(of: hostKey)
+        {
             await opened.close(removingRunDirectory: false)
             throw .hostKeyChanged(
                 host: planned.name.text,
                 offered: proved,
                 known: hostKey,
-                place: "what this rollout found before it touched the host"
+                place: TransportError.snapshotPlace
             )
         }
         hostKey = hostKey ?? proved
         session = opened
         return opened
     }
+
+    private static func type(of key: String) -> Substring { key.prefix { $0 != " " } }
 
     /// After an error a session is of no more use; the next effect opens another one.
     private func drop() async {
@@ -272,9 +277,7 @@ actor HostWorker {
             opened = try await open()
         } catch {
             // A refusal that will not change is this step's failure; nothing ran.
-            return (
-                error.isRetryable ? .unreachable(Failure(error)) : .failed(Failure(error)), output
-            )
+            return (Self.noStart(error), output)
         }
         do throws(TransportError) {
             let result = try await Self.carryOut(
@@ -292,6 +295,7 @@ actor HostWorker {
             await drop()
             partial = (reference, attempt, output)
             // What will not change by asking again is this step's failure; nothing of it ran.
+            guard !error.isAnotherHost else { return (.barred(Failure(error)), output) }
             return (error.isRetryable ? .lost(Failure(error)) : .failed(Failure(error)), output)
         }
     }
@@ -376,6 +380,11 @@ actor HostWorker {
             await drop()
             return Self.noAnswer(error)
         }
+    }
+
+    private static func noStart(_ error: TransportError) -> StepOutcome {
+        if error.isAnotherHost { return .barred(Failure(error)) }
+        return error.isRetryable ? .unreachable(Failure(error)) : .failed(Failure(error))
     }
 
     private static func noAnswer(_ error: TransportError) -> StepOutcome {

@@ -157,12 +157,13 @@ public final class OutputCapture: OutputSink {
                 SpoolQueue.shared.waitingBytes.subtract(written, ordering: .relaxed)
                 let hasMore = !state.pending.isEmpty && isKept
                 state.isWriting = hasMore
+                let isRoomy = !isKept || state.pending.count <= Self.lagBytes
                 defer {
-                    if state.pending.count <= Self.lagBytes { state.resume = nil }
+                    if isRoomy { state.resume = nil }
                     if !hasMore { state.waiting = [] }
                 }
                 return (
-                    state.pending.count <= Self.lagBytes ? state.resume : nil,
+                    isRoomy ? state.resume : nil,
                     hasMore ? [] : state.waiting, hasMore
                 )
             }

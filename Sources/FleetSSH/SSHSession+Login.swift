@@ -55,7 +55,7 @@ extension SSHSession {
         let proved = HostKey(
             blob: Array(UnsafeRawBufferPointer(start: UnsafeRawPointer(key), count: length))
         )
-        hostKey = proved.fingerprint
+        hostKey = "\(proved.type) \(proved.fingerprint)"
         return proved
     }
 

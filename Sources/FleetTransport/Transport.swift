@@ -40,7 +40,7 @@ extension Transport {
 ///
 /// One call at a time; after a thrown error only ``close()``.
 public protocol HostSession: Sendable {
-    /// The fingerprint of the key that the host has proved, as in `SHA256:…`; nil where there is none.
+    /// The key that the host has proved, as in `ssh-ed25519 SHA256:…`; nil where there is none.
     var hostKey: String? { get async }
 
     /// Runs a read-only script attached to the session: if the connection ends, so may the script.

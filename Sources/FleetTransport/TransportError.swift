@@ -60,6 +60,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     /// A file on this machine cannot be read, or changed since the plan was made.
     case localFile(path: String, reason: String)
 
+    /// Where a key is known from that a rollout remembers.
+    public static let snapshotPlace = "what this rollout found before it touched the host"
+
     /// Whether the same attempt may succeed later: only then is it retried.
     public var isRetryable: Bool {
         switch self {
@@ -158,6 +161,10 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
                 + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then run `fleet trust ENV`"
         case .hostKeyAuthorityOnly:
             "add the host's plain key to known_hosts beside the authority's line"
+        case .hostKeyChanged(let host, _, _, let place) where place == Self.snapshotPlace:
+            "if \(host) was given a new key meanwhile, look at what runs there, put it right by hand, "
+                + "and release the lock with `fleet lock break`; otherwise someone may be between you "
+                + "and it"
         case .hostKeyChanged(let host, _, _, let place):
             "if \(host) was rebuilt, remove the line at \(place); otherwise someone may be "
                 + "between you and it"

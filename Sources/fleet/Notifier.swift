@@ -21,9 +21,18 @@ struct Notifier {
     /// The rules that hold now, whatever the plan was made from; none where the files cannot be read.
     init(environment: String, _ common: CommonOptions) {
         self.common = common
-        let project = try? common.openProject()
-        directory = project?.root ?? "/"
-        rules = (try? project?.inventory(environment))?.notifications ?? []
+        var found: (root: String, rules: [NotificationRule]) = ("/", [])
+        do {
+            let project = try common.openProject()
+            found = (project.root, try project.inventory(environment).notifications)
+        } catch {
+            common.tell(
+                common.standardErrorStyle.yellow(
+                    "nobody is told: the inventory of \(environment) cannot be read"
+                )
+            )
+        }
+        (directory, rules) = found
     }
 
     /// Tells it, all at once.

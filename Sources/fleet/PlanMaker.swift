@@ -213,7 +213,7 @@ struct PlanMaker {
                 continue
             }
             let ids = answer.text.split(separator: "\n").map(String.init)
-            guard ids != ["has"] else { continue }
+            guard !ids.contains("has") else { continue }
             do throws(ReleaseBundler.Failure) {
                 let basis =
                     if let basis = known[answer.text] { basis } else {

@@ -89,6 +89,10 @@ struct RolloutSession {
         let outputs = HostOutputs()
         let origin = Surroundings.origin(exception, overridden: overridden)
         let notifier = plan.kind == .exec ? nil : Notifier(environment: plan.environment, common)
+        let begun = Rollout(plan: plan, replaying: earlier?.entries ?? [])
+        let beginning = Beginning {
+            await notifier?.tell(.start(of: begun, id: id, origin: origin))
+        }
         let runner = RolloutRunner(
             id: id,
             plan: plan,
@@ -104,6 +108,7 @@ struct RolloutSession {
                 view?.transferred(host, bytes, of: total)
             case .recorded(let entries):
                 view?.show(entries)
+                beginning.look(at: entries)
                 guard let json else { return }
                 for entry in entries { json.write(CanonicalJSON.encode(entry) + [0x0A]) }
             }
@@ -111,16 +116,13 @@ struct RolloutSession {
         let signals = OperatorSignals(runner: runner)
         let start = ContinuousClock.now
         let rollout: Rollout
-        let begun = Rollout(plan: plan, replaying: earlier?.entries ?? [])
-        // Beside the rollout: nobody who is told may hold it up.
-        async let isTold: Void? = notifier?.tell(.start(of: begun, id: id, origin: origin))
         do {
             rollout = try await runner.run()
         } catch {
             view?.finish()
             json?.finish()
             let failure = CommandFailure(error)
-            await isTold
+            await beginning.isTold()
             await notifier?.tell(.stop(of: begun, id: id, origin: origin, why: error.message))
             throw failure
         }
@@ -130,11 +132,13 @@ struct RolloutSession {
         let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
         if json == nil { report(rollout, id: id, outputs: outputs, elapsed: elapsed) }
         journal.trim()
-        await isTold
+        await beginning.isTold()
         if let notice = Notice.end(of: rollout, id: id, origin: origin) {
             await notifier?.tell(notice)
         }
         if rollout.isLockedOut { return .locked }
+        // Questions that hosts said no to left nothing half done.
+        if rollout.outcome == .held, !rollout.isTouched { return .saidNo }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
     }
 
@@ -283,6 +287,29 @@ private final class QueuedOutput: Sendable {
 
     /// Waits until everything is written: what the rollout did is in the journal long since.
     func finish() { queue.sync {} }
+}
+
+/// Tells of a rollout's beginning once something is about to be touched, beside the rollout: nobody who is
+/// told may hold it up.
+private final class Beginning: Sendable {
+    private let tell: @Sendable () async -> Void
+    private let task = Mutex<Task<Void, Never>?>(nil)
+
+    init(_ tell: @escaping @Sendable () async -> Void) { self.tell = tell }
+
+    func look(at entries: [JournalEntry]) {
+        let isBeginning = entries.contains { entry in
+            if case .effect(.perform) = entry.body { true } else { false }
+        }
+        guard isBeginning else { return }
+        task.withLock { task in
+            guard task == nil else { return }
+            task = Task { [tell] in await tell() }
+        }
+    }
+
+    /// Returns when whoever was told has heard.
+    func isTold() async { await task.withLock { $0 }?.value }
 }
 
 /// What the hosts printed, by host.

@@ -59,6 +59,28 @@ import Testing
         #expect(alerts.first?.hasPrefix("unhealthy production production unhealthy: web2") ?? false)
     }
 
+    @Test("A playbook that only asks changes nothing, asks everybody, and says so")
+    func onlyAsking() throws {
+        try fixture.directory.write(
+            """
+            serial: 1
+            smoke:
+              - name: page
+                http: { url: "http://127.0.0.1:${{ vars.port }}/health" }
+                passes: 1
+                deadline: 1s
+            """,
+            to: "project/playbooks/look.yml"
+        )
+        let good = try fixture.fleet("run", "look", "production")
+        #expect(good.status == 0, "\(good.output)\(good.errors)")
+        try stopService(0)
+        let bad = try fixture.fleet("run", "look", "production")
+        #expect(bad.status == 1, "\(bad.output)\(bad.errors)")
+        #expect(bad.output.contains("nothing was changed on production; 1 of 2 hosts say no"))
+        #expect(bad.errors.contains("web2  page ok"), "the second batch was asked all the same")
+    }
+
     @Test("A host that cannot be asked is not healthy; a slow answer is not; JSON says both")
     func unknownAndSlow() throws {
         let slow = try health("--slow", "1ms", "-o", "json")

@@ -36,11 +36,18 @@ struct WholeFileTests {
 
     @Test("A link stays one, and what it points to is replaced")
     func links() throws {
-        try Command.shell("mkdir there; echo old >there/file; ln -s there/file link", in: directory.path)
+        try Command.shell(
+            "mkdir there; echo old >there/file; ln -s there/file link",
+            in: directory.path
+        )
         try write("new", to: "link")
         #expect(directory.read("there/file") == "new")
         let kind = try FileManager.default.attributesOfItem(atPath: directory.path + "/link")[.type]
         #expect(kind as? FileAttributeType == .typeSymbolicLink)
+        // What it points to may be yet to come.
+        try Command.shell("ln -s there/later later", in: directory.path)
+        try write("made", to: "later")
+        #expect(directory.read("there/later") == "made")
     }
 
     @Test("Whoever has the old file open keeps all of it")

@@ -80,11 +80,35 @@ import Testing
         try run(try step(BackupStep.self, more).action(in: scope), shell)
     }
 
+    /// What a snapshot makes of what preflight printed.
+    private func facts(of asked: Command) -> [EnvironmentVariable] {
+        asked.output.split(separator: "\n").compactMap { line in
+            let parts = line.split(separator: "=", maxSplits: 1).map(String.init)
+            return parts.count == 2
+                ? EnvironmentVariable("FLEET_SNAPSHOT_\(parts[0].uppercased())", parts[1]) : nil
+        }
+    }
+
+    private func bound(_ action: Action?, _ asked: Command) throws -> Script {
+        guard case .script(let script) = action else {
+            throw Command.Failed(description: "no script")
+        }
+        return script.adding(facts(of: asked))
+    }
+
     private func restore(_ more: String = "") throws -> (preflight: Command, action: Command?) {
         let step = try step(RestoreStep.self, more)
         let asked = try run(try step.preflight(in: scope))
         guard asked.status == 0 else { return (asked, nil) }
-        return (asked, try run(try step.action(in: scope)))
+        return (asked, try run(bound(try step.action(in: scope), asked)))
+    }
+
+    /// The way back of a restore that began so.
+    private func goBack(after asked: Command) throws -> Command {
+        var back = scope
+        back.direction = .revert
+        let action = try step(RestoreStep.self).revertAction(in: back, isIdempotent: false)
+        return try run(bound(action, asked))
     }
 
     private func backups() throws -> [String] {
@@ -162,17 +186,14 @@ import Testing
     func wayBack() throws {
         #expect(try backUp().status == 0)
         try sql("INSERT INTO job VALUES ('later')")
-        let done = try restore().action
+        let (asked, done) = try restore()
         #expect(done?.status == 0, "\(done?.output ?? "")")
         #expect(try sql("SELECT name FROM job") == "first")
-        let back = try run(try step(RestoreStep.self).revertAction(in: scope, isIdempotent: false))
+        let back = try goBack(after: asked)
         #expect(back.status == 0, "\(back.output)\(back.errors)")
         #expect(try sql("SELECT name FROM job ORDER BY name") == "first\nlater")
         // Going back twice, or without anything to go back to, changes nothing.
-        #expect(
-            try run(try step(RestoreStep.self).revertAction(in: scope, isIdempotent: false)).status
-                == 0
-        )
+        #expect(try goBack(after: asked).status == 0)
         #expect(try sql("SELECT count(*) FROM job") == "2")
     }
 
@@ -183,22 +204,56 @@ import Testing
         #expect(try backUp().status == 0)
         #expect(try restore().action?.status == 0)
         try sql("INSERT INTO job VALUES ('weeks of work')")
-        let step = try step(RestoreStep.self)
-        let asked = try run(try step.preflight(in: scope))
-        let aside = try #require(
-            asked.output.split(separator: "\n").first { $0.hasPrefix("aside=") }?.dropFirst(6)
-        )
-        #expect(!aside.isEmpty)
-        guard case .script(let back) = try step.revertAction(in: scope, isIdempotent: false) else {
-            return
-        }
-        let bound = Script(
-            back.text,
-            environment: back.environment
-                + [EnvironmentVariable("FLEET_SNAPSHOT_ASIDE", String(aside))]
-        )
-        #expect(try run(bound).status == 0)
+        let asked = try run(try step(RestoreStep.self).preflight(in: scope))
+        #expect(try goBack(after: asked).status == 0)
         #expect(try sql("SELECT count(*) FROM job") == "2", "nothing was put back over it")
+    }
+
+    @Test("What stands aside from others, whenever it was put there, is nobody's way back")
+    func othersAside() throws {
+        #expect(try backUp().status == 0)
+        try Command.shell(
+            "for t in 20200101T000000Z 29990101T000000Z old; do mkdir app.db.replaced-$t; echo bad >app.db.replaced-$t/data; done",
+            in: home
+        )
+        try sql("INSERT INTO job VALUES ('later')")
+        let (asked, done) = try restore()
+        #expect(done?.status == 0, "\(done?.output ?? "")\(done?.errors ?? "")")
+        #expect(try sql("SELECT name FROM job") == "first")
+        #expect(try goBack(after: asked).status == 0)
+        #expect(try sql("SELECT count(*) FROM job") == "2")
+        #expect(directory.read("app.db.replaced-old/data") == "bad\n")
+    }
+
+    @Test("Where there was no database before, there is none again")
+    func noDatabaseBefore() throws {
+        #expect(try backUp().status == 0)
+        try Command.shell("rm app.db*", in: home)
+        let (asked, done) = try restore()
+        #expect(done?.status == 0, "\(done?.output ?? "")\(done?.errors ?? "")")
+        #expect(try sql("SELECT name FROM job") == "first")
+        let back = try goBack(after: asked)
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(!FileManager.default.fileExists(atPath: database))
+        var reverting = scope
+        reverting.direction = .revert
+        let script = try #require(try step(RestoreStep.self).verification(in: reverting))
+        #expect(try run(script.adding(facts(of: asked))).status == 0)
+    }
+
+    @Test("A database behind a link is replaced where it is, and the link stays")
+    func links() throws {
+        try Command.shell("mkdir data && mv app.db* data/ && ln -s data/app.db app.db", in: home)
+        try Command.shell("chmod 640 data/app.db", in: home)
+        #expect(try backUp().status == 0)
+        try sql("INSERT INTO job VALUES ('later')", in: home + "/data/app.db")
+        let (asked, done) = try restore()
+        #expect(done?.status == 0, "\(done?.output ?? "")\(done?.errors ?? "")")
+        let seen = try Command.shell("readlink app.db; stat -c %a data/app.db", in: home)
+        #expect(seen == "data/app.db\n640\n")
+        #expect(try sql("SELECT name FROM job", in: home + "/data/app.db") == "first")
+        #expect(try goBack(after: asked).status == 0)
+        #expect(try sql("SELECT count(*) FROM job", in: home + "/data/app.db") == "2")
     }
 
     @Test(
@@ -231,8 +286,9 @@ import Testing
             """,
             in: home
         )
+        let asked = try run(try step.preflight(in: scope))
         func cutOff(_ action: Action?, after moves: Int) throws {
-            guard case .script(let script) = action else { return }
+            let script = try bound(action, asked)
             try "\(moves)".write(toFile: home + "/moves", atomically: true, encoding: .utf8)
             _ = try Command.run(
                 ["dash", "-s"],
@@ -243,7 +299,7 @@ import Testing
         try cutOff(try step.action(in: scope), after: moves % 4)
         let back = try step.revertAction(in: scope, isIdempotent: false)
         if moves >= 4 { try cutOff(back, after: 1) }
-        let done = try run(back)
+        let done = try run(bound(back, asked))
         #expect(done.status == 0, "\(done.output)\(done.errors)")
         #expect(
             try sql("SELECT count(*) FROM job WHERE name = 'committed'") == "1",
@@ -308,25 +364,22 @@ import Testing
         )
         let asked = try run(try restore.preflight(in: scope))
         #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
-        let done = try run(try restore.action(in: scope))
+        let done = try run(bound(try restore.action(in: scope), asked))
         #expect(done.status == 0, "\(done.output)\(done.errors)")
         #expect(directory.read("data") == "one\nEND\n")
         #expect(try backups().count == 2, "what was replaced is kept beside it")
         for _ in 1...2 {
-            let back = try run(try restore.revertAction(in: scope, isIdempotent: false))
+            let back = try run(
+                bound(try restore.revertAction(in: scope, isIdempotent: false), asked)
+            )
             #expect(back.status == 0, "\(back.output)\(back.errors)")
             #expect(directory.read("data") == "two\nEND\n")
         }
         // What an earlier restore had put aside is not put back over what came since.
-        let aside = try Command.shell("ls -d $PWD/backups/replaced-*.gz", in: home)
-            .trimmingCharacters(in: .newlines)
         try Command.shell("printf 'three\\nEND\\n' >data", in: home)
-        guard case .script(let back) = try restore.revertAction(in: scope, isIdempotent: false)
-        else {
-            return
-        }
-        let bound = back.adding([EnvironmentVariable("FLEET_SNAPSHOT_ASIDE", aside)])
-        #expect(try run(bound).status == 0)
+        let later = try run(try restore.preflight(in: scope))
+        let back = try restore.revertAction(in: scope, isIdempotent: false)
+        #expect(try run(bound(back, later)).status == 0)
         #expect(directory.read("data") == "three\nEND\n")
     }
 
@@ -346,7 +399,8 @@ import Testing
             RestoreStep.self,
             "command: 'echo taken >~/data', save: \(command)"
         )
-        let done = try run(try restore.action(in: scope))
+        let asked = try run(try restore.preflight(in: scope))
+        let done = try run(bound(try restore.action(in: scope), asked))
         #expect(done.status == 1 && done.output.contains("nothing was restored"), "\(done.output)")
         #expect(directory.read("data") == "one\nEND\n")
     }
@@ -364,12 +418,13 @@ import Testing
         )
         #expect(log.waits(for: "open"))
         let step = try step(RestoreStep.self)
-        let refused = try run(try step.action(in: scope))
+        let asked = try run(try step.preflight(in: scope))
+        let refused = try run(bound(try step.action(in: scope), asked))
         #expect(refused.status == 1 && refused.output.contains("E_IN_USE"), "\(refused.output)")
         #expect(try sql("SELECT name FROM job") == "first")
         kill(service.pid, SIGKILL)
         service.wait()
-        let done = try run(try step.action(in: scope))
+        let done = try run(bound(try step.action(in: scope), asked))
         #expect(done.status == 0, "\(done.output)\(done.errors)")
     }
 

@@ -1,6 +1,7 @@
 import FleetTestSupport
 import FleetTransport
 import FleetYAML
+import Foundation
 import Testing
 
 @testable import FleetPlaybook
@@ -251,6 +252,67 @@ struct CheckoutStepTests {
         #expect(result.output.hasPrefix("E_DIRTY"))
         #expect(result.output.contains("M file"))
         #expect(fixture.directory.read("home/my app/file") == "changed\n")
+    }
+
+    @Test("An ignored file that the release would bring along is in its way")
+    func ignoredFiles() throws {
+        let fixture = try Fixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let v3 = try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null
+            echo theirs >.env; git add -f .env
+            git -c user.name=t -c user.email=t@t commit -qm three; git tag v3.0.0
+            git push -q ../origin.git main --tags; git rev-parse HEAD
+            """,
+            in: fixture.directory.path + "/work"
+        ).trimmingCharacters(in: .newlines)
+        try Command.shell("echo .env >.git/info/exclude; echo secret >.env", in: fixture.app)
+        let scope = fixture.scope("v3.0.0", v3)
+        let asked = try fixture.run(fixture.step().preflight(in: scope))
+        #expect(asked.status == 1 && asked.output.contains("E_UNTRACKED .env"), "\(asked.output)")
+        // The step itself does not overwrite it either.
+        let snapshot = ["commit": fixture.v1]
+        let done = try fixture.run(
+            fixture.script(fixture.step().action(in: scope)),
+            snapshot: snapshot
+        )
+        #expect(done.status != 0)
+        #expect(fixture.directory.read("home/my app/.env") == "secret\n")
+        try Command.shell("rm .env", in: fixture.app)
+        let again = try fixture.run(fixture.step().preflight(in: scope))
+        #expect(again.status == 0, "\(again.output)")
+    }
+
+    @Test("Taken down twice, what the service wrote the first time is still there")
+    func removedTwice() throws {
+        let fixture = try Fixture()
+        for data in ["first", "second"] {
+            _ = try fixture.deployed("v1.0.0", fixture.v1)
+            try Command.shell("echo \(data) >data", in: fixture.app)
+            let gone = try fixture.run(
+                fixture.script(fixture.step().removal(in: fixture.scope("", "", back: true))),
+                snapshot: ["state": "absent"]
+            )
+            #expect(gone.status == 0, "\(gone.output)")
+        }
+        let kept = try Command.shell(
+            "cat 'my app.fleet-removed'*/data | sort",
+            in: fixture.directory.path + "/home"
+        )
+        #expect(kept == "first\nsecond\n")
+    }
+
+    @Test("Back to nothing there is no commit to look for")
+    func backToNothing() throws {
+        let fixture = try Fixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let script = try #require(try fixture.step().preflight(in: fixture.scope("", "")))
+        let asked = try fixture.run(script.adding([EnvironmentVariable("FLEET_GOING_BACK", "1")]))
+        #expect(
+            asked.status == 0 && asked.output.contains("commit=\(fixture.v1)"),
+            "\(asked.output)"
+        )
     }
 
     @Test func leavesUntrackedFilesAlone() throws {

@@ -98,6 +98,18 @@ import Testing
         #expect(try installed(text, ["tls": value]) == expected)
     }
 
+    @Test(
+        "Lines that hold nothing but a mark vanish, the first one, too",
+        arguments: [
+            ("{{! managed }}\n#!/bin/sh\n", "#!/bin/sh\n"), ("\n\nfoo\n", "\n\nfoo\n"),
+            ("{{#vars.a}}\nyes (really)\n{{/vars.a}}\nend\n", "yes (really)\nend\n"),
+            ("{{#host}}{{vars.a}} {{name}}{{/host}}", "1 web1"),
+        ]
+    )
+    func lines(text: String, expected: String) throws {
+        #expect(try installed(text, ["a": "1"]) == expected)
+    }
+
     @Test("A name inside a section is looked up where it would be outside")
     func insideSections() throws {
         let text = "{{#vars.tls}}{{vars.port}} {{text}}{{/vars.tls}}"
@@ -116,6 +128,13 @@ import Testing
             ("{{^vars.prot}}x{{/vars.prot}}", "`app.conf`: `vars.prot` has no value on web1"),
             ("{{port}}", "`app.conf`: `{{port}}` refers to nothing"),
             ("{{release.date}}", "`app.conf`: `{{release.date}}` refers to nothing"),
+            ("{{host}}", "`app.conf`: `{{host}}` refers to nothing"),
+            ("{{.}}", "`app.conf`: `{{.}}` refers to nothing"),
+            ("{{vars.port.zzz}}", "`app.conf`: `{{vars.port.zzz}}` refers to nothing"),
+            (
+                "{{upper(vars.port)}}",
+                "`app.conf` calls a function (`{{upper(vars.port)}}`), which is not supported"
+            ), ("{{=<% %>=}}", "`app.conf` changes its marks (`{{=`), which is not supported"),
             ("{{> head}}", "`app.conf` includes another template (`{{>`), which is not supported"),
         ]
     )
@@ -132,7 +151,7 @@ import Testing
         let error = #expect(throws: UndefinedReference.self) {
             try step().action(in: scope("ok\n{{#vars.a}}\n", ["a": "1"]))
         }
-        #expect(error?.message.hasPrefix("`app.conf`, line ") == true, "\(error?.message ?? "")")
+        #expect(error?.message.hasPrefix("`app.conf`, line 3: ") == true, "\(error?.message ?? "")")
         #expect(throws: UndefinedReference.self) {
             try step().action(
                 in: scope(String(repeating: "x", count: TemplateStep.limitBytes + 1))
@@ -147,8 +166,11 @@ import Testing
         let step = try step(", mode: \"0640\"")
         let asked = try run(try step.preflight(in: new))
         #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
-        let sum = try #require(asked.output.split(separator: "=").last).trimmingCharacters(
-            in: .newlines
+        let facts = Dictionary(
+            uniqueKeysWithValues: asked.output.split(separator: "\n").map { line in
+                let parts = line.split(separator: "=", maxSplits: 1)
+                return (String(parts[0]), String(parts[1]))
+            }
         )
         #expect(try run(try step.verification(in: new)).status != 0)
         for _ in 1...2 {
@@ -161,7 +183,6 @@ import Testing
         }
         var back = new
         back.direction = .revert
-        let facts = ["sha256": sum]
         #expect(try run(try step.verification(in: back), facts: facts).status != 0)
         let undone = try run(
             try step.revertAction(in: back, isIdempotent: true),
@@ -169,6 +190,8 @@ import Testing
         )
         #expect(undone.status == 0, "\(undone.output)\(undone.errors)")
         #expect(directory.read("home/etc/app.conf") == "old\n")
+        let mode = try Command.run(["stat", "-c", "%a", directory.path + "/home/etc/app.conf"])
+        #expect(mode.output == "\(facts["mode"] ?? "")\n", "as it was before")
         #expect(try run(try step.verification(in: back), facts: facts).status == 0)
         let left = try Command.run(["ls", directory.path + "/home/etc"]).output
         #expect(left == "app.conf\n")

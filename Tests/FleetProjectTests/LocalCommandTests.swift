@@ -53,6 +53,21 @@ struct LocalCommandTests {
         }
     }
 
+    @Test(
+        "Commands that do not want their input end as they end, every time",
+        arguments: ["exit 0", "exec sleep 0.02 </dev/null", "head -c 3 >/dev/null"]
+    )
+    func unwanted(command: String) async throws {
+        for _ in 1...40 {
+            let result = try await run(
+                command,
+                input: String(repeating: "x", count: 600),
+                within: 20
+            )
+            #expect(result.isSuccess, "\(result)")
+        }
+    }
+
     @Test("Input that nobody reads holds nothing up")
     func unread() async throws {
         let result = try await run(

@@ -8,6 +8,7 @@ struct RunnerSimulationTests {
     func manySeeds() throws {
         var outcomes: [String: Int] = [:]
         var kills = 0
+        var fair = 0
         for seed in 0..<1_500 as Range<UInt64> {
             var simulation = RunnerSimulation(seed: seed)
             do {
@@ -19,9 +20,13 @@ struct RunnerSimulationTests {
                 return
             }
             kills += simulation.killCount
+            fair += simulation.wasFair ? 1 : 0
         }
         // The weather must be worth it.
-        #expect(outcomes.count >= 5 && kills > 300, "\(outcomes), \(kills) kills")
+        #expect(
+            outcomes.count >= 5 && kills > 300 && fair > 100,
+            "\(outcomes), \(kills) kills, \(fair) fair"
+        )
     }
 
     @Test("The same seed is the same story")

@@ -52,6 +52,7 @@ struct BackupStep: StepKind {
         guard !source.isCommand else { return nil }
         return try script(
             """
+            [ -z "${FLEET_GOING_BACK:-}" ] || exit 0
             [ -f "$database" ] || fail "E_NO_DATABASE $database is not there"
             # The copy, what is packed, and what is unpacked again to see.
             size=$(($(wc -c <"$database") / 1024 * 3))

@@ -127,7 +127,9 @@ struct CheckoutStep: ReleaseStepKind {
                 fail "E_DIRTY $FLEET_PATH has local changes:
             $(printf '%s\\n' "$changed" | head -n 20)"
             lacks=
-            if g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then :
+            # Back to nothing: there is no commit to look for.
+            if [ -z "$FLEET_COMMIT" ]; then lacks=yes
+            elif g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then :
             elif [ -n "$FLEET_SENT" ]; then
                 expect
                 lacks=yes
@@ -153,6 +155,11 @@ struct CheckoutStep: ReleaseStepKind {
                     esac
                 }
                 rm -f "$copy"
+                # Ignored files are in nobody's way, says git, and would be overwritten.
+                g -c core.quotePath=false diff --name-only --no-renames --diff-filter=A HEAD "$FLEET_COMMIT" |
+                    while IFS= read -r name; do
+                        [ ! -e "$FLEET_PATH/$name" ] || { printf '%s\\n' "$name"; break; }
+                    done | { read -r name && fail "E_UNTRACKED $name is there, and in the release, too"; :; } || exit 1
             fi
             if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
                 here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
@@ -212,7 +219,7 @@ struct CheckoutStep: ReleaseStepKind {
                 fi
                 ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
                     fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-                g checkout --quiet --detach "$FLEET_COMMIT" || exit 1
+                g checkout --quiet --no-overwrite-ignore --detach "$FLEET_COMMIT" || exit 1
                 [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
                 if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
                     g update-ref "refs/tags/$FLEET_TAG" "$(tag_object)"; fi
@@ -296,9 +303,10 @@ struct CheckoutStep: ReleaseStepKind {
                 """
                 [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
                 [ -e "$FLEET_PATH" ] || exit 0
-                rm -rf "$FLEET_PATH.fleet-removed"
-                mv "$FLEET_PATH" "$FLEET_PATH.fleet-removed" || exit 1
-                echo "$FLEET_PATH: moved to $FLEET_PATH.fleet-removed"
+                there=$FLEET_PATH.fleet-removed
+                [ ! -e "$there" ] || there=$there-$(date -u +%Y%m%dT%H%M%SZ)
+                [ ! -e "$there" ] && mv "$FLEET_PATH" "$there" || exit 1
+                echo "$FLEET_PATH: moved to $there"
                 """,
                 in: scope
             )

@@ -60,7 +60,8 @@ struct RestoreStep: StepKind {
                 backup=$directory/$file
                 unpack() {
                     [ -f "$backup" ] || fail "E_NO_BACKUP there is no $backup"
-                    gzip -dc "$backup" >"$1" 2>/dev/null || fail "E_BACKUP_CORRUPT $backup cannot be unpacked"
+                    gzip -t "$backup" 2>/dev/null || fail "E_BACKUP_CORRUPT $backup cannot be unpacked"
+                    said=$(gzip -dc "$backup" 2>&1 >"$1") || fail "E_DISK $backup cannot be unpacked here: $said"
                     wanted=
                     { read -r wanted _ <"$backup.sum"; } 2>/dev/null
                     [ "$(sum "$1")" = "$wanted" ] ||
@@ -87,31 +88,35 @@ struct RestoreStep: StepKind {
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             #"""
-            scratch=$(mktemp) || exit 1
+            [ -z "${FLEET_GOING_BACK:-}" ] || exit 0
+            scratch=$directory/.scratch.$$
             trap 'rm -f "$scratch" "$scratch"-*' EXIT
             unpack "$scratch"
-            if [ -n "$database" ] && [ -f "$database" ]; then
+            if [ -n "$database" ] && [ -s "$database" ]; then
                 schema=$(sql "$scratch" 'PRAGMA user_version')
-                ours=$(sql "$database" 'PRAGMA user_version') || ours=
-                case $ours in '' | *[!0-9]*) ;; *) [ "$schema" -le "$ours" ] ||
+                ours=$(sql "$database" 'PRAGMA user_version' 2>&1)
+                case $ours in
+                *'not a database'* | *malformed*) ;;
+                '' | *[!0-9]*) fail "E_DATABASE the schema of $database cannot be read: $ours" ;;
+                *) [ "$schema" -le "$ours" ] ||
                     fail "E_SCHEMA_NEWER $file has schema $schema, and what runs now has $ours: deploy its release first" ;;
                 esac
             fi
             echo "backup=$file"
-            # Whatever stands aside already is not ours to put back.
-            [ -n "$database" ] && [ ! -e "$database" ] || echo "aside=$(aside)"
+            [ -z "$database" ] || [ -e "$database" ] || echo database=absent
+            # A place of this rollout's own: what stands aside from earlier ones is not ours to put back.
+            if [ -n "$database" ]; then there=$database.replaced; else there=$directory/replaced; fi
+            there=$there-$(date -u +%Y%m%dT%H%M%SZ) i=0
+            while [ -e "$there" ] || [ -e "$there.gz" ]; do i=$((i + 1)) there=${there%%+*}+$i; done
+            echo "aside=$there"
             """#,
             in: scope
         )
     }
 
-    /// Where what was replaced stands: beside the database, so that every move is a rename, or packed
-    /// beside the backups; `aside` prints the newest one.
+    /// What was replaced stands in `FLEET_SNAPSHOT_ASIDE`, a place that preflight has chosen: beside the
+    /// database, so that every move is a rename, or packed beside the backups.
     private static let moves = #"""
-        aside() {
-            if [ -n "$database" ]; then ls -d "$database".replaced-* 2>/dev/null | tail -n 1
-            else ls -d "$directory"/replaced-*.gz 2>/dev/null | tail -n 1; fi
-        }
         # A database that somebody has open would be written to behind our back.
         unused() {
             ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v file="$1" '
@@ -131,35 +136,32 @@ struct RestoreStep: StepKind {
         .script(
             try script(
                 #"""
+                there=${FLEET_SNAPSHOT_ASIDE:?}
                 if [ -z "$database" ]; then
-                    new=$directory/.restore.$$ there=$directory/replaced-$(date -u +%Y%m%dT%H%M%SZ).gz
+                    new=$directory/.restore.$$
                     trap 'rm -f "$new" "$there.new"*' EXIT
                     unpack "$new"
                     theirs "$FLEET_SAVE" </dev/null >"$there.new" && [ -s "$there.new" ] &&
-                        gzip -f "$there.new" && mv "$there.new.gz" "$there" ||
+                        gzip -f "$there.new" && mv "$there.new.gz" "$there.gz" ||
                         fail "E_RESTORE what is to be replaced cannot be saved; nothing was restored"
-                    sync "$there" 2>/dev/null || sync
+                    sync "$there.gz" 2>/dev/null || sync
                     theirs "$FLEET_COMMAND" <"$new" || fail "E_RESTORE the command does not take $file in"
-                    echo "restored $file; what was there is in $there"
+                    echo "restored $file; what was there is in $there.gz"
                     exit
                 fi
                 unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
                 new=$database.fleet-new
                 trap 'rm -f "$new"' EXIT
                 unpack "$new"
-                there=$(aside)
-                # A restore that was cut off has moved the database away already.
-                if [ -e "$database" ] || [ -z "$there" ] || [ ! -e "$there/data" ]; then
-                    there=$database.replaced-$(date -u +%Y%m%dT%H%M%SZ)
-                    mkdir "$there" || exit 1
+                # Unpacking takes its time.
+                unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
+                mkdir "$there" || exit 1
+                if [ -e "$database" ]; then
                     mode=$(stat -c %a "$database" 2>/dev/null) owner=$(stat -c %u:%g "$database" 2>/dev/null)
-                    [ -z "$mode" ] || printf '%s %s\n' "$mode" "$owner" >"$there/was"
-                    move "$database" "$there/data"
+                    [ -z "$mode" ] || { chmod "$mode" "$new" && chown "$owner" "$new"; } || exit 1
                 fi
-                mode= owner=
-                { read -r mode owner <"$there/was"; } 2>/dev/null
-                [ -z "$mode" ] || { chmod "$mode" "$new" && chown "$owner" "$new"; } || exit 1
-                mv "$new" "$database" || exit 1
+                move "$database" "$there/data"
+                : >"$there/moved" && mv "$new" "$database" || exit 1
                 sound "$database" || fail "E_RESTORE $database is not sound"
                 echo "restored $file; what was there is in $there"
                 """#,
@@ -172,7 +174,13 @@ struct RestoreStep: StepKind {
         guard !source.isCommand else { return nil }
         return try scope.script(
             text: BackupScript.functions
-                + #"sound "$database" || fail "$database is not sound""#,
+                + #"""
+                [ "${FLEET_REVERT:-}${FLEET_SNAPSHOT_DATABASE:-}" != 1absent ] || {
+                    [ ! -e "$database" ] || fail "$database was not there before"
+                    exit 0
+                }
+                sound "$database" || fail "$database is not sound"
+                """#,
             more: try variables(in: scope)
         )
     }
@@ -185,23 +193,26 @@ struct RestoreStep: StepKind {
             try scope.script(
                 text: BackupScript.functions + Self.moves
                     + #"""
-                    there=$(aside)
-                    [ -z "$database" ] || rm -f "$database.fleet-new"
-                    [ -n "$there" ] && [ "$there" != "${FLEET_SNAPSHOT_ASIDE:-}" ] || exit 0
+                    there=${FLEET_SNAPSHOT_ASIDE:?}
                     if [ -z "$database" ]; then
+                        [ -e "$there.gz" ] || exit 0
                         new=$directory/.restore.$$
                         trap 'rm -f "$new"' EXIT
-                        gzip -dc "$there" >"$new" && theirs "$FLEET_COMMAND" <"$new" ||
-                            fail "E_RESTORE what was replaced cannot be put back: it is in $there"
+                        gzip -dc "$there.gz" >"$new" && theirs "$FLEET_COMMAND" <"$new" ||
+                            fail "E_RESTORE what was replaced cannot be put back: it is in $there.gz"
                         echo "what was there is back"
                         exit
                     fi
-                    if [ -e "$there/data" ] && [ ! -e "$there/going-back" ]; then
+                    rm -f "$database.fleet-new"
+                    [ -d "$there" ] || exit 0
+                    if [ -e "$there/moved" ] && [ ! -e "$there/going-back" ]; then
                         # The whole of it was moved: what stands there now is the backup's.
                         rm -f "$database" "$database-wal" "$database-shm" "$database-journal"
                         : >"$there/going-back" || exit 1
                     fi
                     move "$there/data" "$database"
+                    [ -e "$database" ] || [ "${FLEET_SNAPSHOT_DATABASE:-}" = absent ] ||
+                        fail "E_RESTORE $database is not back; what there is stands in $there"
                     rm -rf "$there"
                     echo "$database is back"
                     """#,

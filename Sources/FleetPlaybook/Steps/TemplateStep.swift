@@ -46,6 +46,22 @@ struct TemplateStep: StepKind {
 
     let reading = LocalFile.Reading.text
 
+    /// What Mustache knows, and would leave out here without a word.
+    private static func refused(in text: String) -> (mark: String, reason: String)? {
+        var rest = Substring(text)
+        while let open = rest.firstRange(of: "{{") {
+            rest = rest[open.upperBound...]
+            let tag = rest.firstRange(of: "}}").map { rest[..<$0.lowerBound] } ?? rest
+            switch tag.first {
+            case ">", "<", "$": return ("{{\(tag.prefix(1))", "includes another template")
+            case "=": return ("{{=", "changes its marks")
+            case "!", "%": break
+            default: if tag.contains("(") { return ("{{\(tag)}}", "calls a function") }
+            }
+        }
+        return nil
+    }
+
     /// The template filled in for one host.
     private func filled(in scope: StepScope) throws(UndefinedReference) -> String {
         guard let written = scope.files[source]?.text else {
@@ -55,10 +71,9 @@ struct TemplateStep: StepKind {
                 location: location
             )
         }
-        if let mark = ["{{>", "{{<"].first(where: { written.contains($0) }) {
+        if let mark = Self.refused(in: written) {
             throw UndefinedReference(
-                message:
-                    "`\(source)` includes another template (`\(mark)`), which is not supported",
+                message: "`\(source)` \(mark.reason) (`\(mark.mark)`), which is not supported",
                 hint: nil,
                 location: location
             )
@@ -66,10 +81,10 @@ struct TemplateStep: StepKind {
         let template: MustacheTemplate
         do {
             // A configuration file is no HTML: nothing in it is escaped.
-            template = try MustacheTemplate(string: "{{% CONTENT_TYPE:TEXT}}" + written)
+            template = try MustacheTemplate(string: "{{% CONTENT_TYPE:TEXT}}\n" + written)
         } catch let error as MustacheTemplate.ParserError {
             throw UndefinedReference(
-                message: "`\(source)`, line \(error.context.lineNumber): \(error.error)",
+                message: "`\(source)`, line \(error.context.lineNumber - 1): \(error.error)",
                 hint: error.context.line,
                 location: location
             )
@@ -161,7 +176,7 @@ struct TemplateStep: StepKind {
 /// What a template may name, and the first name that stands for nothing.
 ///
 /// Mustache would leave that out without a word.
-private final class Values: MustacheParent {
+private final class Values: MustacheParent, MustacheCustomRenderable {
     private let scope: StepScope
     private let location: SourceLocation
     private let prefix: String
@@ -176,8 +191,29 @@ private final class Values: MustacheParent {
         self.root = root
     }
 
+    var isNull: Bool { false }
+
+    /// A group of values is none itself.
+    var renderText: String {
+        miss(prefix.isEmpty ? "." : String(prefix.dropLast()))
+        return ""
+    }
+
+    private func miss(_ name: String) {
+        let root = root ?? self
+        root.missing =
+            root.missing
+            ?? UndefinedReference(
+                message: "`{{\(name)}}` refers to nothing",
+                hint: "there are vars.NAME, "
+                    + Template.Reference.named.keys.sorted().joined(separator: ", "),
+                location: location
+            )
+    }
+
     func child(named name: String) -> Any? {
-        if prefix.isEmpty, ["vars", "host", "environment", "release"].contains(name) {
+        if ["vars", "host", "environment", "release"].contains(name) {
+            guard prefix.isEmpty else { return nil }
             return Values(scope: scope, location: location, prefix: name + ".", root: self)
         }
         do throws(UndefinedReference) {
@@ -189,7 +225,10 @@ private final class Values: MustacheParent {
                     location: location
                 )
             }
-            return Value(text: try scope.value(of: reference, at: location))
+            let text = try scope.value(of: reference, at: location)
+            return Value(text: text) { [root = root ?? self, prefix] part in
+                root.miss("\(prefix)\(name).\(part)")
+            }
         } catch {
             let root = root ?? self
             root.missing = root.missing ?? error
@@ -201,10 +240,14 @@ private final class Values: MustacheParent {
 /// A value that a section leaves out when it is empty, `false` or `no`: inventories know only text.
 private struct Value: MustacheCustomRenderable, MustacheParent {
     let text: String
+    let miss: (String) -> Void
 
     var renderText: String { text }
     var isNull: Bool { ["", "false", "no"].contains(text) }
 
-    /// A value has no parts; without this, names would be looked up in the properties above.
-    func child(named name: String) -> Any? { nil }
+    /// A value has no parts; names inside its section are looked for farther out.
+    func child(named name: String) -> Any? {
+        if !["vars", "host", "environment", "release"].contains(name) { miss(name) }
+        return nil
+    }
 }

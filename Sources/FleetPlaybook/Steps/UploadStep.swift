@@ -152,7 +152,11 @@ struct UploadStep: StepKind {
         return try script(
             "! no_sha || exit 1\n" + refusal + """
 
-                if [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
+                if [ -f "$FLEET_DESTINATION" ]; then
+                    echo "sha256=$(sum "$FLEET_DESTINATION")"
+                    stat -c 'mode=%a
+                owner=%u:%g' "$FLEET_DESTINATION" 2>/dev/null || :
+                elif [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
                 elif [ -d "$old" ]; then echo "sha256=$(sum "$old")"
                 else echo state=absent; fi
                 """,
@@ -275,10 +279,18 @@ struct UploadStep: StepKind {
                     rm -rf "$FLEET_DESTINATION" "$new" "$old"
                     exit
                 fi
+                # As it was, whatever it was kept as.
+                dress() {
+                    [ -n "${FLEET_SNAPSHOT_MODE:-}" ] || return 0
+                    [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || chown "$FLEET_SNAPSHOT_OWNER" "$1" || return 1
+                    [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || chmod "$FLEET_SNAPSHOT_MODE" "$1"
+                }
                 mend
-                [ "$(sum "$FLEET_DESTINATION")" != "$FLEET_SNAPSHOT_SHA256" ] || exit 0
+                [ "$(sum "$FLEET_DESTINATION")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress "$FLEET_DESTINATION"; exit; }
                 rm -rf "$new"
-                cp -Rp "$kept/$FLEET_SNAPSHOT_SHA256" "$new" && place
+                if [ -n "${FLEET_SNAPSHOT_MODE:-}" ]; then
+                    (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" "$new") && dress "$new" && place
+                else cp -Rp "$kept/$FLEET_SNAPSHOT_SHA256" "$new" && place; fi
                 """,
                 in: scope
             )

@@ -30,6 +30,9 @@ public struct RunnerSimulation {
     /// How often the controller was killed.
     public private(set) var killCount = 0
 
+    /// Whether nothing was in the way: then the end is known beforehand.
+    public private(set) var wasFair = false
+
     /// Sets the stage.
     public init(seed: UInt64) {
         self.seed = seed
@@ -224,7 +227,7 @@ public struct RunnerSimulation {
 
     // MARK: What must be so at the end
 
-    private func check(_ outcome: RolloutOutcome) throws(RunnerViolation) {
+    private mutating func check(_ outcome: RolloutOutcome) throws(RunnerViolation) {
         let rollout = Rollout(plan: plan, replaying: store.entries)
         guard rollout.outcome == outcome else {
             throw RunnerViolation(
@@ -262,7 +265,9 @@ public struct RunnerSimulation {
         try checkOutputs()
         let isFair = fleet.state.withLock { $0.faults == 0 } && killCount == 0
         let isBad = fleet.state.withLock { $0.hosts.values.contains(where: \.isBad) }
-        let fair: RolloutOutcome = isBad ? .reverted : .succeeded
+        let isAllowed = plan.hosts.count <= plan.maxFailures
+        let fair: RolloutOutcome = !isBad ? .succeeded : isAllowed ? .held : .reverted
+        if isFair { wasFair = true }
         if isFair, outcome != fair, !store.wasInterrupted {
             throw RunnerViolation(description: "\(outcome.rawValue) in fair weather")
         }
@@ -335,7 +340,7 @@ final class SimulatedStore: RolloutStore {
     {
         guard !entries.isEmpty else { return nil }
         await fleet.machine.sleep(milliseconds: fleet.pick(0...3))
-        let isDurable = fleet.chance(50)
+        let isDurable = fleet.pick(0...1) == 1
         let isKilled = state.withLock { state -> Bool in
             guard !state.isDead else { return true }
             if let left = state.writesLeft {

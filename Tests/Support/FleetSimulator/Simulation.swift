@@ -141,8 +141,13 @@ public struct Simulation {
                 if scenario.plan.onFailure == .report { isInterrupted = true }
             }
             let event = mutant.event(event)
-            if case .probed(let host, _, let verdict) = event, verdict != .pass {
-                served.remove(host)
+            if case .probed(let host, _, .fail) = event,
+                let stage = rollout.progress(of: host)?.stage
+            {
+                switch stage {
+                case .probing, .gating: served.remove(host)
+                default: break
+                }
             }
             var caused = rollout.handle(event, at: now)
             mutant.after(&rollout, event, &caused, now)
@@ -581,8 +586,9 @@ public struct Simulation {
                     }
                 return isBack && served.contains(host.name)
             }
-            let begun = scenario.plan.batches.filter { !attempted.isDisjoint(with: $0) }
-            let width = begun.map(\.count).max() ?? 1
+            let width =
+                scenario.plan.batches.map { batch in batch.count(where: attempted.contains) }
+                .max() ?? 1
             if down > width { throw violation("I8: \(down) hosts go back at once, of \(width)") }
         }
         let active = rollout.hosts.count { $0.activity != .idle }
@@ -713,7 +719,9 @@ public struct Simulation {
             }
         case .held where scenario.plan.onFailure == .revert && !isIrreversible:
             let tearsDown = plan.revertSteps.contains { $0.condition == .absent }
-            if !host.before.isEmpty || tearsDown {
+            // Left in doubt, because going back has made it worse elsewhere.
+            let lost = conclusions.values.count { $0 == .revertFailed || $0 == .unknown }
+            if !host.before.isEmpty || tearsDown, lost < 2 {
                 throw violation("\(name) is held without a reason")
             }
         case .revertFailed:
