@@ -12,7 +12,8 @@ public struct ProgressText: Sendable {
         case notable
     }
 
-    private var rollout: Rollout
+    /// The rollout as far as it was told.
+    public private(set) var rollout: Rollout
     private let style: Style
     private let nameWidth: Int
     private var startedAt: [HostName: Int] = [:]
@@ -44,10 +45,21 @@ public struct ProgressText: Sendable {
         case .effect(let effect):
             return lines(for: effect, at: now)
         case .event(let event):
-            let before = rollout
+            // Not the whole rollout: it would be copied for every event.
+            var before = Before()
+            if case .probed(let host, _, _) = event {
+                before.stage = rollout.progress(of: host)?.stage
+                before.isRehearsing = rollout.isRehearsing(host)
+            }
             _ = rollout.handle(event, at: now)
             return lines(for: event, before: before, at: now) + batchLines(at: now)
         }
+    }
+
+    /// What an answer's host was at when it came.
+    private struct Before {
+        var stage: HostProgress.Stage?
+        var isRehearsing = false
     }
 
     private func line(_ now: Int, _ host: HostName?, _ text: String) -> String {
@@ -100,7 +112,7 @@ public struct ProgressText: Sendable {
 
     // MARK: Events
 
-    private mutating func lines(for event: RolloutEvent, before: Rollout, at now: Int)
+    private mutating func lines(for event: RolloutEvent, before: Before, at now: Int)
         -> [(String, Weight)]
     {
         switch event {
@@ -127,7 +139,7 @@ public struct ProgressText: Sendable {
             return [(stepLine(host, step, outcome, at: now), outcome.isGood ? .detail : .notable)]
         case .probed(let host, let check, let verdict):
             var lines = probeLines(host, check, verdict, before: before, at: now)
-            if rollout.isRehearsing(host), !before.isRehearsing(host) {
+            if rollout.isRehearsing(host), !before.isRehearsing {
                 lines.append(
                     (line(now, host, "rehearsal: goes back, and then forward again"), .detail)
                 )
@@ -224,10 +236,10 @@ public struct ProgressText: Sendable {
         _ host: HostName,
         _ check: Int,
         _ verdict: Verdict,
-        before: Rollout,
+        before: Before,
         at now: Int
     ) -> [(String, Weight)] {
-        let old = before.progress(of: host)?.stage
+        let old = before.stage
         if case .probingBefore = old { return refusalLines(host, at: now) + readyLines(at: now) }
         let isBack = if case .revertProbing = old { true } else { false }
         guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return [] }

@@ -18,11 +18,14 @@ extension Rollout {
             if case .refused = $0.stage, $0.outcome == nil { true } else { false }
         }
         if !isDraining, !isRefused {
-            for index in hosts.indices
-            where hosts[index].stage == .ready && !hosts[index].mayHoldLock && room > 0 {
-                hosts[index].enter(.locking, at: now)
-                hosts[index].mayHoldLock = true
-                emit(.lock(host: hosts[index].name), for: index)
+            while cursor < hosts.count, room > 0 {
+                defer { cursor += 1 }
+                guard case .ready = hosts[cursor].stage, !hosts[cursor].mayHoldLock else {
+                    continue
+                }
+                hosts[cursor].enter(.locking, at: now)
+                hosts[cursor].mayHoldLock = true
+                emit(.lock(host: hosts[cursor].name), for: cursor)
             }
         }
         guard activeCount == 0 else { return false }
@@ -67,12 +70,12 @@ extension Rollout {
     }
 
     mutating func advanceClosing(_ outcome: RolloutOutcome) -> Bool {
-        for index in hosts.indices
-        where givesLockBack(index) && !hosts[index].isActive
-            && hosts[index].lockFailures < Self.tries
-            && room > 0
-        {
-            emit(.unlock(host: hosts[index].name), for: index)
+        while cursor < hosts.count, room > 0 {
+            defer { cursor += 1 }
+            guard givesLockBack(cursor), !hosts[cursor].isActive,
+                hosts[cursor].lockFailures < Self.tries
+            else { continue }
+            emit(.unlock(host: hosts[cursor].name), for: cursor)
         }
         guard activeCount == 0 else { return false }
         phase = .finished(outcome)

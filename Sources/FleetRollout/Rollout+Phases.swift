@@ -41,13 +41,13 @@ extension Rollout {
             }
         }
         if mayStart {
-            for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart
-            {
-                goOn(index)
-            }
-            for index in batches[batch] where hosts[index].stage == .ready && room > 0 && mayStart {
-                hosts[index].enter(.stepping(0), at: now)
-                proceed(index)
+            goOnWhereStopped()
+            cursor = max(cursor, batches[batch].lowerBound)
+            while cursor < batches[batch].upperBound, room > 0, mayStart {
+                defer { cursor += 1 }
+                guard case .ready = hosts[cursor].stage else { continue }
+                hosts[cursor].enter(.stepping(0), at: now)
+                proceed(cursor)
             }
         }
         guard activeCount == 0 else { return false }
@@ -101,15 +101,20 @@ extension Rollout {
         return true
     }
 
+    /// Hosts that had stopped on the way forward go on where they were.
+    private mutating func goOnWhereStopped() {
+        guard wasResumed else { return }
+        for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart {
+            goOn(index)
+        }
+    }
+
     private mutating func advanceGate() -> Bool {
         if mayStart {
-            for index in hosts.indices where hosts[index].stage == .stopped && room > 0 && mayStart
-            {
-                goOn(index)
-            }
+            goOnWhereStopped()
             let isPaused = now < soakPausedUntilMilliseconds && activeCount > 0
-            for index in hosts.indices
-            where !isPaused && hosts[index].stage == .gating(0) && room > 0 {
+            for index in hosts.indices where !isPaused && room > 0 {
+                guard case .gating(0) = hosts[index].stage else { continue }
                 guard !hosts[index].isActive else { continue }
                 moveToCheck(index, 0)
             }

@@ -5,9 +5,11 @@ internal import FleetTransport
 extension Rollout {
     mutating func advancePreflight() -> Bool {
         if !isDraining {
-            for index in hosts.indices where hosts[index].stage == .planned && room > 0 {
-                hosts[index].enter(.checking, at: now)
-                emit(.check(host: hosts[index].name), for: index)
+            while cursor < hosts.count, room > 0 {
+                defer { cursor += 1 }
+                guard case .planned = hosts[cursor].stage else { continue }
+                hosts[cursor].enter(.checking, at: now)
+                emit(.check(host: hosts[cursor].name), for: cursor)
             }
         }
         guard activeCount == 0 else { return false }

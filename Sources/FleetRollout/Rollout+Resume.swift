@@ -27,6 +27,8 @@ extension Rollout {
         }
         guard outcome == nil else { return }
         isDraining = false
+        cursor = 0
+        wasResumed = true
         paused = nil
         if phase == .planned { return start() }
         // Whoever goes back anyway need not wait for what runs there: it is ended first.

@@ -33,7 +33,14 @@ public struct Rollout: Sendable, Hashable {
     /// What is carried out.
     public let plan: Plan
     /// Where the rollout is.
-    public internal(set) var phase = Phase.planned
+    public internal(set) var phase = Phase.planned {
+        didSet { cursor = 0 }
+    }
+    /// The first host that the phase may not have begun with: with many hosts, looking at all of them at
+    /// every event would cost more than everything else here.
+    var cursor = 0
+    /// Whether it was ever taken up again: only then hosts go on that had stopped.
+    var wasResumed = false
     /// How far each host has come, in the order of the plan.
     public internal(set) var hosts: [HostProgress]
     /// Why nothing new starts, once that is so.
@@ -101,6 +108,11 @@ public struct Rollout: Sendable, Hashable {
 
     /// A host's progress.
     public func progress(of host: HostName) -> HostProgress? { places[host].map { hosts[$0] } }
+
+    /// What a host ran before; empty if that was not asked.
+    public func snapshot(of host: HostName) -> Snapshot {
+        places[host].flatMap { hosts[$0].snapshot } ?? Snapshot()
+    }
 
     /// Takes an event and says what to do about it.
     ///

@@ -210,7 +210,7 @@ public final class RolloutRunner: Sendable {
             }
         case .lock(let host):
             guard let worker = workers[host] else { return }
-            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
                 inbox.post(.locked(host: host, outcome: await worker.takeLock(snapshot, witness)))
             }
@@ -221,7 +221,7 @@ public final class RolloutRunner: Sendable {
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
-            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
                 let (outcome, output) = await worker.perform(
                     step,
@@ -253,7 +253,7 @@ public final class RolloutRunner: Sendable {
             }
         case .probe(let host, let direction, let check):
             guard let worker = workers[host] else { return }
-            let snapshot = rollout.progress(of: host)?.snapshot ?? Snapshot()
+            let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
                 let verdict = await worker.probe(direction, check, snapshot: snapshot)
                 inbox.post(.probed(host: host, check: check, verdict: verdict))

@@ -12,7 +12,7 @@ import Synchronization
 final class LiveView: Sendable {
     private struct State {
         var text: ProgressText
-        var rollout: Rollout
+        var rollout: Rollout { text.rollout }
         var drawnLines = 0
         var isOver = false
     }
@@ -42,9 +42,7 @@ final class LiveView: Sendable {
         var text = ProgressText(plan: plan, style: style)
         // What was said then is not said again.
         for entry in entries { _ = text.lines(for: entry) }
-        state = Mutex(
-            State(text: text, rollout: Rollout(plan: plan, replaying: entries))
-        )
+        state = Mutex(State(text: text))
         let begun = entries.last?.elapsedMilliseconds ?? 0
         start = ContinuousClock.now - .milliseconds(begun)
         guard isLive else { return }
@@ -90,9 +88,6 @@ final class LiveView: Sendable {
                 kept += lines.filter { !isLive || $0.weight == .notable }.map(\.text)
                 if case .event(.stepEnded(let host, _, _, _, _)) = entry.body {
                     transfers.withLock { $0[host] = nil }
-                }
-                if case .event(let event) = entry.body {
-                    _ = state.rollout.handle(event, at: entry.elapsedMilliseconds)
                 }
             }
             guard !kept.isEmpty else { return }

@@ -18,7 +18,7 @@ import Testing
               - name: health
                 http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
                 passes: 1
-                deadline: 3s
+                deadline: 8s
             \(more)
             """,
             to: "project/playbooks/deploy.yml"

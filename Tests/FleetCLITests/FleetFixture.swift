@@ -179,7 +179,7 @@ final class FleetFixture {
         running() { read -r pid 2>/dev/null <"$HOME/app.pid" && kill -0 "$pid" 2>/dev/null; }
         stop() { running || return 0; kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
         start() {
-            PORT=$(cat "$HOME/port") setsid python3 "$HOME/app/app.py" </dev/null >/dev/null 2>&1 &
+            PORT=$(cat "$HOME/port") setsid /usr/bin/python3 "$HOME/app/app.py" </dev/null >/dev/null 2>&1 &
             echo $! >"$HOME/app.pid"
         }
         case $1 in

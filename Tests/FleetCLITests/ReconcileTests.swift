@@ -7,7 +7,7 @@ import Testing
     private func edit(_ fleet: HoldingFleet, _ machine: String, _ sql: String) throws {
         try Command.shell(
             """
-            python3 - <<'END'
+            /usr/bin/python3 - <<'END'
             import sqlite3
             journal = sqlite3.connect("\(machine)/journal.sqlite")
             for name, in journal.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
