@@ -63,7 +63,10 @@ let package = Package(
         ),
         library("FleetPlan", ["FleetInventory", "FleetPlaybook", "FleetTransport", "FleetDigest"]),
         library("FleetRollout", ["FleetPlan", "FleetTransport"]),
-        library("FleetReport", ["FleetPlan", "FleetRollout", "FleetTransport"]),
+        library(
+            "FleetReport",
+            ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]
+        ),
 
         // The shell around it: sockets, SQLite, files, the terminal.
         .systemLibrary(

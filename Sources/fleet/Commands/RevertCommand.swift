@@ -7,6 +7,7 @@ import FleetReport
 import FleetRollout
 import FleetRunner
 import FleetTransport
+import FleetYAML
 
 /// `fleet revert ENV`.
 struct RevertCommand: AsyncParsableCommand {
@@ -96,6 +97,9 @@ struct RevertCommand: AsyncParsableCommand {
         if confirmation.isDryRun {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))
             return
+        }
+        if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
+            try await LockKeeper(hosts, common).wait(milliseconds: wait)
         }
         if to != nil, let release = plan.release { try await admit(release, project, inventory) }
         let session = RolloutSession(common: common, transport: transport)
