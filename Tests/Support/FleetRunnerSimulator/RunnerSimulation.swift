@@ -40,7 +40,9 @@ public struct RunnerSimulation {
         func pick(_ range: ClosedRange<Int>) -> Int {
             range.lowerBound + Int(random.next() % UInt64(range.count))
         }
-        let names = (1...pick(1...6)).map { HostName("web\($0)") }
+        let names = (1...(pick(1...100) <= 2 ? pick(20...60) : pick(1...6))).map {
+            HostName("web\($0)")
+        }
         var weather = RunnerWeather()
         if pick(1...100) <= 70 {
             weather.lostBefore = pick(0...6)

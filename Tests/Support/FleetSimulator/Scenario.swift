@@ -61,7 +61,9 @@ public struct Scenario: Sendable {
         self.seed = seed
         play = seed
         var random = SeededRandom(seed: seed)
-        let count = random.chance(10) ? random.pick(20...60) : random.pick(1...9)
+        let count =
+            random.pick(1...500) == 1
+            ? random.pick(61...200) : random.chance(10) ? random.pick(20...60) : random.pick(1...9)
         var weather = Weather()
         switch random.pick(0...4) {
         case 0: break
