@@ -51,6 +51,7 @@ public enum LocalCommand {
             }
             if let seconds {
                 group.addTask {
+                    // Cancelled once the command has ended: then nobody looks at this result.
                     try? await Task.sleep(for: .seconds(seconds))
                     return nil
                 }

@@ -31,6 +31,7 @@ public struct SystemClock: RolloutClock {
         -> @Sendable () -> Void
     {
         let task = Task {
+            // The only error is that the wait was ended, by whoever does not want to be called any more.
             guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
             body()
         }

@@ -410,8 +410,8 @@ import Testing
         #expect(try backUp().status == 0)
         let log = try LogPipe(home + "/service.log")
         let program =
-            "import sqlite3, sys, time; c = sqlite3.connect('\(database)'); "
-            + "c.execute('SELECT 1 FROM job'); print('open', flush=True); time.sleep(600)"
+            "import signal, sqlite3; c = sqlite3.connect('\(database)'); "
+            + "c.execute('SELECT 1 FROM job'); print('open', flush=True); signal.pause()"
         let service = try ChildProcess(
             [Self.python, "-c", program],
             files: ("/dev/null", log.entrance, home + "/service.err")

@@ -20,26 +20,14 @@ struct TemplateStep: StepKind {
     /// takes at most 128 KiB in one variable (`MAX_ARG_STRLEN`, execve(2)).
     static let limitBytes = 64 << 10
 
-    private let source: String
-    private let destination: Template
-    private let mode: String?
-    private let owner: Template?
-    private let location: SourceLocation
+    /// Where the result goes, and how.
+    private let upload: UploadStep
+    private var source: String { upload.source }
+    private var location: SourceLocation { upload.location }
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
-        guard let fields = reader.fields(node, of: "`template`") else { return nil }
-        let source = fields.requiredText("source")
-        let destination = fields.requiredText("destination")
-        mode = UploadStep.mode(fields, reader: reader)
-        let ownerNode = fields.node("owner")
-        owner = fields.text("owner").map {
-            Template($0, location: ownerNode?.location ?? node.location, reader: reader)
-        }
-        fields.refuseUnknown()
-        guard let source, let destination else { return nil }
-        self.source = source
-        self.destination = Template(destination, location: node.location, reader: reader)
-        location = node.location
+        guard let upload = UploadStep(node, as: Self.key, reader: reader) else { return nil }
+        self.upload = upload
     }
 
     func localFiles(in environment: String) -> [String] { [source] }
@@ -116,34 +104,25 @@ struct TemplateStep: StepKind {
         return text
     }
 
-    /// What the template has become, as an upload.
-    private func upload(in scope: inout StepScope) throws(UndefinedReference)
-        -> (UploadStep, text: String)
+    /// What the template has become on a host, and the scope in which that is the file to upload.
+    private func result(in scope: StepScope) throws(UndefinedReference) -> (StepScope, text: String)
     {
         let text = try filled(in: scope)
+        var scope = scope
         scope.files[source] = LocalFile(
             path: source,
             sizeBytes: text.utf8.count,
             sha256: SHA256Digest(of: Array(text.utf8)).description
         )
-        let step = UploadStep(
-            source: source,
-            destination: destination,
-            mode: mode,
-            owner: owner,
-            location: location
-        )
-        return (step, text)
+        return (scope, text)
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        var scope = scope
-        return try upload(in: &scope).0.preflight(in: scope)
+        try upload.preflight(in: result(in: scope).0)
     }
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        var scope = scope
-        let (upload, text) = try upload(in: &scope)
+        let (scope, text) = try result(in: scope)
         return .script(
             try upload.finish(
                 after: #"""
@@ -161,15 +140,13 @@ struct TemplateStep: StepKind {
     }
 
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        var scope = scope
-        return try upload(in: &scope).0.verification(in: scope)
+        try upload.verification(in: result(in: scope).0)
     }
 
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
-        var scope = scope
-        return try upload(in: &scope).0.revertAction(in: scope, isIdempotent: isIdempotent)
+        try upload.revertAction(in: result(in: scope).0, isIdempotent: isIdempotent)
     }
 }
 

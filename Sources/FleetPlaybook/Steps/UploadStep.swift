@@ -12,15 +12,20 @@ struct UploadStep: StepKind {
     static let isIdempotent = true
     static let defaultTimeoutMilliseconds = 600_000
 
-    private let source: String
+    let source: String
     private let destination: Template
     /// Octal digits; nil means 0644 for files, and what each file has for directories.
     private let mode: String?
     private let owner: Template?
-    private let location: SourceLocation
+    let location: SourceLocation
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
-        guard let fields = reader.fields(node, of: "`upload`") else { return nil }
+        self.init(node, as: Self.key, reader: reader)
+    }
+
+    /// Reads the same keys of a step that ends as an upload.
+    init?(_ node: YAMLNode, as key: String, reader: YAMLReader) {
+        guard let fields = reader.fields(node, of: "`\(key)`") else { return nil }
         let source = fields.requiredText("source")
         let destination = fields.requiredText("destination")
         let mode = Self.mode(fields, reader: reader)
