@@ -35,6 +35,11 @@ public final class OutputCapture: OutputSink {
     /// The same while others keep the disk busy.
     private static let leastLagBytes = 16 << 10
 
+    /// How much of one output may wait for the disk, beside so many bytes of all of them.
+    static func lagBytes(beside waiting: Int) -> Int {
+        waiting > SpoolQueue.budgetBytes ? leastLagBytes : lagBytes
+    }
+
     private struct State {
         /// The first bytes.
         var memory: [UInt8] = []
@@ -117,8 +122,9 @@ public final class OutputCapture: OutputSink {
     public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
             let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
-            let lag = waiting > SpoolQueue.budgetBytes ? Self.leastLagBytes : Self.lagBytes
-            guard directory != nil, !state.hasFailed, state.pending.count > lag else {
+            guard directory != nil, !state.hasFailed,
+                state.pending.count > Self.lagBytes(beside: waiting)
+            else {
                 return false
             }
             state.resume = resume

@@ -15,9 +15,8 @@ extension SSHSession {
     ///
     /// With many sessions each gets less: together they take what they take, and a host that shares the
     /// link with a hundred others does not miss it.
-    private static var windowBytes: UInt32 {
-        let share = windowBudgetBytes / max(1, liveCount.load(ordering: .relaxed))
-        return UInt32(min(512 << 10, max(64 << 10, share)))
+    static func windowBytes(sharedBy sessions: Int) -> UInt32 {
+        UInt32(min(512 << 10, max(64 << 10, windowBudgetBytes / max(1, sessions))))
     }
     private static let windowBudgetBytes = 16 << 20
 
@@ -41,7 +40,9 @@ extension SSHSession {
         let channel = try await opening { () async throws(TransportError) in
             try await perform(.channel, within: milliseconds) {
                 () throws(TransportError) -> Channel? in
-                let window = Self.windowBytes
+                let window = Self.windowBytes(
+                    sharedBy: Self.liveCount.load(ordering: .relaxed)
+                )
                 if let pointer = libssh2_channel_open_ex(
                     self.session,
                     "session",

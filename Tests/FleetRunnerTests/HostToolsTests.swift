@@ -4,6 +4,14 @@ import Testing
 
 @testable import FleetRunner
 
+struct BudgetTests {
+    @Test("H20: many outputs together wait for the disk sooner than one alone")
+    func manyOutputs() {
+        #expect(OutputCapture.lagBytes(beside: 1 << 20) == 256 << 10)
+        #expect(OutputCapture.lagBytes(beside: 100 << 20) == 16 << 10)
+    }
+}
+
 /// Row H29: what a host lacks is found before anything is touched, or something else does it.
 struct HostToolsTests {
     private let directory: TemporaryDirectory
