@@ -196,6 +196,11 @@ actor HostWorker {
                 + "`fleet revert --rollout` if it ended unknown"
         case "E_DISK", "E_READONLY": return "make room there, then start again"
         case "E_SETSID": return "install util-linux or busybox there"
+        case "E_BUNDLE": return "start again: the host is asked anew what it has"
+        case "E_NO_BACKUP": return "list them: `fleet exec ENV -- ls -r` and the backup directory"
+        case "E_BACKUP_CORRUPT": return "take another one: `fleet restore ENV --from NAME`"
+        case "E_DATABASE":
+            return "look who holds it on the host (`fuser`), stop that, then start again"
         case "E_SHA256": return "install coreutils there"
         case "E_CHANGED": return "start again: preflight looks at it anew"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
