@@ -74,6 +74,7 @@ let package = Package(
             pkgConfig: "libssh2",
             providers: [.apt(["libssh2-1-dev", "libssl-dev"])]
         ),
+        .systemLibrary(name: "CMalloc"),
         library("FleetFiles"),
         library("FleetSSH", ["FleetTransport", "FleetDigest", "FleetFiles", "CLibSSH2"]),
         library(
@@ -96,6 +97,7 @@ let package = Package(
             "FleetProject",
             [
                 "FleetYAML", "FleetInventory", "FleetPlaybook", "FleetDigest", "FleetTransport",
+                "FleetFiles",
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]
@@ -112,7 +114,7 @@ let package = Package(
             dependencies: [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
-                "FleetRunner", "FleetDigest", "FleetFiles",
+                "FleetRunner", "FleetDigest", "FleetFiles", "CMalloc",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings

@@ -1,12 +1,45 @@
 internal import Glibc
 
-/// Files of this machine that are replaced as a whole: whoever reads one sees the old or the new one, and
-/// a crash or a full disk leaves what was there.
+/// Files of this machine that are read and replaced as a whole: whoever reads one sees the old or the new
+/// one, and a crash or a full disk leaves what was there.
 public enum WholeFile {
     /// Why a file was not replaced.
     public struct Failure: Error, Sendable, Hashable {
         /// What the system said.
         public let reason: String
+    }
+
+    /// What a file holds; nil if it cannot be read, `errno` then says why.
+    ///
+    /// A pipe is read to its end; one that nobody writes to is empty.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - limit: The most bytes that are read; what is behind them is left out.
+    /// - Returns: The bytes.
+    public static func read(_ path: String, limit: Int = .max) -> [UInt8]? {
+        // Whoever opens a pipe that nobody writes to would wait for ever.
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { return nil }
+        if status.st_mode & S_IFMT == S_IFIFO, fcntl(file, F_SETFL, 0) != 0 { return nil }
+        var bytes: [UInt8] = []
+        while bytes.count < limit {
+            // A byte more than there should be: a second read tells that this was all.
+            let rest = max(4096, Int(status.st_size) + 1 - bytes.count)
+            let room = min(rest, limit - bytes.count)
+            var count = 0
+            let piece = [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
+                count = Glibc.read(file, buffer.baseAddress, room)
+                filled = max(0, count)
+            }
+            guard count >= 0 else { return nil }
+            guard count > 0 else { break }
+            bytes = bytes.isEmpty ? piece : bytes + piece
+        }
+        return bytes
     }
 
     /// Puts bytes in a file's place, or makes it.

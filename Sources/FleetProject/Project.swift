@@ -1,4 +1,5 @@
 internal import FleetDigest
+internal import FleetFiles
 public import FleetInventory
 public import FleetPlaybook
 public import FleetYAML
@@ -171,7 +172,7 @@ public struct Project: Sendable, Hashable {
                 }
                 continue
             }
-            guard let bytes = Self.bytes(of: path, limit: Self.uploadLimitBytes) else {
+            guard let bytes = WholeFile.read(path, limit: Self.uploadLimitBytes) else {
                 problems.append(
                     Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location)
                 )
@@ -210,7 +211,7 @@ public struct Project: Sendable, Hashable {
         for file in Set(diagnostics.all.compactMap { $0.location?.file }) where sources[file] == nil
         {
             let path = file.hasPrefix("/") || Self.exists(file) ? file : "\(root)/\(file)"
-            guard let bytes = Self.bytes(of: path, limit: YAMLDocument.sizeLimitBytes) else {
+            guard let bytes = WholeFile.read(path, limit: YAMLDocument.sizeLimitBytes) else {
                 continue
             }
             sources[file] = String(decoding: bytes, as: UTF8.self)
@@ -221,28 +222,13 @@ public struct Project: Sendable, Hashable {
     // MARK: Files
 
     private static func text(of path: String, file: String) throws(ProjectError) -> String {
-        guard let bytes = bytes(of: path, limit: YAMLDocument.sizeLimitBytes + 1) else {
+        guard let bytes = WholeFile.read(path, limit: YAMLDocument.sizeLimitBytes + 1) else {
             throw .invalid(Diagnostics([Diagnostic("cannot read \(file): \(reason())")]))
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw .invalid(Diagnostics([Diagnostic("\(file) is not UTF-8 text")]))
         }
         return text
-    }
-
-    private static func bytes(of path: String, limit: Int) -> [UInt8]? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 18)
-        while bytes.count < limit {
-            let count = Glibc.read(file, &buffer, min(buffer.count, limit - bytes.count))
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            bytes += buffer.prefix(count)
-        }
-        return bytes
     }
 
     private static func isDirectory(_ path: String) -> Bool {

@@ -1,5 +1,6 @@
+internal import FleetFiles
 internal import FleetTransport
-internal import FoundationEssentials
+internal import Glibc
 internal import Synchronization
 
 /// What a host is offered at login, in order.
@@ -211,8 +212,8 @@ actor CredentialStore {
     private static func read(_ path: String) async -> KeyFile {
         await BlockingQueue.shared.run {
             var file = KeyFile(path: path)
-            guard let data = FileManager.default.contents(atPath: path) else {
-                file.isMissing = !FileManager.default.fileExists(atPath: path)
+            guard let data = WholeFile.read(path) else {
+                file.isMissing = access(path, F_OK) != 0
                 file.problem = PrivateKey.Unusable(
                     reason: file.isMissing ? "there is no such file" : "it cannot be read"
                 )
@@ -236,7 +237,7 @@ actor CredentialStore {
 
     /// The blob of a public key or certificate file: `type base64 comment`.
     private static func publishedBlob(_ path: String) -> [UInt8]? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        guard let data = WholeFile.read(path) else { return nil }
         let words = data.split { $0 == 0x20 || $0 == 0x0A || $0 == 0x09 || $0 == 0x0D }
         return words.count > 1 ? Base64.decode(words[1]) : nil
     }

@@ -1,7 +1,6 @@
 internal import CLibSSH2
 internal import FleetFiles
 public import FleetTransport
-internal import FoundationEssentials
 internal import Glibc
 
 /// A key that a host proved, and what is known about it.
@@ -86,10 +85,10 @@ enum KnownHostsFile {
     static func add(_ lines: String, to path: String) -> String? {
         guard !path.isEmpty else { return "there is no known_hosts file to write" }
         if let slash = path.lastIndex(of: "/") { mkdir(String(path[..<slash]), 0o700) }
-        let known = FileManager.default.contents(atPath: path)
+        let known = WholeFile.read(path)
         // What cannot be read is not there to be replaced.
         guard known != nil || access(path, F_OK) != 0 else { return "it cannot be read" }
-        var bytes = known.map { Array($0) } ?? []
+        var bytes = known ?? []
         if let last = bytes.last, last != 0x0A { bytes.append(0x0A) }
         bytes += lines.utf8
         do throws(WholeFile.Failure) {

@@ -1,6 +1,6 @@
 internal import CLibSSH2
+internal import FleetFiles
 internal import FleetTransport
-internal import FoundationEssentials
 internal import Glibc
 
 /// The library underneath: its one-time initialisation and its versions.
@@ -54,7 +54,7 @@ public enum LibSSH2 {
 
     /// The Debian package's version, where there is one.
     private static func packageRevision() -> String? {
-        guard let data = FileManager.default.contents(atPath: "/var/lib/dpkg/status") else {
+        guard let data = WholeFile.read("/var/lib/dpkg/status") else {
             return nil
         }
         var isOurs = false

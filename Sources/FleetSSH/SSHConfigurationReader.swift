@@ -1,5 +1,5 @@
+internal import FleetFiles
 internal import FleetTransport
-internal import FoundationEssentials
 internal import Glibc
 
 /// Reads ssh_config(5) files into an ``SSHConfiguration``.
@@ -51,7 +51,7 @@ struct SSHConfigurationReader {
         guard depth <= Self.includeLimit else {
             throw Problem(place: start, reason: "too many files include each other")
         }
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        guard let data = WholeFile.read(path) else { return nil }
         if isUsers, let reason = Self.ownershipProblem(path) {
             throw Problem(place: start, reason: reason)
         }

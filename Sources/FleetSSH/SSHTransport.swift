@@ -1,5 +1,5 @@
+internal import FleetFiles
 public import FleetTransport
-internal import FoundationEssentials
 internal import Glibc
 internal import Synchronization
 
@@ -437,16 +437,12 @@ private final class Files: Sendable {
 
     private let state = Mutex(State())
 
-    static func bytes(_ path: String) -> [UInt8]? {
-        FileManager.default.contents(atPath: path).map { Array($0) }
-    }
-
     func knownHosts(_ paths: [String]) -> KnownHosts {
         state.withLock { state in
             if let known = state.knownHosts[paths] { return known }
             var hosts = KnownHosts()
             for path in paths {
-                if let bytes = Self.bytes(path) { hosts.read(bytes, file: path) }
+                if let bytes = WholeFile.read(path) { hosts.read(bytes, file: path) }
             }
             state.knownHosts[paths] = hosts
             return hosts

@@ -1,0 +1,3 @@
+// glibc's own knobs of malloc (man 3 mallopt), which Swift's Glibc module leaves out.
+#pragma once
+#include <malloc.h>
