@@ -50,7 +50,7 @@ public final class RolloutRunner: Sendable {
     /// How many busy hosts make it worth while to gather results, and for how long, in
     /// milliseconds: a commit costs about as much as a step's own messages (measured).
     private static let crowd = 8
-    private static let gatherMilliseconds = 10
+    private static let gatherMilliseconds = 20
 
     /// Prepares a rollout.
     ///

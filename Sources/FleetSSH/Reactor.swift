@@ -162,7 +162,6 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
                 }
                 state.jobs.removeAll(keepingCapacity: true)
                 state.blocks.removeAll(keepingCapacity: true)
-                state.isAwake = !(taken.0.isEmpty && taken.1.isEmpty)
                 return taken
             }
             guard let (jobs, blocks) = taken else { return }
@@ -173,8 +172,14 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
                     taskExecutor: asUnownedTaskExecutor()
                 )
             }
-            let isBusy = !jobs.isEmpty || !blocks.isEmpty
-            poll(timeout: isBusy ? 0 : waitMilliseconds)
+            // What has just run may have left more to do; if not, there is no need to look twice.
+            let isIdle = pending.withLock { state in
+                let isIdle = state.jobs.isEmpty && state.blocks.isEmpty
+                if isIdle { state.isAwake = false }
+                return isIdle
+            }
+            if isIdle, watched == 0, timers.isEmpty { continue }
+            poll(timeout: isIdle ? waitMilliseconds : 0)
             guard soonest != .max else { continue }
             let now = Reactor.now()
             if soonest <= now { fireTimers(dueAt: now + Self.slack) }

@@ -5,17 +5,31 @@ public enum ShellWord {
     /// Single quotes were byte-exact under bash, dash, zsh, fish, tcsh and rbash when the word
     /// arrived on a shell's standard input (measured).
     public static func quote(_ text: String) -> String {
-        guard text.isEmpty || !text.utf8.allSatisfy(isPlain) else { return text }
         // By bytes, as the shell reads: a quote with a combining mark is one Swift character.
-        var quoted = Array("'".utf8)
-        for byte in text.utf8 {
-            if byte == UInt8(ascii: "'") {
-                quoted += Array("'\\''".utf8)
-            } else {
-                quoted.append(byte)
-            }
+        let utf8 = text.utf8
+        var quotes = 0
+        var isPlain = !utf8.isEmpty
+        for byte in utf8 {
+            if byte == 0x27 { quotes += 1 }
+            isPlain = isPlain && Self.isPlain(byte)
         }
-        return String(decoding: quoted + Array("'".utf8), as: UTF8.self)
+        if isPlain { return text }
+        guard quotes > 0 else { return "'\(text)'" }
+        return String(unsafeUninitializedCapacity: utf8.count + 3 * quotes + 2) { buffer in
+            var end = 0
+            func add(_ byte: UInt8) {
+                buffer[end] = byte
+                end += 1
+            }
+            add(0x27)
+            for byte in utf8 {
+                // Out of the quotes, a quote by itself, and back.
+                if byte == 0x27 { for part in [0x27, 0x5C, 0x27] as [UInt8] { add(part) } }
+                add(byte)
+            }
+            add(0x27)
+            return end
+        }
     }
 
     /// A path as one shell word; a leading `~/` means the login directory.
