@@ -1,7 +1,6 @@
 // What Swift cannot import by itself: macros, callback casts, and the few libcrypto calls we use.
 #pragma once
 #include <libssh2.h>
-#include <malloc.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -18,10 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// glibc gives each thread a heap of its own and grows it page by page, a system call each, ten of
-// them for every host: one heap for all costs 4 % less of a run over 100 hosts (measured).
-// Another malloc, such as a sanitizer's, may decline.
-static inline void fleet_one_heap(void) { (void)mallopt(M_ARENA_MAX, 1); }
+// OpenSSL takes itself apart when exit() begins, unless the first call to it says otherwise.
+static inline void fleet_keep_openssl(void) { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL); }
 
 typedef ssize_t (*fleet_recv)(int sock, void *buffer, size_t length, int flags, void **abstract);
 typedef ssize_t (*fleet_send)(int sock, const void *buffer, size_t length, int flags,

@@ -27,6 +27,8 @@ final class CanonicalEncoder {
     @exclusivity(unchecked) private(set) var bytes: [UInt8] = []
     @exclusivity(unchecked) private var frames: [Frame] = []
     @exclusivity(unchecked) private var fields: [Field] = []
+    /// Keys that are not written as they are, by where their fields stand.
+    @exclusivity(unchecked) private var escapedKeys: [Int: String] = [:]
 
     /// Writes one value, whatever it opens.
     func write(_ value: some Encodable) throws {
@@ -66,6 +68,7 @@ final class CanonicalEncoder {
         let start = bytes.count
         write(text: key)
         fields.append(Field(start: start, keyEnd: bytes.count))
+        if bytes.count - start != key.utf8.count + 2 { escapedKeys[start] = key }
         bytes.append(0x3A)
     }
 
@@ -90,7 +93,7 @@ final class CanonicalEncoder {
         defer { fields.removeLast(fields.count - first) }
         let isSorted = bytes.withUnsafeBytes { bytes in
             (first + 1..<fields.count).allSatisfy { index in
-                !Self.precedes(fields[index], fields[index - 1], in: bytes)
+                !precedes(fields[index], fields[index - 1], in: bytes)
             }
         }
         if isSorted { return }
@@ -98,7 +101,7 @@ final class CanonicalEncoder {
         let sorted = bytes.withUnsafeBytes { bytes in
             var sorted: [UInt8] = []
             sorted.reserveCapacity(bytes.count - start)
-            let order = fields[first...].sorted { Self.precedes($0, $1, in: bytes) }
+            let order = fields[first...].sorted { precedes($0, $1, in: bytes) }
             for field in order {
                 if !sorted.isEmpty { sorted.append(0x2C) }
                 sorted.append(contentsOf: bytes[field.start..<field.end])
@@ -109,12 +112,16 @@ final class CanonicalEncoder {
     }
 
     /// Whether a field's key comes before another's, byte by byte.
-    private static func precedes(_ one: Field, _ other: Field, in bytes: UnsafeRawBufferPointer)
-        -> Bool
-    {
+    private func precedes(_ one: Field, _ other: Field, in bytes: UnsafeRawBufferPointer) -> Bool {
+        guard escapedKeys.isEmpty else { return key(of: one) < key(of: other) }
         // Without the quotes: a key comes before those that begin with it.
-        bytes[one.start + 1..<one.keyEnd - 1]
+        return bytes[one.start + 1..<one.keyEnd - 1]
             .lexicographicallyPrecedes(bytes[other.start + 1..<other.keyEnd - 1])
+    }
+
+    private func key(of field: Field) -> String {
+        escapedKeys[field.start]
+            ?? String(decoding: bytes[field.start + 1..<field.keyEnd - 1], as: UTF8.self)
     }
 
     // MARK: Plain values

@@ -27,7 +27,7 @@ public struct EffectiveSettings: Sendable {
     public let port: Int
     /// The account to log in as.
     public let user: String
-    /// Every value and its origin, in a fixed order.
+    /// Every value and its origin, in a fixed order; none unless they were asked for.
     public let rows: [Row]
 
     let route: Route
@@ -71,11 +71,17 @@ public struct EffectiveSettings: Sendable {
 
     /// Works the settings of a host out.
     ///
+    /// - Parameters:
+    ///   - endpoint: The host as the inventory has it.
+    ///   - configuration: The ssh_config files.
+    ///   - environment: The user's surroundings.
+    ///   - keepsRows: Whether ``rows`` are wanted: only people read them.
     /// - Throws: ``FleetTransport/TransportError/configuration(reason:)``.
     init(
         _ endpoint: HostEndpoint,
         configuration: SSHConfiguration,
-        environment: SSHTransport.Environment
+        environment: SSHTransport.Environment,
+        keepsRows: Bool = false
     ) throws(TransportError) {
         let name = endpoint.name.text
         let ssh = endpoint.ssh
@@ -85,7 +91,7 @@ public struct EffectiveSettings: Sendable {
         } catch {
             throw .configuration(reason: "\(error.place): \(error.reason)")
         }
-        var sources = Sources(found: found)
+        var sources = Sources(found: found, keepsRows: keepsRows)
         hostname = sources.pick(
             .hostName,
             ssh.hostname,
@@ -235,9 +241,13 @@ public struct EffectiveSettings: Sendable {
     /// Picks the first word that is said, and remembers who said it.
     private struct Sources {
         let found: [SSHConfiguration.Keyword: SSHConfiguration.Value]
+        let keepsRows: Bool
         var rows: [Row] = []
 
-        init(found: [SSHConfiguration.Keyword: SSHConfiguration.Value]) { self.found = found }
+        init(found: [SSHConfiguration.Keyword: SSHConfiguration.Value], keepsRows: Bool) {
+            self.found = found
+            self.keepsRows = keepsRows
+        }
 
         mutating func pick<T>(
             _ keyword: SSHConfiguration.Keyword,
@@ -254,6 +264,7 @@ public struct EffectiveSettings: Sendable {
                 } else {
                     (fallback, "default")
                 }
+            guard keepsRows else { return value }
             let text =
                 shown(value)
                 ?? {
@@ -296,6 +307,10 @@ private struct Tokens {
     }
 
     func text(_ text: String, expandsVariables: Bool = false) throws(TransportError) -> String {
+        let isPlain = text.utf8.allSatisfy {
+            $0 != UInt8(ascii: "%") && !(expandsVariables && $0 == UInt8(ascii: "$"))
+        }
+        if isPlain { return text }
         var result = ""
         var rest = text[...]
         while let sign = rest.firstIndex(where: { $0 == "%" || expandsVariables && $0 == "$" }) {

@@ -6,10 +6,12 @@ internal import Glibc
 /// The library underneath: its one-time initialisation and its versions.
 public enum LibSSH2 {
     /// Initialises libssh2 once, before any session; OpenSSL needs no locking callbacks.
-    static let isInitialised: Bool = {
-        fleet_one_heap()
-        return libssh2_init(0) == 0
-    }()
+    static let isInitialised = libssh2_init(0) == 0
+
+    /// Keeps OpenSSL in one piece until the process is gone; to be called before anything else of it.
+    ///
+    /// By default it takes itself apart when `exit` begins, while event loops still use it.
+    public static func stayUntilTheEnd() { fleet_keep_openssl() }
 
     /// Whether the library is 1.11 or newer; told at run time, as one binary serves both.
     static let isModern: Bool = libssh2_version(0x010b00) != nil

@@ -91,7 +91,8 @@ final class PrivateKey: @unchecked Sendable {
     ///
     /// - Throws: ``Unusable``.
     static func read(_ text: String, passphrase: String? = nil) throws(Unusable) -> PrivateKey {
-        if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        let header = Array("-----BEGIN OPENSSH PRIVATE KEY-----".utf8)
+        if lines(of: text).contains(where: { $0.starts(with: header) }) {
             return try readOpenSSH(text, passphrase: passphrase)
         }
         let bytes = Array(text.utf8)
@@ -113,9 +114,13 @@ final class PrivateKey: @unchecked Sendable {
         return reader?.string()
     }
 
+    private static func lines(of text: String) -> [Substring.UTF8View] {
+        text.utf8.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
+    }
+
     private static func openSSHReader(_ text: String) -> WireFormatReader? {
-        let lines = text.utf8.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
-        let body = lines.filter { !$0.starts(with: Array("-----".utf8)) }.joined()
+        let dashes = Array("-----".utf8)
+        let body = lines(of: text).filter { !$0.starts(with: dashes) }.joined()
         let magic = Array("openssh-key-v1\0".utf8)
         guard let data = Base64.decode(body.filter { $0 > 0x20 }), data.starts(with: magic) else {
             return nil

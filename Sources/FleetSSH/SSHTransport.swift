@@ -120,6 +120,20 @@ public final class SSHTransport: Transport {
         return try result.get()
     }
 
+    /// Every setting of a host, and where it came from, for people.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/configuration(reason:)``.
+    public func explanation(of endpoint: HostEndpoint) throws(TransportError)
+        -> [EffectiveSettings.Row]
+    {
+        try EffectiveSettings(
+            endpoint,
+            configuration: try configuration.get(),
+            environment: environment,
+            keepsRows: true
+        ).rows
+    }
+
     /// The reactor that all of a host's sessions live on; hosts behind one jump host share it.
     public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
         reactor(for: endpoint)

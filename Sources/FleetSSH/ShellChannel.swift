@@ -50,7 +50,8 @@ struct ShellChannel {
                 if words[0] == "READY" {
                     isReady = true
                     group = Int(words[1])
-                    directory = words.dropFirst(2).joined(separator: " ")
+                    // The run directory, which may hold spaces.
+                    directory = words.count > 2 ? String(words[2].base[words[2].startIndex...]) : ""
                 } else if words[1] == id {
                     isInside = words[0] == "BEGIN"
                     if !isInside {

@@ -22,6 +22,38 @@ struct WholeFileTests {
         ] as? Int
     }
 
+    @Test("A file is read to its end, or to the limit")
+    func reading() throws {
+        let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }
+        try WholeFile.write(bytes, to: directory.path + "/file", mode: 0o600)
+        #expect(WholeFile.read(directory.path + "/file") == bytes)
+        #expect(WholeFile.read(directory.path + "/file", limit: 5000) == Array(bytes[..<5000]))
+        try write("", to: "empty")
+        #expect(WholeFile.read(directory.path + "/empty") == [])
+        #expect(WholeFile.read(directory.path + "/missing") == nil)
+        #expect(WholeFile.read(directory.path) == nil)
+        // Files of the kernel's say that they are empty.
+        #expect(WholeFile.read("/proc/self/stat")?.isEmpty == false)
+    }
+
+    @Test("A pipe is read to its end, however slowly it is written, and an unused one is empty")
+    func pipes() throws {
+        try Command.shell("mkfifo pipe", in: directory.path)
+        #expect(WholeFile.read(directory.path + "/pipe") == [])
+        let writer = Thread { [path = directory.path] in
+            let pipe = FileHandle(forWritingAtPath: path + "/pipe")
+            for _ in 0..<3 { pipe?.write(Data(repeating: 0x61, count: 70_000)) }
+        }
+        // The writer's open waits for a reader, and the reader's does not wait for a writer: so it
+        // is held open from here until the writer has begun.
+        let held = open(directory.path + "/pipe", O_RDONLY | O_NONBLOCK)
+        defer { close(held) }
+        writer.start()
+        var ready = pollfd(fd: held, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&ready, 1, 10_000) == 1)
+        #expect(WholeFile.read(directory.path + "/pipe")?.count == 210_000)
+    }
+
     @Test("A file is made with its mode, and keeps the one that it has")
     func modes() throws {
         try write("one", to: "file")

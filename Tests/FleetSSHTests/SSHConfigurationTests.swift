@@ -24,7 +24,8 @@ struct SSHConfigurationTests {
             configuration: configuration(text),
             environment: .init(home: home.path, user: "me", agentSocket: "/agent") {
                 ["DEPLOY_KEY": "/keys/deploy"][$0]
-            }
+            },
+            keepsRows: true
         )
     }
 

@@ -40,7 +40,7 @@ struct HostsCommand: AsyncParsableCommand {
         let transport = common.transport(in: project)
         if let explain { return try show(explain, of: selected, transport) }
         let lines = try selected.map { host in
-            let settings = try settings(of: host, transport)
+            let settings = try answer(about: host, transport.effectiveSettings(for:))
             return Line(
                 host: host.name.text,
                 address: settings.hostname,
@@ -71,11 +71,12 @@ struct HostsCommand: AsyncParsableCommand {
         common.print(table.joined(separator: "\n"))
     }
 
-    private func settings(of host: Host, _ transport: SSHTransport) throws(CommandFailure)
-        -> EffectiveSettings
-    {
+    private func answer<Answer>(
+        about host: Host,
+        _ ask: (HostEndpoint) throws(TransportError) -> Answer
+    ) throws(CommandFailure) -> Answer {
         do throws(TransportError) {
-            return try transport.effectiveSettings(for: host.endpoint)
+            return try ask(host.endpoint)
         } catch {
             throw CommandFailure(.invalidFiles, "\(host.name): \(error.message)")
         }
@@ -91,7 +92,7 @@ struct HostsCommand: AsyncParsableCommand {
                 hints: Suggestion.hint(for: name, in: selected.map(\.name.text))
             )
         }
-        let rows = try settings(of: host, transport).rows
+        let rows = try answer(about: host, transport.explanation(of:))
         if common.output == .json {
             for row in rows {
                 let line = ["setting": row.name, "value": row.value, "source": row.source]
