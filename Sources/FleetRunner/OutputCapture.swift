@@ -40,6 +40,9 @@ public final class OutputCapture: OutputSink {
         waiting > SpoolQueue.budgetBytes ? leastLagBytes : lagBytes
     }
 
+    /// How much is gathered before the disk is asked to take it: each time costs two threads a wake-up.
+    private static func portionBytes(beside waiting: Int) -> Int { lagBytes(beside: waiting) / 2 }
+
     private struct State {
         /// The first bytes.
         var memory: [UInt8] = []
@@ -79,7 +82,13 @@ public final class OutputCapture: OutputSink {
         memoryBytes = directory == nil ? 256 << 10 : 64 << 10
     }
 
-    deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
+    deinit {
+        state.withLock { state in
+            if state.file >= 0 { close(state.file) }
+            guard directory != nil, !state.hasFailed else { return }
+            SpoolQueue.shared.waitingBytes.subtract(state.pending.count, ordering: .relaxed)
+        }
+    }
 
     /// Passes on how far a transfer has come.
     public func transferred(_ bytes: Int, of total: Int) { progress?(bytes, total) }
@@ -102,7 +111,10 @@ public final class OutputCapture: OutputSink {
                 return false
             }
             state.pending += rest
-            SpoolQueue.shared.waitingBytes.add(rest.count, ordering: .relaxed)
+            let waiting = SpoolQueue.shared.waitingBytes.add(rest.count, ordering: .relaxed)
+            guard state.pending.count >= Self.portionBytes(beside: waiting.newValue) else {
+                return false
+            }
             defer { state.isWriting = true }
             return !state.isWriting
         }
@@ -120,27 +132,35 @@ public final class OutputCapture: OutputSink {
 
     /// Whether the source has to wait; `resume` is called once when it need not any more.
     public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool {
-        state.withLock { state in
+        let (isFull, starts) = state.withLock { state in
             let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
             guard directory != nil, !state.hasFailed,
                 state.pending.count > Self.lagBytes(beside: waiting)
             else {
-                return false
+                return (false, false)
             }
             state.resume = resume
-            return true
+            // Others may have used the budget up while this was still being gathered.
+            defer { state.isWriting = true }
+            return (true, !state.isWriting)
         }
+        if starts { writeNext() }
+        return isFull
     }
 
     /// Returns when everything that was written is where it stays.
     public func settle() async {
         await withCheckedContinuation { continuation in
-            let isReady = state.withLock { state in
-                guard state.isWriting else { return true }
+            let (isReady, starts) = state.withLock { state in
+                let isGathering =
+                    directory != nil && !state.hasFailed && !state.pending.isEmpty
+                guard state.isWriting || isGathering else { return (true, false) }
                 state.waiting.append(continuation)
-                return false
+                defer { state.isWriting = true }
+                return (false, !state.isWriting)
             }
             if isReady { continuation.resume() }
+            if starts { writeNext() }
         }
     }
 
@@ -161,7 +181,10 @@ public final class OutputCapture: OutputSink {
                     written += state.pending.count
                 }
                 SpoolQueue.shared.waitingBytes.subtract(written, ordering: .relaxed)
-                let hasMore = !state.pending.isEmpty && isKept
+                let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
+                let isAwaited = !state.waiting.isEmpty && !state.pending.isEmpty
+                let hasMore =
+                    isKept && (isAwaited || state.pending.count >= Self.portionBytes(beside: waiting))
                 state.isWriting = hasMore
                 let isRoomy = !isKept || state.pending.count <= Self.lagBytes
                 defer {

@@ -111,7 +111,8 @@ enum Main {
     /// may decline.
     private static func shareMemory() {
         mallopt(M_ARENA_MAX, 1)
-        mallopt(M_TOP_PAD, 512 << 10)
+        mallopt(M_MMAP_THRESHOLD, 4 << 20)
+        mallopt(M_TRIM_THRESHOLD, 16 << 20)
     }
 
     /// A connection is a descriptor; the soft limit is often 1024.
