@@ -93,32 +93,30 @@ public enum Sanitizer {
         return String(result)
     }
 
-    /// The same for bytes, whatever their encoding; plain text, which most output is, is only
-    /// looked at.
-    public static func safe(_ bytes: [UInt8]) -> [UInt8] {
-        isPlain(bytes) ? bytes : Array(safe(String(decoding: bytes, as: UTF8.self)).utf8)
-    }
-
-    /// Printable ASCII, line breaks and tabs only; eight bytes at a time, because output may be long.
-    private static func isPlain(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { buffer in
-            let end = buffer.count & ~7
-            var start = 0
-            while start < end {
-                let next = min(end, start + 4096)
-                var found: UInt64 = 0
-                // No way out in between: that lets the compiler look at several words at once.
-                for offset in stride(from: start, to: next, by: 8) {
-                    found |= unsafeBytes(
-                        of: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                    )
-                }
-                guard found == 0 else { return false }
-                start = next
+    /// Whether bytes are printable ASCII, line breaks and tabs only, as most output is: such text needs no
+    /// look at its characters.
+    ///
+    /// Eight bytes at a time, because output may be long.
+    ///
+    /// - Parameter bytes: What a host printed.
+    /// - Returns: Whether it may go to a terminal as it is.
+    public static func isPlain(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let end = bytes.count & ~7
+        var start = 0
+        while start < end {
+            let next = min(end, start + 4096)
+            var found: UInt64 = 0
+            // No way out in between: that lets the compiler look at several words at once.
+            for offset in stride(from: start, to: next, by: 8) {
+                found |= unsafeBytes(
+                    of: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                )
             }
-            return buffer[end...].allSatisfy {
-                $0 >= 0x20 && $0 < 0x7F || $0 == 0x0A || $0 == 0x09
-            }
+            guard found == 0 else { return false }
+            start = next
+        }
+        return bytes[end...].allSatisfy {
+            $0 >= 0x20 && $0 < 0x7F || $0 == 0x0A || $0 == 0x09
         }
     }
 

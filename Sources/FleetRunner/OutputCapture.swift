@@ -110,11 +110,12 @@ public final class OutputCapture: OutputSink {
                 keepInMemory(rest, &state)
                 return false
             }
-            state.pending += rest
             let waiting = SpoolQueue.shared.waitingBytes.add(rest.count, ordering: .relaxed)
-            guard state.pending.count >= Self.portionBytes(beside: waiting.newValue) else {
-                return false
-            }
+            let portion = Self.portionBytes(beside: waiting.newValue)
+            // Grown step by step, it would be copied as often.
+            if state.pending.isEmpty { state.pending.reserveCapacity(portion + rest.count) }
+            state.pending += rest
+            guard state.pending.count >= portion else { return false }
             defer { state.isWriting = true }
             return !state.isWriting
         }
@@ -276,40 +277,75 @@ public final class OutputCapture: OutputSink {
 
     /// Bytes of what is kept, counted without the dropped ones.
     public func read(_ range: Range<Int>) -> [UInt8] {
-        let (file, memory, tail, hasFailed) = state.withLock {
-            ($0.file, $0.memory, $0.pending.suffix(memoryBytes), $0.hasFailed)
+        [UInt8](unsafeUninitializedCapacity: range.count) { buffer, filled in
+            filled = read(from: range.lowerBound, into: UnsafeMutableRawBufferPointer(buffer))
         }
-        guard file >= 0, !hasFailed else { return Array((memory + tail)[range]) }
-        let head = max(limits.head, memoryBytes)
-        let dropped = droppedBytes
-        return [UInt8](unsafeUninitializedCapacity: range.count) { buffer, filled in
-            while filled < range.count {
+    }
+
+    /// Bytes of what is kept, counted without the dropped ones, into a buffer that is used again and again.
+    ///
+    /// - Parameters:
+    ///   - start: The first one.
+    ///   - buffer: What is filled, as far as there are bytes.
+    /// - Returns: How many there were.
+    public func read(from start: Int, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        state.withLock { state in
+            let tail = state.pending.suffix(memoryBytes)
+            guard state.file >= 0, !state.hasFailed else {
+                let first = state.memory.dropFirst(start).prefix(buffer.count)
+                let rest = tail.dropFirst(max(0, start - state.memory.count))
+                    .prefix(buffer.count - first.count)
+                buffer.copyBytes(from: first)
+                UnsafeMutableRawBufferPointer(rebasing: buffer[first.count...])
+                    .copyBytes(from: rest)
+                return first.count + rest.count
+            }
+            let head = max(limits.head, memoryBytes)
+            let dropped = max(0, state.total - head - limits.tail)
+            let size = min(buffer.count, state.total - dropped - start)
+            var filled = 0
+            while filled < size {
                 // What is kept of the end begins where the dropped bytes end.
-                let offset = range.lowerBound + filled
+                let offset = start + filled
                 let (place, room) = place(of: offset >= head ? offset + dropped : offset)
-                let size = min(room, range.count - filled)
-                let count = pread(file, buffer.baseAddress.map { $0 + filled }, size, off_t(place))
+                let count = pread(
+                    state.file,
+                    buffer.baseAddress.map { $0 + filled },
+                    min(room, size - filled),
+                    off_t(place)
+                )
                 guard count > 0 else { break }
                 filled += count
             }
+            return filled
         }
     }
 
     /// Whether another output kept the same bytes.
     public func isSame(as other: OutputCapture) -> Bool {
-        let size = totalBytes
-        guard size == other.totalBytes, droppedBytes == other.droppedBytes else { return false }
-        let kept = size - droppedBytes
-        for start in stride(from: 0, to: kept, by: 1 << 18) {
-            let range = start..<min(kept, start + 1 << 18)
-            // Not ==, which looks at one byte at a time.
-            let (one, another) = (read(range), other.read(range))
-            guard one.count == another.count, memcmp(one, another, one.count) == 0 else {
-                return false
-            }
+        guard totalBytes == other.totalBytes, droppedBytes == other.droppedBytes else {
+            return false
         }
-        return true
+        let kept = totalBytes - droppedBytes
+        let size = min(kept, Self.pieceBytes)
+        return withUnsafeTemporaryAllocation(byteCount: 2 * size, alignment: 16) { buffer in
+            let one = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
+            let another = UnsafeMutableRawBufferPointer(rebasing: buffer[size...])
+            var start = 0
+            while start < kept {
+                let count = read(from: start, into: one)
+                guard count > 0, other.read(from: start, into: another) == count,
+                    let first = one.baseAddress, let second = another.baseAddress,
+                    memcmp(first, second, count) == 0
+                else { return false }
+                start += count
+            }
+            return true
+        }
     }
+
+    /// How much is read at once where an output is gone through: it stays in the processor's cache.
+    public static let pieceBytes = 128 << 10
 
     /// The end of the output as text.
     public func tail(lines: Int, bytes limit: Int = 4000) -> String {

@@ -9,7 +9,7 @@ final class SourceFile: Sendable {
     /// How much is read at once, in bytes.
     static let pieceBytes = 256 << 10
     /// How many pieces are kept: 16 MiB in all, however many hosts there are.
-    private static let pieceLimit = 64
+    static let pieceLimit = 64
 
     private let descriptor: Int32
     private let pieces = Mutex<[(index: Int, bytes: [UInt8])]>([])

@@ -256,20 +256,32 @@ struct RolloutSession {
     }
 
     private func write(_ output: OutputCapture, _ range: Range<Int>) {
-        var start = range.lowerBound
-        var last: UInt8 = 0x0A
-        while start < range.upperBound {
-            var piece = output.read(start..<min(range.upperBound, start + 1 << 18))
-            guard !piece.isEmpty else { break }
-            // A character is not cut in two: pieces end with a line where there is one.
-            if start + piece.count < range.upperBound, let end = piece.lastIndex(of: 0x0A) {
-                piece = Array(piece[...end])
+        let size = min(range.count, OutputCapture.pieceBytes)
+        withUnsafeTemporaryAllocation(byteCount: size, alignment: 16) { buffer in
+            var start = range.lowerBound
+            var last: UInt8 = 0x0A
+            while start < range.upperBound {
+                let room = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[..<min(size, range.upperBound - start)]
+                )
+                var piece = buffer[..<output.read(from: start, into: room)]
+                guard !piece.isEmpty else { break }
+                // A character is not cut in two: pieces end with a line where there is one.
+                if start + piece.count < range.upperBound, let end = piece.lastIndex(of: 0x0A) {
+                    piece = piece[...end]
+                }
+                start += piece.count
+                last = piece[piece.endIndex - 1]
+                let bytes = UnsafeRawBufferPointer(rebasing: piece)
+                if Sanitizer.isPlain(bytes) {
+                    Terminal.standardOutput.write(bytes)
+                } else {
+                    let text = String(decoding: bytes, as: UTF8.self)
+                    Terminal.standardOutput.write(Sanitizer.safe(text))
+                }
             }
-            start += piece.count
-            last = piece[piece.count - 1]
-            Terminal.standardOutput.write(Sanitizer.safe(piece))
+            if last != 0x0A { common.print("") }
         }
-        if last != 0x0A { common.print("") }
     }
 }
 

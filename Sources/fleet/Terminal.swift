@@ -22,13 +22,16 @@ struct Terminal: Sendable {
     func write(_ text: String) { write(Array(text.utf8)) }
 
     /// Writes bytes, in the same way.
-    func write(_ all: [UInt8]) {
-        var bytes = all[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
+
+    /// Writes bytes, in the same way.
+    func write(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return }
-            bytes = bytes.dropFirst(count)
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
     }
 

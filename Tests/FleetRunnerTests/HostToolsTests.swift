@@ -1,5 +1,6 @@
 import FleetTestSupport
 import FleetTransport
+import Synchronization
 import Testing
 
 @testable import FleetRunner
@@ -9,6 +10,60 @@ struct BudgetTests {
     func manyOutputs() {
         #expect(OutputCapture.lagBytes(beside: 1 << 20) == 256 << 10)
         #expect(OutputCapture.lagBytes(beside: 100 << 20) == 16 << 10)
+    }
+
+    @Test("A source that waits is let go on, also when others used the budget up while it gathered")
+    func gatheringBesideOthers() async throws {
+        let directory = try TemporaryDirectory()
+        let capture = OutputCapture(keeping: .spool, in: directory.path)
+        // 64 KiB stay in memory; the rest is too little for the disk to be asked yet.
+        let bytes = [UInt8](repeating: 65, count: 164_000)
+        bytes.withUnsafeBytes { capture.write($0) }
+        SpoolQueue.shared.waitingBytes.add(100 << 20, ordering: .relaxed)
+        defer { SpoolQueue.shared.waitingBytes.subtract(100 << 20, ordering: .relaxed) }
+        await withCheckedContinuation { continuation in
+            #expect(capture.isFull { continuation.resume() })
+        }
+        #expect(!capture.isFull {})
+        await capture.settle()
+        #expect(capture.read(0..<164_000) == bytes)
+    }
+
+    @Test("A buffer takes what there is from anywhere, in memory and on the disk")
+    func reading() async throws {
+        let directory = try TemporaryDirectory()
+        let bytes = (0..<400_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        for place in [directory.path, nil] {
+            let size = place == nil ? 500 : bytes.count
+            let capture = OutputCapture(keeping: .spool, in: place)
+            bytes[..<size].withUnsafeBytes { capture.write($0) }
+            await capture.settle()
+            for start in [0, 1, size / 2, size - 1, size] {
+                var buffer = [UInt8](repeating: 0, count: 70_000)
+                let count = buffer.withUnsafeMutableBytes { capture.read(from: start, into: $0) }
+                #expect(count == min(70_000, size - start))
+                #expect(buffer[..<count] == bytes[start..<start + count])
+            }
+        }
+    }
+
+    @Test("Outputs are the same if every byte is, however long they are")
+    func comparing() async throws {
+        let directory = try TemporaryDirectory()
+        func output(changing place: Int?) async -> OutputCapture {
+            var bytes = [UInt8](repeating: 66, count: 300_001)
+            if let place { bytes[place] = 67 }
+            let capture = OutputCapture(keeping: .spool, in: directory.path)
+            bytes.withUnsafeBytes { capture.write($0) }
+            await capture.settle()
+            return capture
+        }
+        let one = await output(changing: nil)
+        #expect(one.isSame(as: await output(changing: nil)))
+        for place in [0, 65_535, 65_536, 131_072, 300_000] {
+            #expect(!one.isSame(as: await output(changing: place)))
+        }
+        #expect(OutputCapture().isSame(as: OutputCapture()))
     }
 }
 

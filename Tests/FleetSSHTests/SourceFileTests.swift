@@ -16,12 +16,13 @@ struct WindowTests {
 struct SourceFileTests {
     private let directory: TemporaryDirectory
     private let bytes: [UInt8]
+    private static let fullPieces = SourceFile.pieceLimit + 4
     private var path: String { directory.path + "/file" }
 
     init() throws {
         directory = try TemporaryDirectory()
         // More pieces than are kept, and a last one that is not full.
-        bytes = (0..<20 * SourceFile.pieceBytes + 77).map {
+        bytes = (0..<Self.fullPieces * SourceFile.pieceBytes + 77).map {
             UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9)
         }
         try Data(bytes).write(to: URL(fileURLWithPath: path))
@@ -33,16 +34,22 @@ struct SourceFileTests {
     func pieces() throws {
         let file = try #require(SourceFiles().open(path))
         var read: [UInt8] = []
-        for index in 0...20 {
-            #expect(file.piece(at: index) == nil, "nobody has read it yet")
+        // Flags, so that a failure does not print the file.
+        for index in 0...Self.fullPieces {
+            let isKnown = file.piece(at: index) != nil
+            #expect(!isKnown, "nobody has read it yet")
             let piece = file.readPiece(at: index)
-            #expect(file.piece(at: index) == piece)
+            let isKept = file.piece(at: index) == piece
+            #expect(isKept)
             read += piece
         }
-        #expect(read == bytes)
-        #expect(file.readPiece(at: 21).isEmpty)
-        #expect(file.piece(at: 0) == nil, "memory does not grow with the file")
-        #expect(file.readPiece(at: 0) == Array(bytes.prefix(SourceFile.pieceBytes)))
+        let isWhole = read == bytes
+        #expect(isWhole)
+        #expect(file.readPiece(at: Self.fullPieces + 1).isEmpty)
+        let isForgotten = file.piece(at: 0) == nil
+        #expect(isForgotten, "memory does not grow with the file")
+        let isFirst = file.readPiece(at: 0) == Array(bytes.prefix(SourceFile.pieceBytes))
+        #expect(isFirst)
     }
 
     @Test("All who send a file share it, and it is opened anew once nobody does")
