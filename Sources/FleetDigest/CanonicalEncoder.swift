@@ -113,7 +113,9 @@ final class CanonicalEncoder {
 
     /// Whether a field's key comes before another's, byte by byte.
     private func precedes(_ one: Field, _ other: Field, in bytes: UnsafeRawBufferPointer) -> Bool {
-        guard escapedKeys.isEmpty else { return key(of: one) < key(of: other) }
+        guard escapedKeys.isEmpty else {
+            return key(of: one).utf8.lexicographicallyPrecedes(key(of: other).utf8)
+        }
         // Without the quotes: a key comes before those that begin with it.
         return bytes[one.start + 1..<one.keyEnd - 1]
             .lexicographicallyPrecedes(bytes[other.start + 1..<other.keyEnd - 1])

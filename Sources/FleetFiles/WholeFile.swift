@@ -24,11 +24,11 @@ public enum WholeFile {
         defer { close(file) }
         var status = stat()
         guard fstat(file, &status) == 0 else { return nil }
-        if status.st_mode & S_IFMT == S_IFIFO, fcntl(file, F_SETFL, 0) != 0 { return nil }
+        if status.st_mode & S_IFMT != S_IFREG, fcntl(file, F_SETFL, 0) != 0 { return nil }
         var bytes: [UInt8] = []
         while bytes.count < limit {
             // A byte more than there should be: a second read tells that this was all.
-            let rest = max(4096, Int(status.st_size) + 1 - bytes.count)
+            let rest = max(16_384, Int(status.st_size) + 1 - bytes.count)
             let room = min(rest, limit - bytes.count)
             var count = 0
             let piece = [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
@@ -37,7 +37,7 @@ public enum WholeFile {
             }
             guard count >= 0 else { return nil }
             guard count > 0 else { break }
-            bytes = bytes.isEmpty ? piece : bytes + piece
+            if bytes.isEmpty { bytes = piece } else { bytes += piece }
         }
         return bytes
     }

@@ -178,14 +178,16 @@ public final class OutputCapture: OutputSink {
                 var written = bytes.count
                 if !isKept {
                     state.hasFailed = true
-                    // What comes from now on stays in memory.
+                    // What comes from now on stays in memory, as does the end of what came.
                     written += state.pending.count
+                    state.pending = Array((bytes + state.pending).suffix(memoryBytes))
                 }
                 SpoolQueue.shared.waitingBytes.subtract(written, ordering: .relaxed)
                 let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
                 let isAwaited = !state.waiting.isEmpty && !state.pending.isEmpty
                 let hasMore =
-                    isKept && (isAwaited || state.pending.count >= Self.portionBytes(beside: waiting))
+                    isKept
+                    && (isAwaited || state.pending.count >= Self.portionBytes(beside: waiting))
                 state.isWriting = hasMore
                 let isRoomy = !isKept || state.pending.count <= Self.lagBytes
                 defer {

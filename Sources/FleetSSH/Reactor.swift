@@ -234,21 +234,37 @@ final class ReactorPool: Sendable {
     static let share = 100
 
     private let reactors: [Reactor]
-    private let places = Mutex<[String: Int]>([:])
+    private let places = Mutex<(hosts: [String: Int], jumps: [String: Int])>(([:], [:]))
 
     init() {
         let cores = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         reactors = (0..<min(cores, Self.limit)).map { Reactor(index: $0) }
     }
 
-    /// The reactor of a name: new names fill one after the other, known ones keep theirs.
-    func reactor(for name: String) -> Reactor {
-        let place = places.withLock { places in
-            if let known = places[name] { return known }
-            let next = places.count / Self.share % reactors.count
-            places[name] = next
-            return next
-        }
-        return reactors[place]
+    /// The reactor of a host: new ones fill one reactor after the other, known ones keep theirs.
+    func reactor(for host: String) -> Reactor {
+        reactors[
+            places.withLock { places in
+                let next = places.hosts.count / Self.share % reactors.count
+                return places.hosts.place(of: host, or: next)
+            }
+        ]
+    }
+
+    /// The reactor of all hosts behind a jump host: nobody knows how many, so they take turns.
+    func reactor(behind jump: String) -> Reactor {
+        reactors[
+            places.withLock { places in
+                places.jumps.place(of: jump, or: places.jumps.count % reactors.count)
+            }
+        ]
+    }
+}
+
+extension [String: Int] {
+    fileprivate mutating func place(of name: String, or next: Int) -> Int {
+        if let known = self[name] { return known }
+        self[name] = next
+        return next
     }
 }

@@ -144,7 +144,7 @@ public final class SSHTransport: Transport {
             if case .jump(let hops) = try effectiveSettings(for: endpoint).route,
                 let first = hops.first
             {
-                return reactors.reactor(for: "jump \(first.text)")
+                return reactors.reactor(behind: first.text)
             }
         } catch {
             // `open` throws it for this host; until then any reactor will do.

@@ -8,7 +8,7 @@ internal import Synchronization
 final class SourceFile: Sendable {
     /// How much is read at once, in bytes.
     static let pieceBytes = 256 << 10
-    /// How many pieces are kept: 16 MiB in all, however many hosts there are.
+    /// How many pieces are kept: 16 MiB of a file, however many hosts it goes to.
     static let pieceLimit = 64
 
     private let descriptor: Int32

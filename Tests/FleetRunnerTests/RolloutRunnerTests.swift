@@ -69,6 +69,26 @@ struct RolloutRunnerTests {
         ).run()
     }
 
+    @Test("A rollout runs where its hosts' work runs, and whoever waits for it does not")
+    func placeOfWork() async throws {
+        let transport = PlacedTransport(
+            inner: ScriptedTransport { _, _ in Self.ok },
+            queue: QueueExecutor()
+        )
+        let places = Mutex<[Bool]>([])
+        let rollout = try await RolloutRunner(
+            id: id,
+            plan: Self.plan(),
+            origin: RolloutOrigin(user: "u", machine: "m", command: "c", version: "0"),
+            transport: transport,
+            journal: journal,
+            watch: { _ in places.withLock { $0.append(QueueExecutor.isCurrent) } }
+        ).run()
+        #expect(!QueueExecutor.isCurrent)
+        #expect(rollout.outcome == .succeeded)
+        #expect(places.withLock { $0.count > 5 && $0.allSatisfy { $0 } })
+    }
+
     @Test func carriesARolloutOut() async throws {
         let transport = ScriptedTransport { _, _ in Self.ok }
         let rollout = try await run(transport)
@@ -333,16 +353,29 @@ struct OutputCaptureTests {
         #expect(capture.droppedBytes == 0)
     }
 
+    @Test func withoutAPlaceForAFileTheEndOfAShortOutputIsKept() async {
+        let capture = OutputCapture(keeping: .spool, in: "/nonexistent")
+        // More than stays in memory, and less than the disk is asked for at once.
+        [UInt8](repeating: 65, count: 150_000).withUnsafeBytes { capture.write($0) }
+        write("why it failed", to: capture)
+        await capture.settle()
+        #expect(capture.tail(lines: 1).hasSuffix("why it failed"))
+        let (bytes, total, dropped) = capture.contents()
+        #expect(total == 150_013 && bytes.count + dropped == total)
+    }
+
     @Test func withoutAPlaceForAFileTheEndsAreKeptAllTheSame() async {
         let capture = OutputCapture(keeping: .spool, in: "/nonexistent")
         let piece = [UInt8](repeating: 65, count: 100_000)
         for _ in 0..<10 { piece.withUnsafeBytes { capture.write($0) } }
+        write("end", to: capture)
         await capture.settle()
+        #expect(capture.contents().bytes.suffix(3) == Array("end".utf8))
         write("last", to: capture)
-        #expect(capture.totalBytes == 1_000_004)
+        #expect(capture.totalBytes == 1_000_007)
         let (bytes, _, dropped) = capture.contents()
         #expect(bytes.suffix(4) == Array("last".utf8))
-        #expect(bytes.count + dropped == 1_000_004)
+        #expect(bytes.count + dropped == 1_000_007)
     }
 
     @Test func outputsAreComparedByTheirBytes() async throws {
@@ -360,5 +393,33 @@ struct OutputCaptureTests {
         let other = await capture(bytes)
         #expect(one.isSame(as: same))
         #expect(!one.isSame(as: other))
+    }
+}
+
+/// An executor that tells whether it is running us.
+private final class QueueExecutor: TaskExecutor {
+    private static let key = DispatchSpecificKey<Bool>()
+    private let queue = DispatchQueue(label: "placed")
+
+    static var isCurrent: Bool { DispatchQueue.getSpecific(key: key) ?? false }
+
+    init() { queue.setSpecific(key: Self.key, value: true) }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
+    }
+}
+
+private struct PlacedTransport: Transport {
+    let inner: ScriptedTransport
+    let queue: QueueExecutor
+
+    func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { queue }
+
+    func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
+        -> any HostSession
+    {
+        try await inner.open(endpoint, rollout: rollout)
     }
 }
