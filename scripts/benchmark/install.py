@@ -45,7 +45,7 @@ def c_programs(directory, hosts):
 
 def fleet():
     """The release build's path; builds it only when it is missing."""
-    program = REPOSITORY / ".build/release/fleet"
+    program = REPOSITORY / ".build/dist/fleet"
     if not program.exists():
-        run("swift", "build", "-c", "release", "--product", "fleet", cwd=REPOSITORY)
+        run(REPOSITORY / "scripts/build-release")
     return program
