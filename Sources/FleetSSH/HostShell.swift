@@ -132,6 +132,9 @@ enum HostShell {
         request("fleet_rest", key.description, String(offset + 1))
     }
 
+    /// How much a detached script has printed so far.
+    static func size(_ key: ActionKey) -> Request { request("fleet_size", key.description) }
+
     /// Ends a detached script.
     static func stop(_ key: ActionKey) -> Request { request("fleet_stop", key.description) }
 
@@ -265,6 +268,11 @@ enum HostShell {
             fleet_tell "$fleet_k" 1
         }
         fleet_rest() { fleet_tell "$1" "$2"; }
+        fleet_size() {
+            fleet_n=0
+            [ ! -s "$fleet_dir/$1/out" ] || fleet_n=$(($(wc -c <"$fleet_dir/$1/out")))
+            fleet_say END "$1" $fleet_n 0
+        }
         fleet_never() {
             fleet_s=$fleet_dir/$1
             [ ! -e "$fleet_s/never" ] || return 0

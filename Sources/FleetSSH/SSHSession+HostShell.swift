@@ -223,7 +223,7 @@ extension SSHSession: HostSession {
         output: any OutputSink
     ) async throws(TransportError) -> Recovery {
         let id = key.description
-        var answer = try await ask(request, id: id, within: milliseconds, output: output)
+        var (answer, isFlood) = try await end(request, key, within: milliseconds, output: output)
         var hasTimedOut = false
         if answer == nil {
             let stopped: ShellAnswer?
@@ -243,6 +243,7 @@ extension SSHSession: HostSession {
             // With a status of its own it ended in time; only its output came late.
             let isOver = stopped.words.count > 2 && stopped.words[2] != "gone"
             hasTimedOut = !isOver
+            isFlood = isFlood && hasTimedOut
             // Its end wakes the first shell, which prints what there is.
             answer = try await ask(.none, id: id, within: Self.stopMilliseconds, output: output)
         }
@@ -276,6 +277,11 @@ extension SSHSession: HostSession {
             }
             received += rest.outputBytes
         }
+        if isFlood {
+            let text = "\nfleet: stopped, because it printed more than \(outputLimit.bytes) bytes\n"
+            text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+            return .ended(CommandResult(status: .exited(96), outputBytes: received))
+        }
         if hasTimedOut {
             return .ended(
                 CommandResult(status: .timedOut(confirmedDead: true), outputBytes: received)
@@ -283,6 +289,36 @@ extension SSHSession: HostSession {
         }
         if answer.words.count > 2, answer.words[2] == "gone" { return .vanished }
         return .ended(try result(answer, bytes: received))
+    }
+
+    /// Waits for a step's end, looking now and then how much it has printed; no answer when the time is
+    /// over, or when it was too much.
+    private func end(
+        _ request: HostShell.Request,
+        _ key: ActionKey,
+        within milliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> (answer: ShellAnswer?, isFlood: Bool) {
+        let id = key.description
+        let deadline = Reactor.now() + UInt64(max(1, milliseconds)) * 1_000_000
+        var request = request
+        var looks = true
+        while true {
+            let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
+            let slice = looks ? min(left, outputLimit.lookMilliseconds) : left
+            let answer = try await ask(request, id: id, within: slice, output: output)
+            if answer != nil || slice == left { return (answer, false) }
+            request = .none
+            do throws(TransportError) {
+                let size = try await askAside(HostShell.size(key), id: id)
+                let bytes = size.words.count > 2 ? Int(size.words[2]) ?? 0 : 0
+                if bytes > outputLimit.bytes { return (nil, true) }
+            } catch {
+                // A host that refuses a second channel cannot be asked.
+                guard !error.isRetryable else { throw error }
+                looks = false
+            }
+        }
     }
 
     private func result(_ answer: ShellAnswer, bytes: Int) throws(TransportError) -> CommandResult {
@@ -393,12 +429,19 @@ extension SSHSession: HostSession {
     {
         let first = shell
         shell = nil
-        let answer = try await ask(
-            request,
-            id: id,
-            within: Self.stopMilliseconds,
-            output: DiscardingSink()
-        )
+        let answer: ShellAnswer?
+        do throws(TransportError) {
+            answer = try await ask(
+                request,
+                id: id,
+                within: Self.stopMilliseconds,
+                output: DiscardingSink()
+            )
+        } catch {
+            await dropShell()
+            if failure == nil { shell = first }
+            throw error
+        }
         await dropShell()
         shell = first
         guard let answer else { throw .timedOut(.command, milliseconds: Self.stopMilliseconds) }

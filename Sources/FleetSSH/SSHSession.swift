@@ -81,9 +81,17 @@ actor SSHSession {
 
     /// What is sent to more hosts than this one.
     let sources: SourceFiles
+    /// What a step may print.
+    let outputLimit: HostOutputLimit
 
-    init(reactor: Reactor, rollout: String, sources: SourceFiles) {
+    init(
+        reactor: Reactor,
+        rollout: String,
+        sources: SourceFiles,
+        outputLimit: HostOutputLimit = HostOutputLimit()
+    ) {
         self.sources = sources
+        self.outputLimit = outputLimit
         precondition(LibSSH2.isInitialised, "libssh2 did not initialise")
         self.reactor = reactor
         self.rollout = rollout

@@ -28,6 +28,8 @@ public final class SSHTransport: Transport {
         public var handshakeMilliseconds = 20_000
         /// The longest a login may take, all attempts together, in milliseconds.
         public var loginMilliseconds = 30_000
+        /// What a step may print into the file that keeps it on its host.
+        public var outputLimit = HostOutputLimit()
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
@@ -222,7 +224,12 @@ public final class SSHTransport: Transport {
         let start = clock.now
         var attempt = 1
         while true {
-            let session = SSHSession(reactor: reactor, rollout: rollout, sources: sources)
+            let session = SSHSession(
+                reactor: reactor,
+                rollout: rollout,
+                sources: sources,
+                outputLimit: environment.outputLimit
+            )
             await gates.enter(gate)
             do throws(TransportError) {
                 try await link(session, settings, endpoint, depth: depth)

@@ -128,6 +128,55 @@ import Testing
         await session.close(removingRunDirectory: true)
     }
 
+    @Test("H20: a step that prints without end is stopped, and one that only takes long is not")
+    func endlessOutput() async throws {
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.outputLimit.bytes = 100_000
+        environment.outputLimit.lookMilliseconds = 200
+        let session = try await SSHTransport(environment).open(server.endpoint(), rollout: "r1")
+        let flood = try await session.runDetached(
+            Script(
+                "while head -c 9999 /dev/zero | tr '\\0' x; do sleep 0.02; done"
+            ),
+            key: ActionKey("f0-1"),
+            timeoutMilliseconds: 60_000,
+            output: output
+        )
+        #expect(flood.status == .exited(96))
+        #expect(output.text.hasPrefix("xxx"))
+        #expect(
+            output.text.hasSuffix("\nfleet: stopped, because it printed more than 100000 bytes\n")
+        )
+        #expect(output.bytes.count > 100_000)
+        let size = "$(wc -c <~/.fleet/runs/r1/f0-1/out)"
+        let later = try await session.run(
+            Script("a=\(size); sleep 0.3; [ $a = \(size) ]"),
+            timeoutMilliseconds: 20_000,
+            output: OutputRecorder()
+        )
+        #expect(later.status == .exited(0), "it goes on printing")
+        await session.close(removingRunDirectory: true)
+        // Where there is no second session to look with, nothing is looked at.
+        let narrow = try SSHDServer(configuration: ["MaxSessions 1"])
+        for server in [server, narrow] {
+            let session = try await SSHTransport(environment).open(server.endpoint(), rollout: "r2")
+            let slow = OutputRecorder()
+            let long = try await session.runDetached(
+                Script("for i in 1 2 3 4 5; do echo $i; sleep 0.3; done; exit 4"),
+                key: ActionKey("f0-1"),
+                timeoutMilliseconds: 60_000,
+                output: slow
+            )
+            #expect(long == CommandResult(status: .exited(4), outputBytes: 10))
+            #expect(slow.text == "1\n2\n3\n4\n5\n")
+            await session.close(removingRunDirectory: true)
+        }
+    }
+
     @Test func binaryOutputIsByteExact() async throws {
         let session = try await open()
         try Command.shell(
@@ -165,7 +214,7 @@ import Testing
                 "pgrep -f 'sleep 1000' | while read p; do tr '\\0' '\\n' </proc/$p/environ | grep -qx \"HOME=$HOME\" && echo $p; done; :"
             ),
             timeoutMilliseconds: 20_000,
-            output: DiscardedOutput()
+            output: OutputRecorder()
         )
         #expect(after.status == .exited(0))
         #expect(after.outputBytes == 0)
@@ -220,7 +269,7 @@ import Testing
                     step,
                     key: ActionKey("f0-1"),
                     timeoutMilliseconds: 60_000,
-                    output: DiscardedOutput()
+                    output: OutputRecorder()
                 )
                 return nil
             } catch { return error }
@@ -578,7 +627,7 @@ import Testing
                     let result = try await session.run(
                         Script("exit 0"),
                         timeoutMilliseconds: 60_000,
-                        output: DiscardedOutput()
+                        output: OutputRecorder()
                     )
                     await session.close(removingRunDirectory: false)
                     return result.status == .exited(0)
