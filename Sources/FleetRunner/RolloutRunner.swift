@@ -99,16 +99,9 @@ public final class RolloutRunner: Sendable {
         try journal.requireReserve()
         // Beside the hosts' work: what they report then costs no other thread a wake-up.
         let executor = plan.hosts.first.flatMap { transport.executor(for: $0.endpoint) }
-        let result = await withTaskExecutorPreference(executor) {
-            do throws(JournalError) {
-                return Result<Rollout, JournalError>.success(try await carryOut())
-            } catch {
-                return .failure(error)
-            }
+        return try await withTaskExecutorPreference(executor) { () async throws(JournalError) in
+            try await carryOut()
         }
-        // Whoever called may block: not there.
-        await Task.yield()
-        return try result.get()
     }
 
     private func carryOut() async throws(JournalError) -> Rollout {

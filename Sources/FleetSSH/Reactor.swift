@@ -227,7 +227,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 final class ReactorPool: Sendable {
     /// Two reactors carried 1000 sessions (measured); more would only add threads.
     static let limit = 4
-    /// How many names a reactor has before the next one gets any.
+    /// How many hosts a reactor has before the next one gets any.
     ///
     /// One is enough for a hundred hosts: it opens 1,400 connections a second, or sends 500 MB. A second
     /// one cost a rollout on 100 hosts a tenth more CPU, for waking each other's threads (measured).

@@ -278,7 +278,9 @@ extension SSHSession: HostSession {
             received += rest.outputBytes
         }
         if isFlood {
-            let text = "\nfleet: stopped, because it printed more than \(outputLimit.bytes) bytes\n"
+            let text =
+                "\nfleet: stopped, because it printed more than \(outputLimit.bytes) bytes; "
+                + "make it print less, or send that to a file of its own with `>`\n"
             text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
             return .ended(CommandResult(status: .exited(96), outputBytes: received))
         }

@@ -43,6 +43,8 @@ struct ArchitectureTests {
         "NIOCore": ["FleetHTTP"], "NIOEmbedded": ["FleetHTTP"], "NIOHTTP1": ["FleetHTTP"],
         // libssh2 and the libcrypto under it; hashing alone is FleetDigest's.
         "CLibSSH2": ["FleetSSH", "FleetDigest"],
+        // How memory is set aside concerns the whole process.
+        "CMalloc": ["fleet"],
     ]
 
     @Test func thereAreSourcesToRead() {

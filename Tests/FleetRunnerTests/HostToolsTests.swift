@@ -21,9 +21,9 @@ struct BudgetTests {
         bytes.withUnsafeBytes { capture.write($0) }
         SpoolQueue.shared.waitingBytes.add(100 << 20, ordering: .relaxed)
         defer { SpoolQueue.shared.waitingBytes.subtract(100 << 20, ordering: .relaxed) }
-        await withCheckedContinuation { continuation in
-            #expect(capture.isFull { continuation.resume() })
-        }
+        let resumed = Mutex(false)
+        #expect(capture.isFull { resumed.withLock { $0 = true } })
+        try await eventually("there is room again") { resumed.withLock { $0 } }
         #expect(!capture.isFull {})
         await capture.settle()
         #expect(capture.read(0..<164_000) == bytes)
