@@ -85,7 +85,8 @@ public final class EnvironmentLock: Sendable {
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             var buffer = [UInt8](repeating: 0, count: 400)
             let count = pread(file, &buffer, buffer.count, 0)
-            close(file)
+            // `deinit` closes the file, also when this initialiser throws; its number may be another
+            // file's by the time of a second close.
             throw .locked(
                 environment: environment,
                 owner: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
@@ -96,5 +97,5 @@ public final class EnvironmentLock: Sendable {
         if ftruncate(file, 0) == 0 { _ = pwrite(file, text, text.count, 0) }
     }
 
-    deinit { close(file) }
+    deinit { if file >= 0 { close(file) } }
 }

@@ -53,8 +53,8 @@ final class ProxyProcess: Sendable {
         socket = ends[0]
         process = child
         guard status == 0 else {
+            // `deinit` closes `messages`, also when this initialiser throws.
             close(ends[0])
-            if messages >= 0 { close(messages) }
             throw .unreachable(address: command, reason: String(cString: strerror(status)))
         }
         _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL, 0) | O_NONBLOCK)

@@ -19,7 +19,7 @@ final class SourceFile: Sendable {
         guard descriptor >= 0 else { return nil }
     }
 
-    deinit { close(descriptor) }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// A piece that was read a short while ago; nil if it has to be read.
     func piece(at index: Int) -> [UInt8]? {

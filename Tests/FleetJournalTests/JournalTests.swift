@@ -5,6 +5,7 @@ import FleetTestSupport
 import FleetTransport
 import Foundation
 import GRDB
+import Synchronization
 import Testing
 
 struct JournalTests {
@@ -207,6 +208,33 @@ struct JournalTests {
             try StateDirectory(path: directory.path + "/blocked/fleet")
         }
         #expect(error?.message.contains("/blocked/fleet") ?? false)
+    }
+
+    @Test("A lock that is refused closes its file once: the number may be another file's by then")
+    func aRefusedLockClosesNothingElse() throws {
+        let directory = try StateDirectory(path: directory.path + "/locks")
+        let held = try EnvironmentLock(environment: "e", owner: "one", in: directory)
+        let isOver = Mutex(false)
+        let lost = Mutex(0)
+        let finished = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            while !isOver.withLock({ $0 }) {
+                let file = open("/dev/null", O_RDONLY | O_CLOEXEC)
+                if fcntl(file, F_GETFD) < 0 { lost.withLock { $0 += 1 } }
+                if close(file) != 0 { lost.withLock { $0 += 1 } }
+            }
+            finished.signal()
+        }
+        thread.start()
+        for _ in 0..<20_000 {
+            #expect(throws: JournalError.self) {
+                _ = try EnvironmentLock(environment: "e", owner: "two", in: directory)
+            }
+        }
+        isOver.withLock { $0 = true }
+        finished.wait()
+        #expect(lost.withLock { $0 } == 0)
+        withExtendedLifetime(held) {}
     }
 
     @Test func onlyOneFleetChangesAnEnvironment() async throws {
