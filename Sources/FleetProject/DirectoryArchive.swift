@@ -20,7 +20,8 @@ enum DirectoryArchive {
             set -eu
             umask 077
             mkdir -p "$2"
-            find "$2" -name '*.tar' -mtime +\(keptDays) -exec rm -f {} +
+            # Another fleet may be renaming and clearing there: what goes away meanwhile is no error.
+            find "$2" -name '*.tar' -mtime +\(keptDays) -exec rm -f {} + 2>/dev/null || :
             cd "$1"
             odd=$(find . -name '*[[:cntrl:]\\\\]*' | head -n 1)
             [ -z "$odd" ] || { echo "the name \"$odd\" has a control character or \\\\ in it" >&2; exit 1; }

@@ -80,7 +80,8 @@ public struct ReleaseBundler: Sendable {
             set -eu
             umask 077
             mkdir -p "$2"
-            find "$2" -name '*.bundle' -mtime +\#(Self.keptDays) -exec rm -f {} +
+            # Another fleet may be renaming and clearing there: what goes away meanwhile is no error.
+            find "$2" -name '*.bundle' -mtime +\#(Self.keptDays) -exec rm -f {} + 2>/dev/null || :
             archives=$(cd "$2" && pwd)
             cd "$1"
             object=$3
