@@ -190,8 +190,16 @@ let package = Package(
     ]
 )
 
-// Fuzzing needs a toolchain with libFuzzer, so it is no part of the usual build: `scripts/fuzz`.
-if Context.environment["FLEET_FUZZ"] != nil {
+// What is tested under a sanitizer and fuzzed is the way to the hosts, alone: everything else would only be
+// built. `scripts/test` and `scripts/fuzz` ask for it.
+if let purpose = Context.environment["FLEET_SSH_ALONE"] {
+    let kept: Set = [
+        "CLibSSH2", "FleetTransport", "FleetDigest", "FleetFiles", "FleetSSH", "FleetTestSupport",
+        purpose == "tests" ? "FleetSSHTests" : "fleet-fuzz",
+    ]
+    package.products = []
+    package.dependencies = []
+    // Needs a toolchain with libFuzzer, so it is no part of the usual build.
     package.targets.append(
         .executableTarget(
             name: "fleet-fuzz",
@@ -200,4 +208,5 @@ if Context.environment["FLEET_FUZZ"] != nil {
             swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
         )
     )
+    package.targets.removeAll { !kept.contains($0.name) }
 }

@@ -5,7 +5,7 @@ import Testing
 /// The built program against real hosts: the main job, from the first deploy to the way back.
 @Suite(.serialized) struct DeployTests {
     /// Rows H34, H16.
-    @Test(.timeLimit(.minutes(5))) func deploysFailsRevertsAndRevertsByHand() throws {
+    @Test func deploysFailsRevertsAndRevertsByHand() throws {
         let fixture = try FleetFixture()
 
         // A first deploy: nothing is there, so everything is cloned.

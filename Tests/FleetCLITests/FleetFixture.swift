@@ -7,21 +7,25 @@ import Foundation
 final class FleetFixture {
     let directory: TemporaryDirectory
     let servers: [SSHDServer]
+    /// Where each host's service listens: an address of its own, where no other host's can answer.
+    private let addresses: [String]
     private let ports: [Int]
 
     /// Raises hosts named web1, web2 and so on.
     init(hosts count: Int = 3) throws {
         directory = try TemporaryDirectory()
         servers = try (0..<count).map { _ in try SSHDServer() }
-        ports = try (0..<count).map { _ in try SSHDServer.freePort() }
+        addresses = (0..<count).map { _ in Loopback.address() }
+        ports = try addresses.map { try Listener(address: $0).port }
         try makeRepository()
-        for (server, port) in zip(servers, ports) {
+        for (server, (address, port)) in zip(servers, zip(addresses, ports)) {
             try Data(Self.control.utf8).write(to: URL(fileURLWithPath: server.home + "/appctl"))
             try FileManager.default.setAttributes(
                 [.posixPermissions: 0o755],
                 ofItemAtPath: server.home + "/appctl"
             )
             try Data("\(port)\n".utf8).write(to: URL(fileURLWithPath: server.home + "/port"))
+            try Data("\(address)\n".utf8).write(to: URL(fileURLWithPath: server.home + "/address"))
         }
         try directory.write(inventory(), to: "project/inventory/production.yml")
         try directory.write(Self.playbook, to: "project/playbooks/deploy.yml")
@@ -43,7 +47,7 @@ final class FleetFixture {
             text += """
                       web\(index + 1):
                         ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), known_hosts: \(server.knownHostsFile) \(ssh) }
-                        vars: { port: \(ports[index]) }
+                        vars: { address: \(addresses[index]), port: \(ports[index]) }
 
                 """
         }
@@ -171,7 +175,7 @@ final class FleetFixture {
                 self.end_headers()
                 self.wfile.write(body)
             def log_message(self, *args): pass
-        http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+        http.server.ThreadingHTTPServer((os.environ["ADDRESS"], int(os.environ["PORT"])), Handler).serve_forever()
         """
 
     private static let control = """
@@ -179,7 +183,7 @@ final class FleetFixture {
         running() { read -r pid 2>/dev/null <"$HOME/app.pid" && kill -0 "$pid" 2>/dev/null; }
         stop() { running || return 0; kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
         start() {
-            PORT=$(cat "$HOME/port") setsid /usr/bin/python3 "$HOME/app/app.py" </dev/null >/dev/null 2>&1 &
+            PORT=$(cat "$HOME/port") ADDRESS=$(cat "$HOME/address") setsid /usr/bin/python3 "$HOME/app/app.py" </dev/null >/dev/null 2>&1 &
             echo $! >"$HOME/app.pid"
         }
         case $1 in
@@ -206,7 +210,7 @@ final class FleetFixture {
             service: { name: app, control: ~/appctl }
         smoke:
           - name: health
-            http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+            http: { url: "http://${{ vars.address }}:${{ vars.port }}/health", contains: "${{ release.tag }}" }
             passes: 2
             interval: 100ms
             deadline: 5s

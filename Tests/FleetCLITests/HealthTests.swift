@@ -66,7 +66,7 @@ import Testing
             serial: 1
             smoke:
               - name: page
-                http: { url: "http://127.0.0.1:${{ vars.port }}/health" }
+                http: { url: "http://${{ vars.address }}:${{ vars.port }}/health" }
                 passes: 1
                 deadline: 1s
             """,

@@ -21,7 +21,7 @@ import Testing
                 service: { name: app, control: ~/appctl }
             smoke:
               - name: health
-                http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+                http: { url: "http://${{ vars.address }}:${{ vars.port }}/health", contains: "${{ release.tag }}" }
                 passes: 1
                 deadline: 3s
             \(smoke)
@@ -93,7 +93,7 @@ import Testing
             """,
             smoke: """
                   - name: still there
-                    http: { url: "http://127.0.0.1:${{ vars.port }}/health" }
+                    http: { url: "http://${{ vars.address }}:${{ vars.port }}/health" }
                     settle: 2s
                     passes: 1
                     deadline: 3s

@@ -290,24 +290,33 @@ import Testing
     )
     func waiting() throws {
         let library = try #require(clockLibrary)
-        // Three seconds before a minute begins, as this program and no host sees it.
-        let now = Int(Date().timeIntervalSince1970)
-        let offset = 57 - now % 60
-        let minute = (now + offset + 3) % 86_400 / 60
+        // The program's clock starts when it does, so that no load makes it late: at the beginning of a
+        // minute for a deploy that is too early, and near its end for one that waits. Hosts see the truth,
+        // and may differ by five minutes.
+        let minute = Int(Date().timeIntervalSince1970) / 60
         // A window that begins at midnight and ends there is always open.
-        guard minute != 0 else { return }
-        func clock(_ minute: Int) -> String {
-            let hours = minute / 60 % 24
-            return (hours < 10 ? "0" : "") + "\(hours):" + (minute % 60 < 10 ? "0" : "")
-                + "\(minute % 60)"
+        guard (minute + 1) % 1_440 != 0 else { return }
+        let calendar = DateFormatter()
+        calendar.timeZone = TimeZone(identifier: "UTC")
+        func text(_ format: String, _ seconds: Int) -> String {
+            calendar.dateFormat = format
+            return calendar.string(from: Date(timeIntervalSince1970: TimeInterval(seconds)))
         }
-        let at = clock(minute)
+        func fake(startingAt seconds: Int) -> [String: String] {
+            [
+                "LD_PRELOAD": library, "FAKETIME": text("'@'yyyy-MM-dd HH:mm:ss", seconds),
+                "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1", "TZ": "UTC",
+            ]
+        }
+        let at = text("HH:mm", (minute + 1) * 60)
         try policy("windows: [\"daily \(at)-24:00\"], time_zone: UTC")
-        let fake = [
-            "LD_PRELOAD": library, "FAKETIME": "\(offset < 0 ? "" : "+")\(offset)",
-            "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1",
-        ]
-        let early = try fixture.fleet("deploy", "production", "--tag", "v1.0.0", environment: fake)
+        let early = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.0.0",
+            environment: fake(startingAt: minute * 60)
+        )
         expect(early, 11, "E_FROZEN")
         let start = ContinuousClock.now
         let done = try fixture.fleet(
@@ -317,7 +326,7 @@ import Testing
             "v1.0.0",
             "--at",
             at,
-            environment: fake
+            environment: fake(startingAt: minute * 60 + 55)
         )
         expect(done, 0)
         #expect(ContinuousClock.now - start > .seconds(1), "it waited")
@@ -328,7 +337,7 @@ import Testing
             "v1.0.0",
             "--at",
             "2020-01-01 10:00",
-            environment: fake
+            environment: fake(startingAt: minute * 60 + 55)
         )
         expect(over, 11, "is over")
     }

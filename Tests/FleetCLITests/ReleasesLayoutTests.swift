@@ -34,7 +34,7 @@ import Testing
                 service: { name: app, control: ~/appctl }
             smoke:
               - name: health
-                http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+                http: { url: "http://${{ vars.address }}:${{ vars.port }}/health", contains: "${{ release.tag }}" }
                 deadline: 4s
             """,
             to: "project/playbooks/deploy.yml"

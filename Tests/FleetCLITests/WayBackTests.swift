@@ -23,7 +23,7 @@ import Testing
             \(restart)
             smoke:
               - name: health
-                http: { url: "http://127.0.0.1:${{ vars.port }}/health", contains: "${{ release.tag }}" }
+                http: { url: "http://${{ vars.address }}:${{ vars.port }}/health", contains: "${{ release.tag }}" }
                 passes: 1
                 deadline: 5s
             \(smoke)

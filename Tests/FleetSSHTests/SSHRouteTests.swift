@@ -154,16 +154,16 @@ import Testing
         var dead = endpoint("dead", through: route).ssh
         // TEST-NET-1 (RFC 5737): routed nowhere, so it is silent or refused at once.
         dead.hostname = "192.0.2.1"
-        dead.connectTimeoutMilliseconds = 4_000
+        dead.connectTimeoutMilliseconds = 600_000
         let deadEndpoint = HostEndpoint(name: "dead", ssh: dead)
-        async let silent = Task { () -> TransportError? in
+        let error = Mutex<TransportError?>(nil)
+        Task {
             do throws(TransportError) {
                 _ = try await transport.open(deadEndpoint, rollout: "r1")
-                return nil
-            } catch { return error }
-        }.value
-        let clock = ContinuousClock()
-        let start = clock.now
+            } catch let found {
+                error.withLock { $0 = found }
+            }
+        }
         for number in 0..<3 {
             let session = try await transport.open(
                 endpoint(HostName("web\(number)"), through: route),
@@ -172,8 +172,10 @@ import Testing
             #expect(try await run("echo up", on: session) == "up\n")
             await session.close(removingRunDirectory: false)
         }
-        #expect(clock.now - start < .seconds(4))
-        #expect(await silent?.isRetryable ?? false)
+        // It is still being waited for, unless the network has refused it at once.
+        if case .timedOut? = error.withLock({ $0 }) {
+            Issue.record("the living hosts were waited for no longer than the dead one")
+        }
     }
 
     @Test func moreDeadHostsThanSessionsDoNotHoldUpALivingOne() async throws {

@@ -110,7 +110,7 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
-    @Test(.timeLimit(.minutes(3))) func hundredMegabytesArriveComplete() async throws {
+    @Test func hundredMegabytesArriveComplete() async throws {
         let session = try await open()
         for isDetached in [false, true] {
             let counter = ByteCounter()
@@ -410,7 +410,7 @@ import Testing
         #expect(error?.isRetryable == false)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aSilentServerEndsAtTheDeadline() async throws {
+    @Test func aSilentServerEndsAtTheDeadline() async throws {
         let listener = try Listener()
         var ssh = server.endpoint(port: listener.port).ssh
         ssh.connectTimeoutMilliseconds = 300

@@ -56,4 +56,4 @@ def create_app():
 
 
 if __name__ == "__main__":
-    create_app().run(host="127.0.0.1", port=int(os.environ["PORT"]))
+    create_app().run(host=os.environ.get("ADDRESS", "127.0.0.1"), port=int(os.environ["PORT"]))

@@ -1,5 +1,6 @@
 public import FleetTransport
 import Foundation
+import Synchronization
 
 /// A real sshd on loopback, of the user that runs the tests, with a port, host key and HOME of its
 /// own.
@@ -148,7 +149,18 @@ public final class SSHDServer: Sendable {
     }
 }
 
-/// A listening socket on 127.0.0.1.
+/// Addresses of this machine that nobody else uses.
+public enum Loopback {
+    private static let count = Atomic<Int>(0)
+
+    /// One of 127.64.0.0 to 127.127.255.255, not given out before by this process, and rarely by another.
+    public static func address() -> String {
+        let number = count.add(1, ordering: .relaxed).oldValue
+        return "127.\(64 + Int(getpid()) % 64).\(number / 250).\(number % 250 + 1)"
+    }
+}
+
+/// A listening socket on a loopback address.
 public final class Listener: Sendable {
     /// The descriptor.
     public let descriptor: Int32
@@ -157,13 +169,15 @@ public final class Listener: Sendable {
 
     /// Listens on a port that is free.
     ///
-    /// - Parameter backlog: How many connections the kernel accepts for it.
+    /// - Parameters:
+    ///   - text: The address.
+    ///   - backlog: How many connections the kernel accepts for it.
     /// - Throws: `POSIXError` if there is no port.
-    public init(backlog: Int32 = 128) throws {
+    public init(address text: String = "127.0.0.1", backlog: Int32 = 128) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        inet_pton(AF_INET, text, &address.sin_addr)
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let descriptor = descriptor
         let status = withUnsafeMutablePointer(to: &address) { pointer in
