@@ -154,6 +154,11 @@ enum HostShell {
 
     private static let coreText = #"""
         case $fleet_nonce in ????????????????????????????????) ;; *) exit 96 ;; esac
+        unset IFS CDPATH ENV BASH_ENV POSIXLY_CORRECT
+        if [ -n "${BASH_VERSION-}" ]; then
+            unset -f compgen
+            for fleet_f in $(compgen -A function); do unset -f "$fleet_f"; done
+        fi
         fleet_umask=
         cd
         fleet_group=$$

@@ -1,5 +1,18 @@
 /// Programs that hosts have under different names, or not at all, as shell text.
 public enum HostTools {
+    /// Programs that fleet's own scripts ask answer as their manuals say, whatever the account's
+    /// environment would make of them: no other language, width, unit, colour, pager or default option.
+    ///
+    /// For fleet's own scripts only; what a playbook runs keeps the account's language.
+    public static let surroundings = #"""
+        unset LANGUAGE POSIXLY_CORRECT TAR_OPTIONS GREP_OPTIONS GREP_COLOR GREP_COLORS GZIP XZ_OPT \
+            BLOCK_SIZE BLOCKSIZE DF_BLOCK_SIZE DU_BLOCK_SIZE LS_BLOCK_SIZE PS_FORMAT PS_PERSONALITY \
+            COLUMNS LINES TIME_STYLE QUOTING_STYLE LS_COLORS SYSTEMD_LESS SYSTEMD_LOG_LEVEL
+        LC_ALL=C PAGER=cat SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 SYSTEMD_URLIFY=0
+        export LC_ALL PAGER SYSTEMD_PAGER SYSTEMD_COLORS SYSTEMD_URLIFY
+
+        """#
+
     /// Sets `sha` to a command that prints SHA-256s as coreutils does, a line `HASH  NAME` for each file:
     /// coreutils and busybox have it, Perl brings `shasum`, and where there is `openssl` its first 64
     /// characters are the same.

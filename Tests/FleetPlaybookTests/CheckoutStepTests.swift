@@ -8,106 +8,8 @@ import Testing
 
 /// The checkout step's scripts against real repositories, run by a real shell.
 struct CheckoutStepTests {
-    /// A bare repository with v1 and v2, and a host's home.
-    private final class Fixture {
-        let directory: TemporaryDirectory
-        let v1: String
-        let v2: String
-
-        init() throws {
-            directory = try TemporaryDirectory()
-            let log = try Command.shell(
-                """
-                export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t
-                export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
-                git init -q --bare -b main origin.git
-                git init -q -b main work
-                cd work
-                echo one >file; git add .; git commit -qm one; git tag -a v1.0.0 -m one
-                echo two >file; git add .; git commit -qm two; git tag v2.0.0
-                git push -q ../origin.git main --tags
-                git rev-parse v1.0.0^{commit} v2.0.0^{commit}
-                mkdir ../home
-                """,
-                in: directory.path
-            )
-            let lines = log.split(separator: "\n").map(String.init)
-            v1 = lines[0]
-            v2 = lines[1]
-        }
-
-        var app: String { directory.path + "/home/my app" }
-
-        func git(_ command: String) throws -> String {
-            String(try Command.shell("git \(command)", in: app).split(separator: "\n").first ?? "")
-        }
-
-        func scope(_ tag: String, _ commit: String, back: Bool = false) -> StepScope {
-            StepScope(
-                environment: "test",
-                endpoint: HostEndpoint(name: "web1"),
-                variables: [:],
-                release: (tag: tag, commit: commit),
-                direction: back ? .revert : .forward
-            )
-        }
-
-        func step(repository: Bool = true, dirty: String? = nil) throws -> CheckoutStep {
-            let text =
-                "{ path: \"~/my app\"" + (dirty.map { ", dirty: \($0)" } ?? "")
-                + (repository ? ", repository: \"\(directory.path)/origin.git\" }" : " }")
-            let reader = YAMLReader(file: "p", source: text)
-            let step = CheckoutStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
-            try reader.finish()
-            return try #require(step)
-        }
-
-        /// Runs a script as a host would, with a snapshot's facts.
-        func run(_ script: Script?, snapshot: [String: String] = [:]) throws -> Command {
-            let facts = snapshot.map {
-                EnvironmentVariable("FLEET_SNAPSHOT_\($0.uppercased())", $1)
-            }
-            return try Command.run(
-                ["sh", "-s"],
-                in: directory.path + "/home",
-                environment: ["HOME": directory.path + "/home", "GIT_CONFIG_GLOBAL": "/dev/null"],
-                input: try #require(script).adding(facts).shellText
-            )
-        }
-
-        func script(_ action: Action?) throws -> Script {
-            guard case .script(let script) = action else {
-                throw Command.Failed(description: "no script")
-            }
-            return script
-        }
-
-        func deployed(_ tag: String, _ commit: String) throws -> [String: String] {
-            let scope = scope(tag, commit)
-            let facts = try run(step().preflight(in: scope))
-            guard facts.status == 0 else { throw Command.Failed(description: facts.output) }
-            let snapshot = Self.facts(facts.output)
-            let result = try run(script(step().action(in: scope)), snapshot: snapshot)
-            guard result.status == 0 else { throw Command.Failed(description: result.output) }
-            return snapshot
-        }
-
-        static func facts(_ output: String) -> [String: String] {
-            var facts: [String: String] = [:]
-            for line in output.split(separator: "\n") {
-                let parts = line.split(
-                    separator: "=",
-                    maxSplits: 1,
-                    omittingEmptySubsequences: false
-                )
-                if parts.count == 2 { facts[String(parts[0])] = String(parts[1]) }
-            }
-            return facts
-        }
-    }
-
     @Test func clonesOnAHostThatHasNothing() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         #expect(try fixture.deployed("v1.0.0", fixture.v1) == ["state": "absent"])
         #expect(try fixture.git("rev-parse HEAD") == fixture.v1)
         #expect(try fixture.git("status --porcelain") == "")
@@ -115,14 +17,14 @@ struct CheckoutStepTests {
 
     @Test("Local changes are set aside if the playbook says so, and are back with the way back")
     func stashes() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         try Command.shell("echo mine >file; echo other >new; git add new", in: fixture.app)
         let step = try fixture.step(dirty: "stash")
         let scope = fixture.scope("v2.0.0", fixture.v2)
         let back = fixture.scope("v2.0.0", fixture.v2, back: true)
         let asked = try fixture.run(step.preflight(in: scope))
-        let snapshot = Fixture.facts(asked.output)
+        let snapshot = CheckoutFixture.facts(asked.output)
         #expect(asked.status == 0 && snapshot["dirty"] == "yes", "\(asked.output)")
         #expect(
             try Command.shell("cat file new", in: fixture.app) == "mine\nother\n",
@@ -156,7 +58,7 @@ struct CheckoutStepTests {
     }
 
     @Test func goesForwardAndBackToTheRecordedCommit() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
         #expect(snapshot["commit"] == fixture.v1)
@@ -180,7 +82,7 @@ struct CheckoutStepTests {
 
     /// Row H14.
     @Test func aLockThatAKilledGitLeftDoesNotStopTheWayBack() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
         try fixture.directory.write("", to: "home/my app/.git/index.lock")
@@ -195,7 +97,7 @@ struct CheckoutStepTests {
     }
 
     @Test func aBrokenOffCloneIsTakenForWhatItIs() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         try Command.shell(
             "git clone -q --no-checkout origin.git 'home/my app'",
             in: fixture.directory.path
@@ -212,7 +114,7 @@ struct CheckoutStepTests {
 
     /// Row H14.
     @Test func goingBackRestoresTheBranch() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         try Command.shell("git clone -q origin.git 'home/my app'", in: fixture.directory.path)
         let head = try fixture.git("rev-parse HEAD")
         let snapshot = try fixture.deployed("v1.0.0", fixture.v1)
@@ -225,7 +127,7 @@ struct CheckoutStepTests {
     }
 
     @Test func goingBackLosesNoChangeThatAStepMade() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
         try fixture.directory.write("made by a step\n", to: "home/my app/file")
@@ -242,7 +144,7 @@ struct CheckoutStepTests {
 
     /// Row H13.
     @Test func refusesADirtyTreeAndNamesTheFiles() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         try fixture.directory.write("changed\n", to: "home/my app/file")
         let result = try fixture.run(
@@ -250,13 +152,13 @@ struct CheckoutStepTests {
         )
         #expect(result.status == 1)
         #expect(result.output.hasPrefix("E_DIRTY"))
-        #expect(result.output.contains("M file"))
+        #expect(result.output.contains("    file (content)"))
         #expect(fixture.directory.read("home/my app/file") == "changed\n")
     }
 
     @Test("An ignored file that the release would bring along is in its way")
     func ignoredFiles() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let v3 = try Command.shell(
             """
@@ -267,7 +169,10 @@ struct CheckoutStepTests {
             """,
             in: fixture.directory.path + "/work"
         ).trimmingCharacters(in: .newlines)
-        try Command.shell("echo .env >.git/info/exclude; echo secret >.env", in: fixture.app)
+        try Command.shell(
+            "mkdir -p .git/info; echo .env >.git/info/exclude; echo secret >.env",
+            in: fixture.app
+        )
         let scope = fixture.scope("v3.0.0", v3)
         let asked = try fixture.run(fixture.step().preflight(in: scope))
         #expect(asked.status == 1 && asked.output.contains("E_UNTRACKED .env"), "\(asked.output)")
@@ -286,7 +191,7 @@ struct CheckoutStepTests {
 
     @Test("Taken down twice, what the service wrote the first time is still there")
     func removedTwice() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         for data in ["first", "second"] {
             _ = try fixture.deployed("v1.0.0", fixture.v1)
             try Command.shell("echo \(data) >data", in: fixture.app)
@@ -305,7 +210,7 @@ struct CheckoutStepTests {
 
     @Test("Back to nothing there is no commit to look for")
     func backToNothing() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let script = try #require(try fixture.step().preflight(in: fixture.scope("", "")))
         let asked = try fixture.run(script.adding([EnvironmentVariable("FLEET_GOING_BACK", "1")]))
@@ -316,7 +221,7 @@ struct CheckoutStepTests {
     }
 
     @Test func leavesUntrackedFilesAlone() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         try fixture.directory.write("mine\n", to: "home/my app/.venv/x")
         _ = try fixture.deployed("v2.0.0", fixture.v2)
@@ -325,7 +230,7 @@ struct CheckoutStepTests {
 
     /// Row H11.
     @Test func refusesAMovedTag() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         _ = try fixture.git("tag -f v2.0.0 \(fixture.v1)")
         let result = try fixture.run(
@@ -337,7 +242,7 @@ struct CheckoutStepTests {
 
     /// Row H8.
     @Test func refusesWhatIsNoRepository() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         let scope = fixture.scope("v1.0.0", fixture.v1)
         let absent = try fixture.run(fixture.step(repository: false).preflight(in: scope))
         #expect(absent.status == 1)
@@ -348,7 +253,7 @@ struct CheckoutStepTests {
     }
 
     @Test func refusesAnUnfinishedMerge() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         try fixture.directory.write("", to: "home/my app/.git/MERGE_HEAD")
         let result = try fixture.run(
@@ -359,7 +264,7 @@ struct CheckoutStepTests {
 
     /// Row H17.
     @Test func refusesAHostThatChangedSinceItWasAsked() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let action = try fixture.step().action(in: fixture.scope("v2.0.0", fixture.v2))
         let result = try fixture.run(
@@ -372,7 +277,7 @@ struct CheckoutStepTests {
     }
 
     @Test func hooksOfTheRepositoryDoNotRun() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         try fixture.directory.write(
             "#!/bin/sh\ntouch \"$HOME/hooked\"\n",
@@ -384,7 +289,7 @@ struct CheckoutStepTests {
     }
 
     @Test func listsReleasesWithAndWithoutAClone() throws {
-        let fixture = try Fixture()
+        let fixture = try CheckoutFixture()
         let scope = fixture.scope("", "")
         let remote = try fixture.run(fixture.step().listing(in: scope))
         #expect(remote.output.contains("\(fixture.v1)\trefs/tags/v1.0.0^{}"))

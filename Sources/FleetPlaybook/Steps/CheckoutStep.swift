@@ -46,12 +46,16 @@ struct CheckoutStep: ReleaseStepKind {
         try path.value(in: scope)
     }
 
-    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
+    private func script(
+        _ text: String,
+        in scope: StepScope,
+        more: [EnvironmentVariable] = []
+    ) throws(UndefinedReference) -> Script {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: GitScript.functions + ReleaseBundle.functions + text,
-            more: ReleaseBundle.variables(in: scope) + [
+            text: GitScript.functions + GitScript.tree + ReleaseBundle.functions + text,
+            more: more + ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_STASHES", stashes ? "1" : ""),
                 EnvironmentVariable(
@@ -90,15 +94,11 @@ struct CheckoutStep: ReleaseStepKind {
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
-            """
-            no_submodules() {
-                ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
-                    fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-            }
+            #"""
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
             if [ ! -e "$FLEET_PATH/.git" ]; then
                 [ -n "$FLEET_REPOSITORY$FLEET_SENT" ] ||
-                    fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository; clone it there, or give \\`checkout\\` a \\`repository\\`"
+                    fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository; clone it there, or give \`checkout\` a \`repository\`"
                 [ -z "$(ls -A "$FLEET_PATH" 2>/dev/null)" ] ||
                     fail "E_GIT_REPOSITORY $FLEET_PATH is not a git repository and not empty"
                 if [ -n "$FLEET_SENT" ]; then
@@ -106,12 +106,12 @@ struct CheckoutStep: ReleaseStepKind {
                     echo state=absent
                     exit 0
                 fi
-                quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
-                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY"
+                seen=$(quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD 2>&1) ||
+                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY: $(cause "$seen")"
                 echo state=absent
                 exit 0
             fi
-            dir=$(g rev-parse --absolute-git-dir 2>&1) || fail "E_GIT_REPOSITORY $FLEET_PATH: $dir"
+            dir=$(g rev-parse --absolute-git-dir 2>&1) || fail "E_GIT_REPOSITORY $FLEET_PATH: $(cause "$dir")"
             for mark in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD BISECT_LOG index.lock
             do
                 [ ! -e "$dir/$mark" ] ||
@@ -119,13 +119,24 @@ struct CheckoutStep: ReleaseStepKind {
             done
             before=$(g rev-parse --verify --quiet HEAD) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
+            top=$(g rev-parse --show-toplevel) && [ "$(cd "$FLEET_PATH" && pwd -P)" = "$top" ] ||
+                fail "E_GIT_REPOSITORY the work tree of $FLEET_PATH is $top (core.worktree)"
             # Reading must not lock: somebody else's rollout may be writing.
             export GIT_OPTIONAL_LOCKS=0
-            changed=$(g status --porcelain --untracked-files=no 2>&1) ||
-                fail "E_GIT_REPOSITORY $FLEET_PATH: $changed"
-            [ -n "${FLEET_GOING_BACK:-}" ] || [ -z "$changed" ] || [ -n "$FLEET_STASHES" ] ||
-                fail "E_DIRTY $FLEET_PATH has local changes:
-            $(printf '%s\\n' "$changed" | head -n 20)"
+            changed=$(differences HEAD) ||
+                fail "E_GIT_REPOSITORY $FLEET_PATH cannot be compared with its commit: $changed"
+            index=$(staged HEAD) || fail "E_GIT_REPOSITORY the index of $FLEET_PATH cannot be read"
+            if [ -z "${FLEET_GOING_BACK:-}$FLEET_STASHES" ] && [ -n "$changed$index" ]; then
+                what="local changes"
+                case $(printf '%s\n' "$changed" | grep -v '^mode ')$index in
+                '') what="files whose modes were changed, and nothing else of them (chmod)" ;;
+                esac
+                [ -z "$(g ls-files -v | grep '^[a-zS] ' | head -n 1)" ] ||
+                    what="$what, and git is told not to look at some of its files (assume-unchanged, skip-worktree, sparse checkout)"
+                fail "E_DIRTY $FLEET_PATH has $what:
+            $([ -z "$changed" ] || named "$changed")
+            $([ -z "$index" ] || printf '%s\n' "$index" | sed 's/.*/    & (staged)/' | head -n 20)"
+            fi
             lacks=
             # Back to nothing: there is no commit to look for.
             if [ -z "$FLEET_COMMIT" ]; then lacks=yes
@@ -136,11 +147,11 @@ struct CheckoutStep: ReleaseStepKind {
             else
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                 else ref='+refs/heads/*:refs/remotes/origin/*'; fi
-                seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $seen"
+                seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
                     fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
             fi
-            no_submodules
+            [ -n "$lacks" ] || writable_commit "$FLEET_COMMIT"
             # Where the commit is still to be sent, git itself refuses to write over anything.
             if [ -z "${FLEET_GOING_BACK:-}$lacks" ]; then
                 # read-tree locks the index even when it only tries, so it is given a copy.
@@ -148,18 +159,31 @@ struct CheckoutStep: ReleaseStepKind {
                 if [ ! -e "$dir/index" ]; then rm -f "$copy"
                 else cp "$dir/index" "$copy" || fail "E_DISK cannot copy the index"; fi
                 clash=$(GIT_INDEX_FILE=$copy g read-tree -n -u -m HEAD "$FLEET_COMMIT" 2>&1) || {
-                    # Changes that will be set aside are in nobody's way.
-                    case "$changed|$clash" in '|'* | *untracked*)
+                    # Changes that will be set aside are in nobody's way, nor is what git only takes for one.
+                    case "$clash" in *untracked*)
                         rm -f "$copy"
                         fail "E_UNTRACKED $clash" ;;
                     esac
                 }
                 rm -f "$copy"
                 # Ignored files are in nobody's way, says git, and would be overwritten.
-                g -c core.quotePath=false diff --name-only --no-renames --diff-filter=A HEAD "$FLEET_COMMIT" |
-                    while IFS= read -r name; do
-                        [ ! -e "$FLEET_PATH/$name" ] || { printf '%s\\n' "$name"; break; }
-                    done | { read -r name && fail "E_UNTRACKED $name is there, and in the release, too"; :; } || exit 1
+                there=$(changing HEAD "$FLEET_COMMIT" A | (cd "$FLEET_PATH" && xargs -0 sh -c '
+                    for f do if [ -e "./$f" ] || [ -h "./$f" ]; then printf "%s\n" "$f"; exit; fi; done' sh) | head -n 1)
+                [ -z "$there" ] || fail "E_UNTRACKED $there is there, and in the release, too"
+                # git replaces files by removing them, which their directory must let it do; where it
+                # may not, it says so and still exits with 0.
+                barred=$(changing HEAD "$FLEET_COMMIT" | (cd "$FLEET_PATH" && xargs -0 sh -c '
+                    last=
+                    for f do
+                        case $f in */*) d=./${f%/*} ;; *) d=. ;; esac
+                        [ "$d" != "$last" ] || continue
+                        last=$d
+                        while [ ! -e "$d" ] && [ ! -h "$d" ]; do d=${d%/*}; done
+                        if [ ! -d "$d" ] || [ -w "$d" -a -x "$d" ]; then continue; fi
+                        printf "%s\n" "    $f"
+                    done' sh) | head -n 20)
+                [ -z "$barred" ] || fail "E_UNWRITABLE these files will change, and $(id -un) may not write to their directories in $FLEET_PATH:
+            $barred"
             fi
             if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
                 here=$(g rev-parse --verify --quiet "refs/tags/$FLEET_TAG^{commit}") || here=
@@ -170,8 +194,11 @@ struct CheckoutStep: ReleaseStepKind {
             echo "commit=$before"
             echo "ref=$(g symbolic-ref --quiet HEAD || :)"
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
-            [ -z "$changed" ] || echo dirty=yes
-            """,
+            [ -z "$changed$index" ] || {
+                echo dirty=yes
+                echo "files=$(files_id)"
+            }
+            """#,
             in: scope
         )
     }
@@ -189,42 +216,47 @@ struct CheckoutStep: ReleaseStepKind {
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         ReleaseBundle.action(
             try script(
-                """
-                has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
-                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
-                    rm -rf "$FLEET_PATH.fleet-new"
-                    if [ -n "$FLEET_SENT" ]; then
-                        quiet_git init --quiet "$FLEET_PATH.fleet-new" || exit 1
-                        (FLEET_PATH=$FLEET_PATH.fleet-new; receive) || exit 1
-                    else quiet_git clone --quiet --no-checkout -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
-                        fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
-                    rmdir "$FLEET_PATH" 2>/dev/null || :
-                    [ ! -e "$FLEET_PATH" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
-                    mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
-                    now=nothing
-                else
-                    now=$(g rev-parse --verify HEAD) || exit 1
-                    case "$now" in
-                    "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
-                    *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
-                    esac
-                    free_index
-                    has || [ -z "$FLEET_SENT" ] || receive
-                    if [ "$now" = "${FLEET_SNAPSHOT_COMMIT:-$now}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] &&
-                        [ -n "$(g status --porcelain --untracked-files=no)" ]; then
-                        g stash push --quiet --message "fleet: set aside on $now" || exit 1
-                        echo "local changes were set aside: git stash list"
+                Self.preparation + #"""
+                    has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
+                    if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
+                        rm -rf "$FLEET_PATH.fleet-new"
+                        if [ -n "$FLEET_SENT" ]; then
+                            quiet_git init --quiet "$FLEET_PATH.fleet-new" || exit 1
+                            (FLEET_PATH=$FLEET_PATH.fleet-new; receive) || exit 1
+                        else quiet_git clone --quiet --no-checkout --origin origin -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
+                            fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
+                        rmdir "$FLEET_PATH" 2>/dev/null || :
+                        [ ! -e "$FLEET_PATH" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
+                        mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
+                        now=nothing settled=
+                    else
+                        now=$(g rev-parse --verify HEAD) || exit 1
+                        case "$now" in
+                        "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
+                        *) fail "E_HOST_CHANGED $FLEET_PATH is on $now, but was on $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
+                        esac
+                        free_index
+                        has || [ -z "$FLEET_SENT" ] || receive
+                        look_at_all
+                        if [ "$now" = "${FLEET_SNAPSHOT_COMMIT:-$now}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] && is_changed
+                        then
+                            g stash push --quiet --message "fleet: set aside on $now" || exit 1
+                            echo "local changes were set aside: git stash list"
+                        fi
+                        settle
+                        g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
                     fi
-                    g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
-                fi
-                ! g cat-file -e "$FLEET_COMMIT:.gitmodules" 2>/dev/null ||
-                    fail "E_SUBMODULES $FLEET_COMMIT has submodules, which checkout does not update"
-                g checkout --quiet --no-overwrite-ignore --detach "$FLEET_COMMIT" || exit 1
-                [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
-                if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
-                    g update-ref "refs/tags/$FLEET_TAG" "$(tag_object)"; fi
-                echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
-                """,
+                    writable_commit "$FLEET_COMMIT"
+                    g checkout --quiet --no-overwrite-ignore --detach "$FLEET_COMMIT" || exit 1
+                    [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
+                    complete
+                    # Git's word is not enough: it exits with 0 when it could not replace a file.
+                    must_be "$FLEET_COMMIT"
+                    mark "$FLEET_COMMIT"
+                    if [ -n "$FLEET_TAG" ]; then g rev-parse --verify --quiet "refs/tags/$FLEET_TAG" >/dev/null ||
+                        g update-ref "refs/tags/$FLEET_TAG" "$(tag_object)"; fi
+                    echo "$FLEET_PATH: $(label "$now") -> ${FLEET_TAG:-$FLEET_COMMIT}"
+                    """#,
                 in: scope
             ),
             unless: try script(
@@ -235,28 +267,61 @@ struct CheckoutStep: ReleaseStepKind {
         )
     }
 
+    /// What is done to a work tree before git may change it.
+    private static let preparation = #"""
+        # Git looks at every file again, also at those that it was told to leave alone.
+        look_at_all() {
+            g ls-files -v | grep -q '^[a-zS] ' || return 0
+            for flag in --no-assume-unchanged --no-skip-worktree; do
+                g ls-files -z | g update-index $flag -z --stdin || exit 1
+            done
+        }
+        is_changed() {
+            d=$(differences HEAD) || fail "E_GIT_REPOSITORY $FLEET_PATH cannot be compared with its commit: $d"
+            [ -n "$d$(staged HEAD)" ]
+        }
+        # What is as git wrote it, but not as git would take it back, git would call changed for ever, and keep:
+        # line ends that a later .gitattributes asks for. It is taken away, and `complete` writes it once more.
+        settle() {
+            g update-index -q --refresh >/dev/null 2>&1
+            settled=$(g diff-files --name-only --ignore-submodules=all | head -n 1)
+            [ -n "$settled" ] || return 0
+            ! is_changed || fail "E_DIRTY $FLEET_PATH has changed since this rollout looked:
+        $(named "$d")"
+            g diff-files -z --name-only --ignore-submodules=all | (cd "$FLEET_PATH" && xargs -0 rm -f --)
+        }
+        complete() { [ -z "$settled" ] || g checkout-index -q -u -a || :; }
+        # After what moment a process must have started to run these files.
+        mark() { stamp "$1" >"$(g rev-parse --absolute-git-dir)/fleet-tree" || exit 1; }
+
+        """#
+
     /// Back to the commit recorded before the host was touched, and onto its branch if it was on
     /// one.
     ///
-    /// Changes that the rollout's own steps made to tracked files are stashed, never lost.
+    /// Changes that the rollout's own steps made to tracked files are stashed, never lost; files that its
+    /// checkout brought along are taken away.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
         .script(
             try script(
-                Self.aside + """
+                Self.aside + Self.preparation + #"""
                     [ -n "${FLEET_SNAPSHOT_COMMIT:-}" ] || fail "E_NO_PREVIOUS nothing was deployed before"
                     free_index
+                    look_at_all
+                    dir=$(g rev-parse --absolute-git-dir) || exit 1
                     # Already back, with its changes: nothing to be found any more.
                     if [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] &&
-                        [ -z "$(aside)" ] && [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                        [ -z "$(aside)" ] && is_changed; then
                         echo "$FLEET_PATH: on $(label "$FLEET_SNAPSHOT_COMMIT"), with its local changes"
                         exit 0
                     fi
-                    if [ -n "$(g status --porcelain --untracked-files=no)" ]; then
+                    if is_changed; then
                         g stash push --quiet --message "fleet: found while reverting" || exit 1
                         echo "local changes to tracked files were stashed: git stash list"
                     fi
+                    settle
                     branch=${FLEET_SNAPSHOT_REF#refs/heads/}
                     if [ -n "$branch" ] &&
                         [ "$(g rev-parse --verify --quiet "$FLEET_SNAPSHOT_REF")" = "$FLEET_SNAPSHOT_COMMIT" ]
@@ -265,6 +330,12 @@ struct CheckoutStep: ReleaseStepKind {
                     fi
                     [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] ||
                         fail "E_CHECKOUT HEAD is not $FLEET_SNAPSHOT_COMMIT"
+                    complete
+                    must_be "$FLEET_SNAPSHOT_COMMIT"
+                    if [ -n "${FLEET_LEFT:-}" ] && g cat-file -e "$FLEET_LEFT^{commit}" 2>/dev/null; then
+                        remove_added "$FLEET_SNAPSHOT_COMMIT" "$FLEET_LEFT"
+                    fi
+                    mark "$FLEET_SNAPSHOT_COMMIT"
                     echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"
                     if [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
                         id=$(aside)
@@ -277,20 +348,35 @@ struct CheckoutStep: ReleaseStepKind {
                             echo "the local changes are back"
                         fi
                     fi
-                    """,
-                in: scope
+                    """#,
+                in: scope,
+                more: [EnvironmentVariable("FLEET_LEFT", scope.release?.commit ?? "")]
             )
         )
     }
 
+    /// Index and files are what git writes for the commit; what differs is told, so that it can be seen
+    /// whether a later step of this rollout wrote it.
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
         return try script(
-            """
+            #"""
             now=$(g rev-parse --verify HEAD) || exit 1
-            [ "$now" = "\(wanted)" ] || fail "$FLEET_PATH is on $now, not \(wanted)"
+            [ "$now" = "\#(wanted)" ] || fail "$FLEET_PATH is on $now, not \#(wanted)"
+            export GIT_OPTIONAL_LOCKS=0
+            if [ -n "${FLEET_REVERT:-}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
+                dir=$(g rev-parse --absolute-git-dir) || exit 1
+                [ -z "${FLEET_SNAPSHOT_FILES:-}" ] || [ "$(files_id)" = "$FLEET_SNAPSHOT_FILES" ] ||
+                    fail "E_TREE the files of $FLEET_PATH are not what they were, local changes included"
+                echo "note=with the local changes that it had before"
+                exit 0
+            fi
+            d=$(staged "$now") || fail "E_TREE the index of $FLEET_PATH cannot be read"
+            [ -z "$d" ] || fail "E_TREE the index of $FLEET_PATH is not that of $now: $(printf '%s ' $d)"
+            d=$(differences "$now") || fail "E_TREE $FLEET_PATH cannot be compared with $now: $d"
+            [ -z "$d" ] || printf '%s\n' "$d" | sed 's/^/changed /'
             echo "$FLEET_PATH is on $(label "$now")"
-            """,
+            """#,
             in: scope
         )
     }
@@ -325,14 +411,16 @@ struct CheckoutStep: ReleaseStepKind {
 
     func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
         try script(
-            """
+            #"""
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
             if [ ! -e "$FLEET_PATH/.git" ]; then echo state=absent; exit 0; fi
-            echo "commit=$(g rev-parse --verify --quiet HEAD)"
+            now=$(g rev-parse --verify HEAD 2>&1) || fail "E_GIT_REPOSITORY $FLEET_PATH: $(cause "$now")"
+            export GIT_OPTIONAL_LOCKS=0
+            echo "commit=$now"
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
-            if [ -n "$(g status --porcelain --untracked-files=no)" ]; then echo state=dirty
-            else echo state=present; fi
-            """,
+            d=$(differences HEAD) || fail "E_GIT_REPOSITORY $FLEET_PATH cannot be compared with its commit: $d"
+            if [ -n "$d$(staged HEAD)" ]; then echo state=dirty; else echo state=present; fi
+            """#,
             in: scope
         )
     }
