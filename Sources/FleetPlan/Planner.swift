@@ -292,6 +292,14 @@ private struct HostBuilder {
         var revertSteps: [PlannedStep] = []
         var checks: [PlannedCheck] = []
         var revertChecks: [PlannedCheck] = []
+        let smoke = smokeTests(isForward: true, problems: &problems)
+        let smokeBefore = smokeTests(problems: &problems)
+        var watched: [PlannedCheck] = []
+        var watchedBack: [PlannedCheck] = []
+        var forward = forward
+        forward.listens = Self.listens(smoke)
+        var back = back
+        back.listens = Self.listens(smokeBefore)
         walk(steps, from: forward, problems: &problems) { step, scope, problems in
             if let script = problems.catching({ () throws(UndefinedReference) in
                 // What an earlier step makes is not there yet.
@@ -311,6 +319,7 @@ private struct HostBuilder {
                 try step.kind.verification(in: scope)
             }) {
                 checks.append(Self.verification(of: step, script))
+                if step.kind.isWatched { watched.append(Self.watch(step, script, behind: smoke)) }
             }
         }
         let teardown = playbook.teardown?.filter { applies($0.whenGroups) }
@@ -348,6 +357,9 @@ private struct HostBuilder {
             }) {
                 let condition = !step.kind.isUpload ? SnapshotCondition.present : nil
                 revertChecks.append(Self.verification(of: step, script, condition))
+                if step.kind.isWatched {
+                    watchedBack.append(Self.watch(step, script, behind: smokeBefore, condition))
+                }
             }
             guard playbook.teardown != nil, let kind = step.kind as? any ReleaseStepKind else {
                 return
@@ -363,8 +375,8 @@ private struct HostBuilder {
                 revertChecks.append(Self.verification(of: step, script, .absent))
             }
         }
-        checks += smokeTests(isForward: true, problems: &problems)
-        revertChecks += smokeTests(problems: &problems)
+        checks += smoke + watched
+        revertChecks += smokeBefore + watchedBack
         if let time = playbook.strategy.deadmanMilliseconds, request.kind == .deploy {
             let back = Self.back(revertSteps, playbook, problems: &problems)
             let arm = Action.deadman(.arm(milliseconds: time, back: back))
@@ -491,6 +503,45 @@ private struct HostBuilder {
             deadlineMilliseconds: 0,
             condition: condition
         )
+    }
+
+    /// How long a service is watched at the least, in milliseconds: one that dies at once is started again
+    /// by systemd after 100 ms (systemd.service(5), RestartSec), and looks well in between.
+    private static let watchMilliseconds = 1_000
+
+    /// The same question once more, when some time has passed: by itself, or because smoke tests took it.
+    private static func watch(
+        _ step: Step,
+        _ script: Script,
+        behind smoke: [PlannedCheck],
+        _ condition: SnapshotCondition? = nil
+    ) -> PlannedCheck {
+        let waited = smoke.map { $0.settleMilliseconds + ($0.passes - 1) * $0.intervalMilliseconds }
+            .reduce(0, +)
+        return PlannedCheck(
+            name: "watch \(step.name)",
+            step: step.name,
+            action: .script(script),
+            passes: waited >= watchMilliseconds ? 1 : 2,
+            intervalMilliseconds: watchMilliseconds,
+            deadlineMilliseconds: 0,
+            condition: condition
+        )
+    }
+
+    /// Where smoke tests connect to.
+    private static func listens(_ smoke: [PlannedCheck]) -> [String] {
+        var places: [String] = []
+        for check in smoke {
+            let place: String
+            switch check.action {
+            case .http(let probe): place = "\(probe.host):\(probe.port)"
+            case .tcp(let probe): place = "\(probe.host):\(probe.port)"
+            case .script, .upload, .deadman: continue
+            }
+            if !places.contains(place) { places.append(place) }
+        }
+        return places
     }
 
     private func planned(

@@ -71,142 +71,148 @@ enum GitScript {
     /// git calls different is written once more beside, and the bytes are compared: where attributes
     /// convert, what git writes is not always what it would take back. Files whose line ends or filters
     /// could hide a change are compared in the same way.
-    static let tree = #"""
-        # tree_in DIRECTORY: which work tree `differences` looks at, with the repository at FLEET_PATH.
-        tree_in() { FLEET_TREE=$1; }
-        t() {
-            if [ -z "${FLEET_TREE:-}" ]; then g "$@"
-            else quiet_git -c core.symlinks=true --git-dir="$FLEET_PATH" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
-        }
-        # differences COMMIT: prints `WHAT TIME PATH` for every file that is not what git writes for it;
-        # WHAT is missing, type, mode or content, TIME that of its last change. Fails if it cannot tell.
-        differences() (
-            scratch=$(mktemp -d) || { echo "no scratch directory can be made"; exit 2; }
-            trap 'rm -rf "$scratch"' EXIT
-            GIT_INDEX_FILE=$scratch/index
-            export GIT_INDEX_FILE
-            t read-tree "$1" || exit 2
-            t update-index -q --really-refresh >/dev/null 2>&1
-            t diff-files -z --name-only --ignore-submodules=all >"$scratch/names" || exit 2
-            if [ -n "$(t ls-files -- .gitattributes '**/.gitattributes' | head -n 1)" ] ||
-                [ -e "$FLEET_PATH/.git/info/attributes" ] || [ -e "${FLEET_TREE:-$FLEET_PATH}/.gitattributes" ]
-            then
-                t ls-files --eol | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' | cut -f 2- | sed '/^"/d' |
-                    tr '\n' '\0' >>"$scratch/names"
-                for a in filter ident working-tree-encoding; do
-                    t ls-files -z -- . ":(exclude,attr:!$a)" >>"$scratch/names" || exit 2
-                done
-            fi
-            [ -s "$scratch/names" ] || exit 0
-            mkdir "$scratch/tree" || exit 2
-            t checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
-            cd "${FLEET_TREE:-$FLEET_PATH}" || exit 2
-            xargs -0 sh -c "$fleet_compare" sh "$scratch/tree" <"$scratch/names" | sort -u
-        )
-        fleet_compare='
-            t=$1
-            shift
-            x() { [ -n "$(find "$1" -prune -perm -100 2>/dev/null)" ]; }
-            for f do
-                w=$t/$f what=
-                if [ -h "$w" ]; then
-                    if [ -h "./$f" ]; then [ "$(readlink "./$f")" = "$(readlink "$w")" ] || what=content
-                    elif [ -e "./$f" ]; then what=type
-                    else what=missing; fi
-                elif [ -h "./$f" ]; then what=type
-                elif [ ! -e "./$f" ]; then what=missing
-                elif [ ! -f "./$f" ]; then what=type
-                elif ! cmp -s "./$f" "$w"; then what=content
-                elif x "./$f"; then x "$w" || what=mode
-                else ! x "$w" || what=mode; fi
-                # A file behind a link is somewhere else.
-                d=$f
-                while case $d in */*) ;; *) false ;; esac; do
-                    d=${d%/*}
-                    [ ! -h "./$d" ] || { what=type; break; }
-                done
-                [ -n "$what" ] || continue
-                at=$(stat -c %Z "./$f" 2>/dev/null) || at=0
-                case $f in *[[:cntrl:]]*) f=$(printf %s "$f" | tr "[:cntrl:]" "?") ;; esac
-                printf "%s %s %s\n" "$what" "$at" "$f"
-            done'
-        # What differs, for people: at most twenty names.
-        named() {
-            printf '%s\n' "$1" | sed -n 's/^\([a-z]*\) [0-9]* \(.*\)/    \2 (\1)/p' | head -n 20
-            n=$(printf '%s\n' "$1" | wc -l)
-            [ "$n" -le 20 ] || echo "    and $((n - 20)) more"
-        }
-        # Names in the index that are not those of a commit.
-        staged() { g diff-index --cached --name-only --no-renames --ignore-submodules=all "$1" --; }
-        # Fails, and names them, unless index and files are what git writes for a commit.
-        must_be() {
-            d=$(staged "$1") || fail "E_CHECKOUT the index of $FLEET_PATH cannot be read"
-            [ -z "$d" ] || fail "E_CHECKOUT the index of $FLEET_PATH is not that of $1:
-        $(printf '%s\n' "$d" | sed 's/^/    /' | head -n 20)"
-            d=$(differences "$1") || fail "E_CHECKOUT $FLEET_PATH cannot be compared with $1: $d"
-            [ -z "$d" ] || fail "E_CHECKOUT these files of $FLEET_PATH are not what $1 holds:
-        $(named "$d")"
-        }
-        # The files as they are now, staged ones too, as one id; nothing is written into the repository.
-        files_id() (
-            scratch=$(mktemp -d) || exit 2
-            trap 'rm -rf "$scratch"' EXIT
-            cp "$dir/index" "$scratch/index" && mkdir "$scratch/objects" || exit 2
-            GIT_INDEX_FILE=$scratch/index GIT_OBJECT_DIRECTORY=$scratch/objects
-            GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$dir" && g rev-parse --path-format=absolute --git-path objects)
-            export GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
-            g update-index -q --really-refresh >/dev/null 2>&1
-            g add -u . && g write-tree
-        )
-        # Whether this host can write what a commit holds: no submodules, and every filter that a file needs.
-        writable_commit() {
-            ! g ls-tree -r "$1" | grep -q '^160000 ' ||
-                fail "E_SUBMODULES $1 has submodules, which are not fetched"
-            g ls-tree -r --name-only "$1" | grep -E '(^|/)\.gitattributes$' | while IFS= read -r f; do
-                g cat-file -p "$1:$f" | sed -n 's/.*[[:space:]]filter=\([^[:space:]]*\).*/\1/p'
-            done | sort -u | while IFS= read -r name; do
-                p=$(g config "filter.$name.process" || g config "filter.$name.smudge") || p=
-                command -v "${p%% *}" >/dev/null 2>&1 && continue
-                filtered "$1" "$name" || continue
-                fail "E_FILTER files of $1 need git's filter $name, which this host does not have$(
-                    [ "$name" != lfs ] || echo ' (install git-lfs, then: git lfs install)')"
-            done || exit 1
-        }
-        # Whether a commit holds a file with a filter.
-        filtered() (
-            scratch=$(mktemp -d) || exit 0
-            trap 'rm -rf "$scratch"' EXIT
-            GIT_INDEX_FILE=$scratch/index
-            export GIT_INDEX_FILE
-            g read-tree "$1" && g ls-files -z | g check-attr --cached -z --stdin filter | tr '\0' '\n' | grep -qxF "$2"
-        )
-        # Names, NUL between them, of what changes between two commits; a filter as git diff-tree knows it.
-        changing() { g diff-tree -r -z --no-renames --name-only ${3:+--diff-filter=$3} "$1" "$2"; }
-        # Files that a commit brought along and the one before did not have, if they are still as git wrote them.
-        remove_added() (
-            scratch=$(mktemp -d) || exit 2
-            trap 'rm -rf "$scratch"' EXIT
-            GIT_INDEX_FILE=$scratch/index
-            export GIT_INDEX_FILE
-            changing "$1" "$2" A >"$scratch/names" && [ -s "$scratch/names" ] || exit 0
-            g read-tree "$2" && mkdir "$scratch/tree" &&
-                g checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
-            cd "$FLEET_PATH" && xargs -0 sh -c '
+    static let tree =
+        stamp + #"""
+            # tree_in DIRECTORY: which work tree `differences` looks at, with the repository at FLEET_PATH.
+            tree_in() { FLEET_TREE=$1; }
+            t() {
+                if [ -z "${FLEET_TREE:-}" ]; then g "$@"
+                else quiet_git -c core.symlinks=true --git-dir="$FLEET_PATH" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
+            }
+            # differences COMMIT: prints `WHAT TIME PATH` for every file that is not what git writes for it;
+            # WHAT is missing, type, mode or content, TIME that of its last change. Fails if it cannot tell.
+            differences() (
+                scratch=$(mktemp -d) || { echo "no scratch directory can be made"; exit 2; }
+                trap 'rm -rf "$scratch"' EXIT
+                GIT_INDEX_FILE=$scratch/index
+                export GIT_INDEX_FILE
+                t read-tree "$1" || exit 2
+                t update-index -q --really-refresh >/dev/null 2>&1
+                t diff-files -z --name-only --ignore-submodules=all >"$scratch/names" || exit 2
+                if [ -n "$(t ls-files -- .gitattributes '**/.gitattributes' | head -n 1)" ] ||
+                    [ -e "$FLEET_PATH/.git/info/attributes" ] || [ -e "${FLEET_TREE:-$FLEET_PATH}/.gitattributes" ]
+                then
+                    t ls-files --eol | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' | cut -f 2- | sed '/^"/d' |
+                        tr '\n' '\0' >>"$scratch/names"
+                    for a in filter ident working-tree-encoding; do
+                        t ls-files -z -- . ":(exclude,attr:!$a)" >>"$scratch/names" || exit 2
+                    done
+                fi
+                [ -s "$scratch/names" ] || exit 0
+                mkdir "$scratch/tree" || exit 2
+                t checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
+                cd "${FLEET_TREE:-$FLEET_PATH}" || exit 2
+                xargs -0 sh -c "$fleet_compare" sh "$scratch/tree" <"$scratch/names" | sort -u
+            )
+            fleet_compare='
                 t=$1
                 shift
+                x() { [ -n "$(find "$1" -prune -perm -100 2>/dev/null)" ]; }
                 for f do
-                    [ -h "./$f" ] || [ -f "./$f" ] || continue
-                    if [ -h "./$f" ] && [ -h "$t/$f" ] && [ "$(readlink "./$f")" = "$(readlink "$t/$f")" ] ||
-                        [ ! -h "./$f" ] && [ ! -h "$t/$f" ] && cmp -s "./$f" "$t/$f"
-                    then
-                        rm -f "./$f" && echo "removed $f, which the checkout that failed had left"
-                        case $f in */*) rmdir -p "./${f%/*}" 2>/dev/null ;; esac
-                    else echo "left alone: $f is not in this release, and was changed"
-                    fi
-                done' sh "$scratch/tree" <"$scratch/names"
-            exit 0
-        )
-        # The boot, and the start of a process that starts now, as the kernel counts (proc(5)).
+                    w=$t/$f what=
+                    if [ -h "$w" ]; then
+                        if [ -h "./$f" ]; then [ "$(readlink "./$f")" = "$(readlink "$w")" ] || what=content
+                        elif [ -e "./$f" ]; then what=type
+                        else what=missing; fi
+                    elif [ -h "./$f" ]; then what=type
+                    elif [ ! -e "./$f" ]; then what=missing
+                    elif [ ! -f "./$f" ]; then what=type
+                    elif ! cmp -s "./$f" "$w"; then what=content
+                    elif x "./$f"; then x "$w" || what=mode
+                    else ! x "$w" || what=mode; fi
+                    # A file behind a link is somewhere else.
+                    d=$f
+                    while case $d in */*) ;; *) false ;; esac; do
+                        d=${d%/*}
+                        [ ! -h "./$d" ] || { what=type; break; }
+                    done
+                    [ -n "$what" ] || continue
+                    at=$(stat -c %Z "./$f" 2>/dev/null) || at=0
+                    case $f in *[[:cntrl:]]*) f=$(printf %s "$f" | tr "[:cntrl:]" "?") ;; esac
+                    printf "%s %s %s\n" "$what" "$at" "$f"
+                done'
+            # What differs, for people: at most twenty names.
+            named() {
+                printf '%s\n' "$1" | sed -n 's/^\([a-z]*\) [0-9]* \(.*\)/    \2 (\1)/p' | head -n 20
+                n=$(printf '%s\n' "$1" | wc -l)
+                [ "$n" -le 20 ] || echo "    and $((n - 20)) more"
+            }
+            # Names in the index that are not those of a commit.
+            staged() { g diff-index --cached --name-only --no-renames --ignore-submodules=all "$1" --; }
+            # Fails, and names them, unless index and files are what git writes for a commit.
+            must_be() {
+                d=$(staged "$1") || fail "E_CHECKOUT the index of $FLEET_PATH cannot be read"
+                [ -z "$d" ] || fail "E_CHECKOUT the index of $FLEET_PATH is not that of $1:
+            $(printf '%s\n' "$d" | sed 's/^/    /' | head -n 20)"
+                d=$(differences "$1") || fail "E_CHECKOUT $FLEET_PATH cannot be compared with $1: $d"
+                [ -z "$d" ] || fail "E_CHECKOUT these files of $FLEET_PATH are not what $1 holds:
+            $(named "$d")"
+            }
+            # The files as they are now, staged ones too, as one id; nothing is written into the repository.
+            files_id() (
+                scratch=$(mktemp -d) || exit 2
+                trap 'rm -rf "$scratch"' EXIT
+                cp "$dir/index" "$scratch/index" && mkdir "$scratch/objects" || exit 2
+                GIT_INDEX_FILE=$scratch/index GIT_OBJECT_DIRECTORY=$scratch/objects
+                GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$dir" && g rev-parse --path-format=absolute --git-path objects)
+                export GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+                g update-index -q --really-refresh >/dev/null 2>&1
+                g add -u . && g write-tree
+            )
+            # Whether this host can write what a commit holds: no submodules, and every filter that a file needs.
+            writable_commit() {
+                ! g ls-tree -r "$1" | grep -q '^160000 ' ||
+                    fail "E_SUBMODULES $1 has submodules, which are not fetched"
+                g ls-tree -r --name-only "$1" | grep -E '(^|/)\.gitattributes$' | while IFS= read -r f; do
+                    g cat-file -p "$1:$f" | sed -n 's/.*[[:space:]]filter=\([^[:space:]]*\).*/\1/p'
+                done | sort -u | while IFS= read -r name; do
+                    p=$(g config "filter.$name.process" || g config "filter.$name.smudge") || p=
+                    command -v "${p%% *}" >/dev/null 2>&1 && continue
+                    filtered "$1" "$name" || continue
+                    fail "E_FILTER files of $1 need git's filter $name, which this host does not have$(
+                        [ "$name" != lfs ] || echo ' (install git-lfs, then: git lfs install)')"
+                done || exit 1
+            }
+            # Whether a commit holds a file with a filter.
+            filtered() (
+                scratch=$(mktemp -d) || exit 0
+                trap 'rm -rf "$scratch"' EXIT
+                GIT_INDEX_FILE=$scratch/index
+                export GIT_INDEX_FILE
+                g read-tree "$1" && g ls-files -z | g check-attr --cached -z --stdin filter | tr '\0' '\n' | grep -qxF "$2"
+            )
+            # Names, NUL between them, of what changes between two commits; a filter as git diff-tree knows it.
+            changing() { g diff-tree -r -z --no-renames --name-only ${3:+--diff-filter=$3} "$1" "$2"; }
+            # Files that a commit brought along and the one before did not have, if they are still as git wrote them.
+            remove_added() (
+                scratch=$(mktemp -d) || exit 2
+                trap 'rm -rf "$scratch"' EXIT
+                GIT_INDEX_FILE=$scratch/index
+                export GIT_INDEX_FILE
+                changing "$1" "$2" A >"$scratch/names" && [ -s "$scratch/names" ] || exit 0
+                g read-tree "$2" && mkdir "$scratch/tree" &&
+                    g checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
+                cd "$FLEET_PATH" && xargs -0 sh -c '
+                    t=$1
+                    shift
+                    for f do
+                        [ -h "./$f" ] || [ -f "./$f" ] || continue
+                        if [ -h "./$f" ] && [ -h "$t/$f" ] && [ "$(readlink "./$f")" = "$(readlink "$t/$f")" ] ||
+                            [ ! -h "./$f" ] && [ ! -h "$t/$f" ] && cmp -s "./$f" "$t/$f"
+                        then
+                            rm -f "./$f" && echo "removed $f, which the checkout that failed had left"
+                            case $f in */*) rmdir -p "./${f%/*}" 2>/dev/null ;; esac
+                        else echo "left alone: $f is not in this release, and was changed"
+                        fi
+                    done' sh "$scratch/tree" <"$scratch/names"
+                exit 0
+            )
+
+            """#
+
+    /// `stamp COMMIT` prints the boot, the start of a process that starts now, as the kernel counts it
+    /// (proc(5), stat), and the commit.
+    static let stamp = #"""
         stamp() {
             b=0 s=
             { read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null

@@ -30,18 +30,29 @@ enum ReleasesScript {
             has || {
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                 else ref='+refs/heads/*:refs/fleet/heads/*'; fi
-                seen=$(g fetch --quiet --no-tags -- "$FLEET_REPOSITORY" "$ref" 2>&1) || fail "E_REMOTE fetch: $seen"
+                seen=$(g fetch --quiet --no-tags -- "$FLEET_REPOSITORY" "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
             }
             has ||
                 fail "E_TAG_MISSING $FLEET_REPOSITORY does not hold $FLEET_COMMIT"
             # Kept whatever happens to tags and branches.
             g update-ref "refs/fleet/releases/$FLEET_COMMIT" "$FLEET_COMMIT"
         }
+        # What differs but what releases share, from `differences`.
+        unshared() {
+            awk -v shared="$FLEET_SHARED" '
+                BEGIN { n = split(shared, name, " ") }
+                {
+                    path = $0
+                    sub(/^[a-z]* [0-9]* /, "", path)
+                    for (i = 1; i <= n; i++)
+                        if (path == name[i] || index(path, name[i] "/") == 1) next
+                    print
+                }'
+        }
         unpack() {
             dir=$root/releases/$1
             [ ! -e "$dir/.fleet-release" ] || return 0
-            ! g cat-file -e "$1:.gitmodules" 2>/dev/null ||
-                fail "E_SUBMODULES $1 has submodules, which are not unpacked"
+            writable_commit "$1"
             # Whole commits: what a repository keeps out of its archives is part of a release.
             mkdir -p "$FLEET_PATH/info" && echo '* -export-ignore -export-subst' >"$FLEET_PATH/info/attributes"
             rm -rf "$root"/releases/.new.*
@@ -52,6 +63,10 @@ enum ReleasesScript {
                 rm -f "$new.tar"
                 fail "E_RELEASE $1 cannot be unpacked into $dir"
             }
+            # Archives are not checked by whoever unpacks them.
+            d=$(tree_in "$new"; differences "$1") || fail "E_RELEASE $new cannot be compared with $1: $d"
+            [ -z "$d" ] || fail "E_RELEASE these files are not what $1 holds:
+        $(named "$d")"
             for name in $FLEET_SHARED; do
                 case $name in */*) mkdir -p "$new/${name%/*}" "$root/shared/${name%/*}" || exit 1 ;; esac
                 # What the first release brings along is what all of them share from then on.

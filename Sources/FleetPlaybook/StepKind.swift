@@ -34,6 +34,9 @@ public protocol StepKind: Sendable {
     var reading: LocalFile.Reading { get }
     /// Whether the step's own way back puts everything back that it changed.
     var isUndoable: Bool { get }
+    /// Whether ``verification(in:)`` is asked once more behind the smoke tests, to see whether what it found
+    /// has lasted.
+    var isWatched: Bool { get }
 }
 
 /// A kind of step that puts a release on the host.
@@ -66,6 +69,8 @@ extension StepKind {
     public func localFiles(in environment: String) -> [String] { [] }
     /// Files are bytes.
     public var reading: LocalFile.Reading { .bytes }
+    /// What it put there does not go away by itself.
+    public var isWatched: Bool { false }
     /// Uploads are.
     public var isUndoable: Bool { isUpload }
     /// Whether the step puts a local file on the host.

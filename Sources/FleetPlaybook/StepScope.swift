@@ -25,6 +25,8 @@ public struct StepScope: Sendable {
     public var files: [String: LocalFile]
     /// What the controller sends of the release; nil where nothing is sent.
     public var bundle: ReleaseBundle?
+    /// Where the playbook's smoke tests connect to on the host, as `ADDRESS:PORT`.
+    public var listens: [String] = []
     /// The step's own variables.
     public var stepEnvironment: [(name: String, value: Template)] = []
     /// The directory that the step runs in.

@@ -246,7 +246,7 @@ public struct ProgressText: Sendable {
         let checks = isBack ? planned.revertChecks : planned.checks
         let name = Sanitizer.line(checks[check].name)
         switch verdict {
-        case .pass:
+        case .pass, .passWith:
             lastFailure[host] = nil
             guard rollout.progress(of: host)?.stage != old else { return [] }
             if case .gating = old { return [] }

@@ -14,6 +14,11 @@ public enum RolloutText {
                 + style.dim(DurationText.short(milliseconds: elapsed)), "",
         ]
         lines += table(rollout, style)
+        let caveats = caveats(rollout)
+        if !caveats.isEmpty {
+            lines.append("")
+            lines += caveats.map { "\(style.yellow("note:")) \($0)" }
+        }
         if let back = wayBack(rollout, style) { lines += ["", back] }
         let next = next(rollout, outcome, id: id)
         if !next.isEmpty {
@@ -32,8 +37,10 @@ public enum RolloutText {
             return rollout.plan.release == nil
                 ? "\(release) ended well on all hosts of \(environment)"
                 : "\(environment) runs \(release), verified on \(rollout.hosts.count == 1 ? "its one host" : "all \(rollout.hosts.count) hosts")"
+                    + proof(rollout)
         case .reverted:
             return "\(release) failed, and every touched host of \(environment) is verified back"
+                + proof(rollout)
         case .refused: return "nothing was changed on \(environment)"
         case .held where !rollout.isTouched:
             let bad = rollout.hosts.count { $0.failure != nil }
@@ -46,6 +53,35 @@ public enum RolloutText {
             return "paused: part of \(environment) cannot be asked; \(release) stays where it is"
         case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
         }
+    }
+
+    /// What the word "verified" covers, where it is not everything.
+    private static func proof(_ rollout: Rollout) -> String {
+        let unknown = rollout.hosts.filter { host in
+            host.caveats.values.joined().contains {
+                if case .processNotKnown = $0 { true } else { false }
+            }
+        }
+        guard !unknown.isEmpty else { return "" }
+        let isAll = unknown.count == rollout.hosts.count(where: { $0.outcome != .untouched })
+        let hosts = isAll ? "" : " on \(HostRange.fold(unknown.map(\.name)))"
+        return " (files verified, process not known\(hosts))"
+    }
+
+    /// What has to be said beside checks that passed, each once, with the hosts that it is said of.
+    static func caveats(_ rollout: Rollout) -> [String] {
+        var said: [(text: String, hosts: [HostName])] = []
+        for host in rollout.hosts {
+            let texts = host.caveats.sorted { $0.key < $1.key }.flatMap { $0.value.map(\.text) }
+            for text in Set(texts).sorted() {
+                if let index = said.firstIndex(where: { $0.text == text }) {
+                    said[index].hosts.append(host.name)
+                } else {
+                    said.append((text, [host.name]))
+                }
+            }
+        }
+        return said.map { "\(HostRange.fold($0.hosts)): \(Sanitizer.line($0.text))" }
     }
 
     /// How long going back took, beside what the playbook allows.

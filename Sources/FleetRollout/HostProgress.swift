@@ -69,6 +69,9 @@ public struct HostProgress: Sendable, Hashable {
     public internal(set) var failure: Failure?
     /// What the current check said last, if that was no pass.
     public internal(set) var lastAnswer: Failure?
+    /// What has to be said beside the checks that passed, by the check's name.
+    public internal(set) var caveats: [String: [Caveat]] = [:]
+
     /// A step whose outcome is not known.
     public internal(set) var unresolved: (step: StepReference, attempt: Int)? {
         get { unresolvedStep.map { ($0, unresolvedAttempt) } }

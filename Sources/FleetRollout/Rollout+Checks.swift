@@ -14,8 +14,13 @@ extension Rollout {
             direction: direction(of: index),
             check: check
         )
+        if case .passWith(let caveats) = verdict {
+            hosts[index].caveats[planned.name] = caveats
+        } else {
+            hosts[index].caveats[planned.name] = nil
+        }
         switch verdict {
-        case .pass:
+        case .pass, .passWith:
             hosts[index].lastAnswer = nil
             hosts[index].passes += 1
             // The last gate asks hosts that have proved themselves: once is enough.

@@ -118,7 +118,7 @@ extension Rollout {
         let name = hosts[index].name
         let title = plan.hosts[index].revertChecks[check].name
         switch verdict {
-        case .pass: probeBefore(index, from: check + 1)
+        case .pass, .passWith: probeBefore(index, from: check + 1)
         case .fail(let failure):
             refuse(
                 index,

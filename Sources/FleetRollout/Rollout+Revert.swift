@@ -54,6 +54,7 @@ extension Rollout {
         guard hasWayBack(index) else { return conclude(index, .held) }
         // In earnest after a rehearsal: its keys are used.
         if decision != nil, hosts[index].round == 1 { hosts[index].round = 2 }
+        hosts[index].caveats = [:]
         hosts[index].enter(.reverting(0), at: now)
         proceed(index)
     }

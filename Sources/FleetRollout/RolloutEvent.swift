@@ -135,6 +135,8 @@ public enum ResumeDirection: String, Sendable, Hashable, Codable {
 public enum Verdict: Sendable, Hashable, Codable {
     /// It is as it must be.
     case pass
+    /// The same, and something has to be said beside it.
+    case passWith([Caveat])
     /// It is not.
     case fail(Failure)
     /// The question could not be asked.

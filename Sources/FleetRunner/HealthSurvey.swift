@@ -80,7 +80,7 @@ public struct HealthSurvey: Sendable {
             case .pass where took > slowMilliseconds:
                 state = .unhealthy
                 reason = "answered after \(took) ms, and \(slowMilliseconds) ms is the limit"
-            case .pass: break
+            case .pass, .passWith: break
             case .fail(let failure):
                 state = .unhealthy
                 reason = failure.summary

@@ -30,6 +30,9 @@ actor HostWorker {
     /// Who carries the rollout out, for whoever finds the host locked.
     private let origin: String
     private let clock: any RolloutClock
+    /// What checks have told for other checks, and kept for themselves; see `verify`.
+    private var told: [String: String] = [:]
+    private var kept: [String: String] = [:]
     /// The key that the host had when the rollout first saw it; nil if that is yet to come.
     private var hostKey: String?
 
@@ -102,7 +105,7 @@ actor HostWorker {
             isAsking = true
             let lock = lock.map { [PlannedPreflight(step: "lock", script: $0.question)] } ?? []
             for question in lock + planned.preflight {
-                let output = OutputCapture()
+                let output = WholeAnswer()
                 let asked = clock.unixMilliseconds / 1000
                 let result = try await session.run(
                     question.script,
@@ -112,8 +115,7 @@ actor HostWorker {
                 guard result.status == .exited(0) else {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
-                let text = String(decoding: output.contents().bytes, as: UTF8.self)
-                var found = Snapshot.facts(from: text)
+                var found = Snapshot.facts(from: try output.text())
                 guard question.script == self.lock?.question else {
                     facts[question.step] = found
                     continue
@@ -126,7 +128,7 @@ actor HostWorker {
                 facts[Snapshot.hostFacts] = found
             }
             for user in planned.becomeUsers {
-                let output = OutputCapture()
+                let output = WholeAnswer()
                 let result = try await session.run(
                     Script(":", becomeUser: user),
                     timeoutMilliseconds: Self.questionMilliseconds,
@@ -169,7 +171,7 @@ actor HostWorker {
     private static func refusal(
         of step: String,
         _ status: CommandStatus,
-        _ output: OutputCapture
+        _ output: WholeAnswer
     ) -> Failure {
         let lines = output.tail(lines: excerptLines).split(separator: "\n")
         guard let said = lines.first(where: { $0.hasPrefix("E_") }) else {
@@ -243,7 +245,7 @@ actor HostWorker {
     }
 
     private func asked(_ script: Script) async -> LockOutcome {
-        let output = OutputCapture()
+        let output = WholeAnswer()
         do throws(TransportError) {
             let result = try await open().run(
                 script,
@@ -445,6 +447,9 @@ actor HostWorker {
         )
         // What shall show that the host can be reached must not use a connection from before.
         if check.isAskedAfresh { await drop() }
+        if case .script(let script) = action, let step = check.step {
+            return await verify(script, of: step, direction)
+        }
         do throws(TransportError) {
             let session = try await open()
             switch action {
@@ -494,6 +499,75 @@ actor HostWorker {
                 return .inconclusive(Failure(error))
             }
         }
+    }
+
+    /// Asks a script of fleet's own whether a step's effect is still there.
+    ///
+    /// What it prints besides is for us: `keep VALUE` is given back to the next check of the same step as
+    /// `FLEET_KEPT`, `tell NAME VALUE` to all later checks of the host as `FLEET_TOLD_NAME`; `note=` and
+    /// `unknown=` are caveats; `changed` lines are files that differ, for which the host is asked when its
+    /// steps ran.
+    private func verify(_ script: Script, of step: String, _ direction: StepReference.Direction)
+        async -> Verdict
+    {
+        let variables =
+            told.sorted { $0.key < $1.key }.map {
+                EnvironmentVariable("FLEET_TOLD_\($0.key)", $0.value)
+            }
+            + [EnvironmentVariable("FLEET_KEPT", kept[step] ?? "")]
+        do throws(TransportError) {
+            let answer = WholeAnswer()
+            let result = try await open().run(
+                script.adding(variables),
+                timeoutMilliseconds: Self.questionMilliseconds,
+                output: answer
+            )
+            guard result.status == .exited(0) else {
+                // A script of fleet's own says in one line what is wrong, and then more about it.
+                let lines = try answer.text().split(separator: "\n")
+                let said = lines.last { $0.hasPrefix("E_") } ?? lines.last
+                let excerpt = lines.suffix(Self.excerptLines).joined(separator: "\n")
+                return .fail(
+                    Failure(said.map(String.init) ?? result.status.phrase, excerpt: excerpt)
+                )
+            }
+            var caveats: [Caveat] = []
+            var files: [ChangedFile] = []
+            for line in try answer.text().split(separator: "\n") {
+                let words = line.split(separator: " ", maxSplits: 2).map(String.init)
+                if let caveat = Caveat(line: line) { caveats.append(caveat) }
+                if let file = ChangedFile(line: line) { files.append(file) }
+                if words.count == 2, words[0] == "keep" { kept[step] = words[1] }
+                if words.count == 3, words[0] == "tell" { told[words[1]] = words[2] }
+            }
+            guard !files.isEmpty else {
+                return caveats.isEmpty ? .pass : .passWith(caveats)
+            }
+            let verdict = ChangedFile.verdict(
+                on: files,
+                times: try await stepTimes(),
+                steps: direction == .forward ? planned.steps : planned.revertSteps,
+                after: step,
+                direction
+            )
+            guard case .passWith(let more) = verdict else { return verdict }
+            return .passWith(caveats + more)
+        } catch {
+            guard error.isRetryable else { return .fail(Failure(error)) }
+            await drop()
+            return .inconclusive(Failure(error))
+        }
+    }
+
+    /// When the rollout's steps ran on this host, by its own records.
+    private func stepTimes() async throws(TransportError) -> [StepTime] {
+        let answer = WholeAnswer()
+        _ = try await open().run(
+            RunDirectory.times(of: rollout.description),
+            timeoutMilliseconds: Self.questionMilliseconds,
+            output: answer
+        )
+        return try answer.text().split(separator: "\n").compactMap { StepTime(line: $0) }
     }
 
     private static func place(of action: Action) -> String {

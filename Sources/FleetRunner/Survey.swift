@@ -28,7 +28,7 @@ public struct Survey: Sendable {
     /// - Throws: ``FleetTransport/TransportError``.
     public func ask(_ host: Host, _ script: Script) async throws(TransportError) -> Answer {
         let session = try await transport.open(host.endpoint, rollout: "survey")
-        let output = OutputCapture()
+        let output = WholeAnswer()
         do throws(TransportError) {
             let result = try await session.run(
                 script,
@@ -36,10 +36,7 @@ public struct Survey: Sendable {
                 output: output
             )
             await session.close(removingRunDirectory: false)
-            return Answer(
-                status: result.status,
-                text: String(decoding: output.contents().bytes, as: UTF8.self)
-            )
+            return Answer(status: result.status, text: try output.text())
         } catch {
             await session.close(removingRunDirectory: false)
             throw error

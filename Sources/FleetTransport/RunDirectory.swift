@@ -18,4 +18,23 @@ public enum RunDirectory {
         done
         """#
     )
+
+    /// A read-only script that prints `ran KEY BEGAN ENDED` for every attempt at a step of a rollout, in
+    /// seconds since 1970 by the host's clock; nothing for an end that has not come.
+    public static func times(of rollout: String) -> Script {
+        Script(
+            #"""
+            cd "$HOME/.fleet/runs/$FLEET_ROLLOUT" 2>/dev/null || exit 0
+            for began in */go; do
+                key=${began%/go}
+                from=$(stat -c %Y "$began" 2>/dev/null) || continue
+                to=
+                [ ! -s "$key/rc" ] || to=$(stat -c %Y "$key/rc" 2>/dev/null)
+                echo "ran $key $from $to"
+            done
+            exit 0
+            """#,
+            environment: [EnvironmentVariable("FLEET_ROLLOUT", rollout)]
+        )
+    }
 }

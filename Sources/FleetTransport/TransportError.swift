@@ -59,6 +59,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     indirect case jump(host: String, TransportError)
     /// A file on this machine cannot be read, or changed since the plan was made.
     case localFile(path: String, reason: String)
+    /// A host printed more than can be the answer to what it was asked.
+    case answerTooLong(bytes: Int, limit: Int)
 
     /// Where a key is known from that a rollout remembers.
     public static let snapshotPlace = "what this rollout found before it touched the host"
@@ -71,7 +73,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
             .hostKeyAuthorityOnly, .noCommonAlgorithm, .authenticationDenied, .credentialUnusable,
             .shellUnusable,
-            .refusedByHost, .localFile, .configuration, .notSSH:
+            .refusedByHost, .localFile, .configuration, .notSSH, .answerTooLong:
             false
         }
     }
@@ -117,6 +119,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .notSSH: "E_PROTO"
         case .jump(_, let error): error.token
         case .localFile: "E_LOCAL_FILE"
+        case .answerTooLong: "E_ANSWER"
         }
     }
 
@@ -150,6 +153,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .notSSH(let seen): "what answered is no SSH server; it said `\(seen)`"
         case .jump(let host, let error): "on the way, at \(host): \(error.message)"
         case .localFile(let path, let reason): "\(path): \(reason)"
+        case .answerTooLong(let bytes, let limit):
+            "the host's answer is longer than \(limit) bytes (\(bytes)), so nothing of it was used"
         }
     }
 

@@ -65,8 +65,12 @@ struct PlannerTests {
             ]
         )
         #expect(plan.hosts[2].checks.map(\.name) == ["verify pull", "health"])
+        #expect(
+            plan.hosts[1].checks.map(\.name)
+                == ["verify pull", "verify restart", "health", "watch restart"]
+        )
         guard case .script(let install) = plan.hosts[1].steps[1].action,
-            case .http(let health) = plan.hosts[1].checks[1].action
+            case .http(let health) = plan.hosts[1].checks[2].action
         else { return #expect(Bool(false)) }
         #expect(install.directory == "/srv/two", "later steps run in the work tree")
         #expect(
@@ -189,7 +193,7 @@ struct PlannerTests {
                 step: "pull",
                 releaseStep: "pull"
             ),
-            case .http(let health) = back.hosts[0].checks[1].action
+            case .http(let health) = back.hosts[0].checks[2].action
         else { return #expect(Bool(false)) }
         #expect(
             script.environment.filter { $0.name == "FLEET_SNAPSHOT_COMMIT" }.map(\.value) == [old]

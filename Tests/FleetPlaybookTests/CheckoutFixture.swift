@@ -120,10 +120,14 @@ final class CheckoutFixture {
     func deployed(_ tag: String, _ commit: String) throws -> [String: String] {
         let scope = scope(tag, commit)
         let facts = try run(step().preflight(in: scope))
-        guard facts.status == 0 else { throw Command.Failed(description: facts.output + facts.errors) }
+        guard facts.status == 0 else {
+            throw Command.Failed(description: facts.output + facts.errors)
+        }
         let snapshot = Self.facts(facts.output)
         let result = try run(script(step().action(in: scope)), snapshot: snapshot)
-        guard result.status == 0 else { throw Command.Failed(description: result.output + result.errors) }
+        guard result.status == 0 else {
+            throw Command.Failed(description: result.output + result.errors)
+        }
         return snapshot
     }
 

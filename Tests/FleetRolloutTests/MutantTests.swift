@@ -82,6 +82,12 @@ struct MutantTests {
         #expect(try await isCaught(mutant, within: 10_000) != nil)
     }
 
+    @Test func filesAreBelievedToBeWhatHeadSays() async throws {
+        var mutant = Mutant()
+        mutant.skipsFiles = true
+        #expect(try await isCaught(mutant, within: 10_000) != nil)
+    }
+
     @Test func noAnswerCountsAsSuccess() async throws {
         var mutant = Mutant()
         mutant.event = { event in

@@ -364,8 +364,11 @@ struct CheckoutStep: ReleaseStepKind {
             now=$(g rev-parse --verify HEAD) || exit 1
             [ "$now" = "\#(wanted)" ] || fail "$FLEET_PATH is on $now, not \#(wanted)"
             export GIT_OPTIONAL_LOCKS=0
+            dir=$(g rev-parse --absolute-git-dir) || exit 1
+            b= s= c=
+            { read -r b s c <"$dir/fleet-tree"; } 2>/dev/null
+            [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$FLEET_PATH" && pwd -P)"
             if [ -n "${FLEET_REVERT:-}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
-                dir=$(g rev-parse --absolute-git-dir) || exit 1
                 [ -z "${FLEET_SNAPSHOT_FILES:-}" ] || [ "$(files_id)" = "$FLEET_SNAPSHOT_FILES" ] ||
                     fail "E_TREE the files of $FLEET_PATH are not what they were, local changes included"
                 echo "note=with the local changes that it had before"

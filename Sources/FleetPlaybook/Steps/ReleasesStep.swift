@@ -64,6 +64,7 @@ struct ReleasesStep: ReleaseStepKind {
         scope.directory = nil
         return try scope.script(
             text: ReleasesScript.root + "FLEET_PATH=$root/repo\n" + GitScript.functions
+                + GitScript.tree
                 + ReleaseBundle.functions + ReleasesScript.functions + text,
             more: ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
@@ -100,8 +101,11 @@ struct ReleasesStep: ReleaseStepKind {
             elif [ -n "$FLEET_SENT" ]; then
                 if has; then fetch; else expect; fi
             elif [ -d "$FLEET_PATH" ]; then fetch
-            else quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD >/dev/null ||
-                fail "E_REMOTE cannot reach $FLEET_REPOSITORY"; fi
+            else
+                seen=$(quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD 2>&1) ||
+                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY: $(cause "$seen")"
+            fi
+            [ -z "$FLEET_COMMIT" ] || ! has || writable_commit "$FLEET_COMMIT"
             tell
             """#,
             in: scope
@@ -158,9 +162,16 @@ struct ReleasesStep: ReleaseStepKind {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
         return try script(
-            """
-            [ "$(live)" = "\(wanted)" ] || fail "$root/current is $(live), not \(wanted)"
-            """,
+            #"""
+            now=$(live)
+            [ "$now" = "\#(wanted)" ] || fail "E_TREE $root/current is $now, not \#(wanted)"
+            b= s= c=
+            { read -r b s c <"$root/fleet-switched"; } 2>/dev/null
+            [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$root" && pwd -P)"
+            d=$(tree_in "$root/releases/$now"; differences "$now") ||
+                fail "E_TREE $root/releases/$now cannot be compared with its commit: $d"
+            [ -z "$d" ] || printf '%s\n' "$d" | unshared | sed 's/^/changed /'
+            """#,
             in: scope
         )
     }

@@ -65,24 +65,38 @@ struct ServiceStep: StepKind {
         self.scope = scope
     }
 
-    /// `service` in the scripts: systemctl, or the program that the playbook names.
-    private static let prologue = """
-        service() {
-            case "$FLEET_CONTROL" in
-            systemctl) systemctl ${FLEET_SERVICE_USER:+--user} --no-ask-password "$@" ;;
-            *) "$FLEET_CONTROL" "$@" ;;
-            esac
-        }
+    /// `service` in the scripts: systemctl, or the program that the playbook names; `fact NAME` of a unit.
+    private static let prologue =
+        HostTools.surroundings + #"""
+            fail() { printf '%s\n' "$*"; exit 1; }
+            service() {
+                case "$FLEET_CONTROL" in
+                systemctl) systemctl ${FLEET_SERVICE_USER:+--user} --no-ask-password --no-pager "$@" ;;
+                *) "$FLEET_CONTROL" "$@" ;;
+                esac
+            }
+            facts() {
+                facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,NeedDaemonReload \
+                    -- "$FLEET_SERVICE" 2>&1)
+            }
+            fact() { printf '%s\n' "$facts" | sed -n "s/^$1=//p" | head -n 1; }
+            told() { service status "$FLEET_SERVICE" 2>&1 | tail -n 20; }
 
-        """
+            """#
 
-    private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
+    private func script(
+        _ text: String,
+        in scope: StepScope,
+        more others: [EnvironmentVariable] = []
+    ) throws(UndefinedReference) -> Script {
         var control = try self.control.value(in: scope)
         if control.hasPrefix("~/") { control = "./" + control.dropFirst(2) }
-        var more = [
-            EnvironmentVariable("FLEET_SERVICE", try name.value(in: scope)),
-            EnvironmentVariable("FLEET_CONTROL", control),
-        ]
+        var more =
+            [
+                EnvironmentVariable("FLEET_SERVICE", try name.value(in: scope)),
+                EnvironmentVariable("FLEET_CONTROL", control),
+                EnvironmentVariable("FLEET_STATE", state.rawValue),
+            ] + others
         if self.scope == "user" { more.append(EnvironmentVariable("FLEET_SERVICE_USER", "1")) }
         var scope = scope
         scope.directory = nil
@@ -91,52 +105,74 @@ struct ServiceStep: StepKind {
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
-            """
-            command -v "$FLEET_CONTROL" >/dev/null 2>&1 || {
-                echo "E_SERVICE $FLEET_CONTROL is not there to control $FLEET_SERVICE"
-                exit 1
-            }
-            [ "$FLEET_CONTROL" != systemctl ] || service cat "$FLEET_SERVICE" >/dev/null 2>&1 || {
-                echo "E_SERVICE systemd knows no unit $FLEET_SERVICE"
-                exit 1
-            }
+            #"""
+            command -v "$FLEET_CONTROL" >/dev/null 2>&1 ||
+                fail "E_SERVICE $FLEET_CONTROL is not there to control $FLEET_SERVICE"
+            if [ "$FLEET_CONTROL" = systemctl ]; then
+                facts || fail "E_SERVICE systemd cannot be asked about $FLEET_SERVICE: $facts"
+                case $(fact LoadState) in
+                loaded) ;;
+                masked) fail "E_SERVICE the unit $FLEET_SERVICE is masked: systemctl unmask $FLEET_SERVICE" ;;
+                not-found) fail "E_SERVICE systemd knows no unit $FLEET_SERVICE" ;;
+                *) fail "E_SERVICE the unit $FLEET_SERVICE cannot be loaded ($(fact LoadState)): systemctl status $FLEET_SERVICE" ;;
+                esac
+            fi
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
             [ "$FLEET_CONTROL" != systemctl ] ||
                 echo "enabled=$(service is-enabled "$FLEET_SERVICE" 2>/dev/null)"
-            """,
+            """#,
             in: scope
         )
     }
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        var text = """
-            service \(state.verb) "$FLEET_SERVICE" || {
+        var text = #"""
+            # A unit file that was changed is not in force before systemd has read it again.
+            if [ "$FLEET_CONTROL" = systemctl ] && facts && [ "$(fact NeedDaemonReload)" = yes ]; then
+                said=$(service daemon-reload 2>&1) ||
+                    fail "E_SERVICE the unit file of $FLEET_SERVICE has changed, and systemd cannot be told: $said"
+                echo "systemd has read the unit file of $FLEET_SERVICE again"
+            fi
+            service \#(state.verb) "$FLEET_SERVICE" || {
                 status=$?
-                echo "\(state.verb) of $FLEET_SERVICE exited $status"
-                service status "$FLEET_SERVICE" 2>&1 | tail -n 20
+                told
+                echo "\#(state.verb) of $FLEET_SERVICE exited $status"
                 exit $status
             }
 
-            """
+            """#
         if state == .stopped {
-            text += """
+            text += #"""
                 if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then
-                    echo "$FLEET_SERVICE is still active"
-                    exit 1
+                    fail "$FLEET_SERVICE is still active"
                 fi
-                """
+                """#
         } else {
-            text += """
+            text += #"""
                 service is-active "$FLEET_SERVICE" >/dev/null 2>&1 || {
-                    echo "$FLEET_SERVICE is not active after \(state.verb)"
-                    service status "$FLEET_SERVICE" 2>&1 | tail -n 20
-                    exit 1
+                    told
+                    fail "$FLEET_SERVICE is not active after \#(state.verb)"
                 }
-                """
+                """#
         }
         return .script(try script(text, in: scope))
     }
+
+    /// The service is still up, as it was at the last look, and what runs and answers was started from the
+    /// files that were verified; what cannot be known of that is said.
+    ///
+    /// A service that was stopped on purpose may have been started again by a later step.
+    func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
+        guard state != .stopped else { return nil }
+        return try script(
+            ProcessProof.functions + ProcessProof.check,
+            in: scope,
+            more: [EnvironmentVariable("FLEET_LISTENS", scope.listens.joined(separator: " "))]
+        )
+    }
+
+    let isWatched = true
 
     /// The same change again, on the old code.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)

@@ -30,7 +30,8 @@ struct SwitchStep: StepKind {
         scope.directory = nil
         return .script(
             try scope.script(
-                text: ReleasesScript.root + ReleasesScript.functions + Self.text,
+                text: HostTools.surroundings + ReleasesScript.root + ReleasesScript.functions
+                    + GitScript.stamp + Self.text,
                 more: [
                     EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
                     EnvironmentVariable("FLEET_KEEP", String(keep)),
@@ -51,6 +52,8 @@ struct SwitchStep: StepKind {
         ln -s "releases/$FLEET_COMMIT" "$root/current.new" && mv -fT "$root/current.new" "$root/current" ||
             exit 1
         [ "$(live)" = "$FLEET_COMMIT" ] || fail "E_RELEASE $root/current is not $FLEET_COMMIT"
+        # After what moment a process must have started to run this release.
+        stamp "$FLEET_COMMIT" >"$root/fleet-switched" || exit 1
         echo "$root/current: ${before:-nothing} -> $FLEET_COMMIT"
         # On the way back everything stays as it is, to be looked at.
         [ -z "${FLEET_REVERT:-}" ] || exit 0

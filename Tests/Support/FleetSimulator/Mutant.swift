@@ -22,6 +22,9 @@ public struct Mutant: Sendable {
     /// A lost step counts as ended without being ended.
     public var adoptsWithoutKilling = false
 
+    /// A checkout is verified by HEAD alone.
+    public var skipsFiles = false
+
     /// No mistake.
     public init() {}
 }

@@ -33,6 +33,8 @@ public struct Scenario: Sendable {
         var badHost = 0
         /// A step says that it succeeded and has done nothing.
         var lies = 0
+        /// A checkout moves HEAD, could not replace the files, and exits with 0.
+        var headOnly = 0
         var inconclusive = 0
         var lateTimers = 0
         /// The host ran nothing before.
@@ -47,8 +49,8 @@ public struct Scenario: Sendable {
         /// Whether nothing can go wrong but the release itself.
         var isClear: Bool {
             [
-                refused, stepFails, lost, outage, stuck, flap, badHost, lies, inconclusive,
-                lateTimers, firstDeploy, locked, fenced,
+                refused, stepFails, lost, outage, stuck, flap, badHost, lies, headOnly,
+                inconclusive, lateTimers, firstDeploy, locked, fenced,
             ].allSatisfy { $0 == 0 }
         }
     }
@@ -70,6 +72,7 @@ public struct Scenario: Sendable {
         case 1:
             weather.stepFails = 5
             weather.lies = 5
+            weather.headOnly = 5
         case 2:
             weather.lost = 10
             weather.outage = 3
@@ -80,6 +83,7 @@ public struct Scenario: Sendable {
             weather.refused = random.chance(20) ? 5 : 0
             weather.stepFails = 4
             weather.lies = 1
+            weather.headOnly = 2
             weather.inconclusive = 5
             weather.lateTimers = 10
             weather.firstDeploy = random.chance(20) ? 30 : 0

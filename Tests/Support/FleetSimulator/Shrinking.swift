@@ -117,6 +117,7 @@ extension Scenario.Weather {
             ("refused", \.refused), ("step fails", \.stepFails), ("lost", \.lost),
             ("outage", \.outage),
             ("stuck", \.stuck), ("flap", \.flap), ("bad host", \.badHost), ("lies", \.lies),
+            ("HEAD only", \.headOnly),
             ("inconclusive", \.inconclusive), ("late timers", \.lateTimers),
             ("first deploy", \.firstDeploy), ("crash", \.crash), ("locked", \.locked),
             ("fenced", \.fenced),

@@ -14,6 +14,8 @@ struct SimulatedHost {
         var outcome: StepOutcome
         /// Whether the step changes the host when it ends.
         var hasEffect: Bool
+        /// Whether a checkout moves HEAD only, and says that all is well.
+        var movesHeadOnly: Bool
         /// Whether its processes are there.
         var isLive: Bool
     }
@@ -21,8 +23,10 @@ struct SimulatedHost {
     let name: HostName
     /// The commit in the work tree before the rollout; empty if there was none.
     let before: String
-    /// The commit in the work tree.
+    /// The commit that HEAD names.
     var commit: String
+    /// The commit whose files are there: git may have moved HEAD and could not replace them.
+    var files: String
     /// The commit that the service process was started from.
     var running: String
     /// Whether the new release does not work here.
@@ -63,6 +67,7 @@ struct SimulatedHost {
         self.before = before
         self.isBad = isBad
         commit = before
+        files = before
         running = before
     }
 
@@ -103,6 +108,7 @@ struct SimulatedHost {
         switch spool.step.kind {
         case "checkout":
             commit = spool.isRevert ? spool.back : Scenario.newCommit
+            if !spool.movesHeadOnly { files = commit }
             if spool.isRevert { returns += 1 }
         case "service": running = commit
         default: break

@@ -398,7 +398,8 @@ public struct Simulation {
             lasts = 1
             hasEffect = random.chance(50)
         }
-        if outcome != .succeeded || !hasEffect || isLost { hasFaults = true }
+        let movesHeadOnly = planned.kind == "checkout" && random.chance(weather.headOnly)
+        if outcome != .succeeded || !hasEffect || isLost || movesHeadOnly { hasFaults = true }
         host.spools[key] = .init(
             step: planned,
             isRevert: step.direction == .revert,
@@ -406,6 +407,7 @@ public struct Simulation {
             endsAt: now + lasts,
             outcome: outcome,
             hasEffect: hasEffect,
+            movesHeadOnly: movesHeadOnly,
             isLive: true
         )
         if step.direction == .forward { host.starts[planned.name, default: 0] += 1 }
@@ -474,6 +476,7 @@ public struct Simulation {
                 endsAt: now,
                 outcome: .neverStarted,
                 hasEffect: false,
+                movesHeadOnly: false,
                 isLive: false
             )
             finishStep(name, step, attempt, .neverStarted, after: 20)
@@ -515,7 +518,10 @@ public struct Simulation {
         if host.isDown(at: now) || random.chance(scenario.weather.inconclusive) {
             verdict = .inconclusive(Failure("down"))
         } else if ["pull", "gone"].contains(planned.name) {
-            if host.commit != wanted { verdict = .fail(Failure("wrong commit")) }
+            let files = mutant.skipsFiles ? host.commit : host.files
+            if host.commit != wanted || files != wanted {
+                verdict = .fail(Failure("wrong commit"))
+            }
         } else if !host.isHealthy || host.running != wanted
             || random.chance(scenario.weather.flap)
         {
@@ -687,8 +693,8 @@ public struct Simulation {
         }
         switch outcome {
         case .succeeded where scenario.plan.kind != .exec:
-            guard host.commit == Scenario.newCommit, allPassed(.forward) else {
-                throw violation("I3: \(name) succeeded on \(host.commit.prefix(3)), unchecked")
+            guard host.files == Scenario.newCommit, allPassed(.forward) else {
+                throw violation("I3: \(name) succeeded on \(host.files.prefix(3)), unchecked")
             }
             let practises =
                 scenario.plan.rehearses && scenario.plan.batches[0].contains(name)
@@ -702,16 +708,16 @@ public struct Simulation {
         case .reverted where isMigrated:
             throw violation("\(name) went back past an irreversible step")
         case .reverted:
-            guard host.commit == host.before, allPassed(.revert),
+            guard host.files == host.before, allPassed(.revert),
                 !plan.revertChecks.isEmpty
-            else { throw violation("I4: \(name) reverted on \(host.commit.prefix(3)), unchecked") }
+            else { throw violation("I4: \(name) reverted on \(host.files.prefix(3)), unchecked") }
             if scenario.hasHealth, host.running != host.before {
                 throw violation("I4: \(name) reverted, but serves \(host.running.prefix(3))")
             }
         case .removed:
-            guard host.before.isEmpty, host.commit.isEmpty, allPassed(.revert),
+            guard host.before.isEmpty, host.files.isEmpty, allPassed(.revert),
                 plan.revertChecks.contains(where: { $0.condition == .absent })
-            else { throw violation("I4: \(name) removed on \(host.commit.prefix(3)), unchecked") }
+            else { throw violation("I4: \(name) removed on \(host.files.prefix(3)), unchecked") }
         case .untouched:
             let mayBeAsked = scenario.plan.kind == .exec
             if host.mutations > 0 || (attempted.contains(name) && !mayBeAsked) {

@@ -1,0 +1,110 @@
+public import FleetPlan
+
+/// A file of a work tree that is not what its commit holds.
+public struct ChangedFile: Sendable, Hashable {
+    /// What differs: `content`, `mode`, `type` or `missing`.
+    public let what: String
+    /// When it was last changed, in seconds since 1970 on the host's clock; 0 if that is not known.
+    public let changedSeconds: Int
+    /// Its name in the work tree.
+    public let name: String
+
+    /// Reads `changed WHAT SECONDS NAME`; nil for every other line.
+    public init?(line: some StringProtocol) {
+        let words = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+        guard words.count == 4, words[0] == "changed", let seconds = Int(words[2]) else {
+            return nil
+        }
+        what = String(words[1])
+        changedSeconds = seconds
+        name = String(words[3])
+    }
+
+    /// What the files that differ mean for a host: nothing but something to say where each was last
+    /// changed while a later step of the same rollout ran, and a failure otherwise.
+    ///
+    /// The host's own clock and its own records decide: a change counts as a step's if it falls between the
+    /// seconds in which the step began and ended.
+    ///
+    /// - Parameters:
+    ///   - files: What differs.
+    ///   - times: When each attempt at a step ran there, by its key.
+    ///   - steps: The steps of that way, in order.
+    ///   - first: The step that wrote the tree; only later ones may change it.
+    ///   - direction: Which way.
+    /// - Returns: The verdict of the check.
+    public static func verdict(
+        on files: [ChangedFile],
+        times: [StepTime],
+        steps: [PlannedStep],
+        after first: String,
+        _ direction: StepReference.Direction
+    ) -> Verdict {
+        let start = steps.firstIndex { $0.name == first } ?? -1
+        let later = times.filter {
+            $0.direction == direction && $0.index > start && $0.index < steps.count
+        }
+        var written: [Int: [String]] = [:]
+        var foreign: [ChangedFile] = []
+        for file in files {
+            // What is gone cannot say when it went.
+            let writer = later.filter { time in
+                file.changedSeconds >= time.beganSeconds
+                    && file.changedSeconds <= time.endedSeconds ?? .max
+            }.map(\.index).max()
+            if let writer {
+                written[writer, default: []].append(file.name)
+            } else {
+                foreign.append(file)
+            }
+        }
+        guard foreign.isEmpty else {
+            let names = foreign.prefix(20).map { "\($0.name) (\($0.what))" }
+            let more = foreign.count > 20 ? "\nand \(foreign.count - 20) more" : ""
+            return .fail(
+                Failure(
+                    "E_TREE \(foreign.count == 1 ? "a file is" : "\(foreign.count) files are") not what the "
+                        + "release holds, and no later step of this rollout wrote it: \(names[0])",
+                    excerpt: names.joined(separator: "\n") + more,
+                    hint:
+                        "look who writes there; a file that the service itself changes does not belong "
+                        + "into the repository (`git rm --cached`)"
+                )
+            )
+        }
+        return .passWith(
+            written.sorted { $0.key < $1.key }.map {
+                .written(step: steps[$0.key].name, files: $0.value)
+            }
+        )
+    }
+}
+
+/// When one attempt at a step ran on a host, by the host's own clock.
+public struct StepTime: Sendable, Hashable {
+    /// Which list the step is in.
+    public let direction: StepReference.Direction
+    /// Its place there.
+    public let index: Int
+    /// When it began, in seconds since 1970.
+    public let beganSeconds: Int
+    /// When it ended; nil if it has no result.
+    public let endedSeconds: Int?
+
+    /// Reads `ran KEY BEGAN ENDED`; nil for every other line.
+    public init?(line: some StringProtocol) {
+        let words = line.split(separator: " ")
+        guard words.count >= 3, words[0] == "ran", let began = Int(words[2]),
+            let place = words[1].split(separator: "-").first,
+            let index = Int(place.dropFirst())
+        else { return nil }
+        switch place.first {
+        case "f": direction = .forward
+        case "r": direction = .revert
+        default: return nil
+        }
+        self.index = index
+        beganSeconds = began
+        endedSeconds = words.count > 3 ? Int(words[3]) : nil
+    }
+}

@@ -1,0 +1,219 @@
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+@testable import FleetPlaybook
+
+/// What a service step says of a service, and what it can know of its process; by a real shell, with real
+/// processes and a systemctl that answers what a test tells it.
+struct ServiceStepTests {
+    private let home: TemporaryDirectory
+    private let address = Loopback.address()
+
+    init() throws {
+        home = try TemporaryDirectory()
+        try home.write("#!/bin/sh\n[ \"$1\" != is-active ] || exit 0\n", to: "ctl", mode: 0o755)
+        try Command.shell("mkdir app other", in: home.path)
+    }
+
+    private func step(_ text: String) throws -> ServiceStep {
+        let reader = YAMLReader(file: "p", source: text)
+        let step = ServiceStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        return try #require(step)
+    }
+
+    private func scope(_ listens: [String] = []) -> StepScope {
+        var scope = StepScope(
+            environment: "test",
+            endpoint: HostEndpoint(name: "web1"),
+            variables: [:],
+            release: (tag: "v1", commit: String(repeating: "a", count: 40))
+        )
+        scope.listens = listens
+        return scope
+    }
+
+    private func run(_ script: Script?, _ told: [String: String] = [:]) throws -> Command {
+        try Command.run(
+            ["sh", "-s"],
+            in: home.path,
+            environment: [
+                "HOME": home.path,
+                "PATH": home.path + "/bin:" + (ProcessInfo.processInfo.environment["PATH"] ?? ""),
+            ],
+            input: try #require(script).adding(
+                (["KEPT": ""].merging(told) { $1 }).map { EnvironmentVariable("FLEET_\($0)", $1) }
+            ).shellText
+        )
+    }
+
+    /// What the release step's check would tell: the moment, and the directory.
+    private func moment() throws -> String {
+        let printed = try Command.shell(GitScript.stamp + "stamp commit", in: home.path)
+        let words = printed.split(whereSeparator: \.isWhitespace)
+        return "\(words[0]) \(words[1]) \(home.path)/app"
+    }
+
+    /// A process that listens, working in a folder; it has said that it does.
+    private func listener(in folder: String, _ port: Int) throws -> ChildProcess {
+        let log = try LogPipe(home.path + "/listener.log")
+        let process = try ChildProcess(
+            [
+                "python3", "-c",
+                "import socket, sys, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+                    + "s.bind((sys.argv[1], int(sys.argv[2]))); s.listen(); print('up', flush=True); time.sleep(600)",
+                address, String(port),
+            ],
+            in: home.path + "/" + folder,
+            files: ("/dev/null", log.entrance, "/dev/null")
+        )
+        guard log.waits(for: "up") else { throw Command.Failed(description: "it does not listen") }
+        return process
+    }
+
+    private func end(_ process: ChildProcess) {
+        kill(process.pid, SIGKILL)
+        process.wait()
+    }
+
+    @Test("Without systemd: who answers must be of the release, and younger than its files")
+    func listeners() throws {
+        let step = try step("{ name: app, control: ~/ctl }")
+        let port = try Listener(address: address).port
+        let place = "\(address):\(port)"
+        func seen(_ tree: String) throws -> Command {
+            try run(step.verification(in: scope([place])), ["TOLD_TREE": tree])
+        }
+        let nobody = try seen(moment())
+        #expect(nobody.status == 0 && nobody.output.contains("unknown=nobody on this host listens"))
+
+        let early = try moment()
+        let worker = try listener(in: "app", port)
+        let good = try seen(early)
+        #expect(good.status == 0 && !good.output.contains("unknown"), "\(good.output)")
+        let unmarked = try seen("")
+        #expect(unmarked.output.contains("unknown=it is not known when the files were written"))
+        let otherBoot =
+            "other-boot " + early.split(separator: " ").dropFirst().joined(separator: " ")
+        #expect(
+            try !seen(otherBoot).output.contains("unknown"),
+            "everything is younger than a boot"
+        )
+        // The files change, and the old worker has survived the restart.
+        try eventuallyLater(than: worker)
+        let late = try moment()
+        let old = try seen(late)
+        #expect(
+            old.status == 1 && old.output.contains("E_PROCESS process \(worker.pid)"),
+            "\(old.output)"
+        )
+        end(worker)
+
+        let stranger = try listener(in: "other", port)
+        defer { end(stranger) }
+        let foreign = try seen(early)
+        #expect(foreign.status == 0)
+        #expect(foreign.output.contains("unknown=\(place) is answered by process \(stranger.pid)"))
+    }
+
+    /// Waits for the kernel's next tick: the age of a process is counted in those.
+    private func eventuallyLater(than process: ChildProcess) throws {
+        func ticks() throws -> Int {
+            let words = try moment().split(separator: " ")
+            return try #require(Int(words[1]))
+        }
+        let start = try ticks()
+        while try ticks() <= start {}
+    }
+
+    /// A systemctl that answers with a file of properties, and notes what it was asked.
+    private func systemctl(_ facts: String, verb: String = "") throws {
+        try home.write(facts, to: "facts")
+        try home.write(
+            """
+            #!/bin/sh
+            echo "$*" >>"$HOME/asked"
+            for word do
+                case $word in
+                show) cat "$HOME/facts"; exit ;;
+                daemon-reload) sed -i 's/NeedDaemonReload=yes/NeedDaemonReload=no/' "$HOME/facts"; exit ;;
+                is-active | is-enabled | status) exit 0 ;;
+                restart) \(verb.isEmpty ? "exit 0" : verb) ;;
+                esac
+            done
+            """,
+            to: "bin/systemctl",
+            mode: 0o755
+        )
+    }
+
+    private func facts(
+        pid: Int = 0,
+        restarts: Int = 0,
+        reload: Bool = false,
+        load: String = "loaded"
+    )
+        -> String
+    {
+        """
+        LoadState=\(load)
+        ActiveState=active
+        SubState=running
+        MainPID=\(pid)
+        NRestarts=\(restarts)
+        ControlGroup=/none.slice/app.service
+        NeedDaemonReload=\(reload ? "yes" : "no")
+
+        """
+    }
+
+    @Test("A service that systemd starts again and again does not stay up")
+    func flapping() throws {
+        let step = try step("{ name: app }")
+        try systemctl(facts(pid: 100))
+        let first = try run(step.verification(in: scope()))
+        #expect(first.status == 0 && first.output.contains("keep 100/0\n"), "\(first.output)")
+        #expect(first.output.contains("unknown=no process of app can be looked at"))
+        try systemctl(facts(pid: 200, restarts: 3))
+        let second = try run(step.verification(in: scope()), ["KEPT": "100/0"])
+        #expect(second.status == 1, "\(second.output)")
+        #expect(second.output.contains("E_SERVICE app does not stay up: its process was 100"))
+        #expect(try run(step.verification(in: scope()), ["KEPT": "200/3"]).status == 0)
+    }
+
+    @Test("A unit file that was changed is read again before the restart, and never runs old")
+    func daemonReload() throws {
+        let step = try step("{ name: app }")
+        try systemctl(facts(reload: true))
+        guard case .script(let action) = try step.action(in: scope()) else { return }
+        let stale = try run(step.verification(in: scope()))
+        #expect(stale.status == 1 && stale.output.contains("systemctl daemon-reload"))
+        let done = try run(action)
+        #expect(done.status == 0 && done.output.contains("has read the unit file of app again"))
+        let asked = try #require(home.read("asked"))
+        let reload = try #require(asked.range(of: "daemon-reload"))
+        let restart = try #require(asked.range(of: "restart app"))
+        #expect(reload.lowerBound < restart.lowerBound)
+    }
+
+    @Test(
+        "What preflight can see of a unit is refused there",
+        arguments: [
+            ("masked", "is masked"), ("not-found", "knows no unit"), ("bad-setting", "bad-setting"),
+        ]
+    )
+    func preflight(load: String, words: String) throws {
+        try systemctl(facts(load: load))
+        let asked = try run(step("{ name: app }").preflight(in: scope()))
+        #expect(asked.status == 1 && asked.output.hasPrefix("E_SERVICE"))
+        #expect(asked.output.contains(words), "\(asked.output)")
+    }
+
+    @Test("A service that shall be stopped is not watched: a later step may start it")
+    func stopped() throws {
+        #expect(try step("{ name: app, state: stopped }").verification(in: scope()) == nil)
+    }
+}
