@@ -70,6 +70,9 @@ public struct Plan: Sendable, Hashable, Codable {
     /// Whether the first batch deploys, goes back and deploys again before the second one begins.
     public var rehearses: Bool { rehearsal ?? false }
     private let rehearsal: Bool?
+    /// The functions that the scripts of the plan name as their library, by name.
+    public var libraries: [String: String] { scriptLibraries ?? [:] }
+    private let scriptLibraries: [String: String]?
     /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
     public let revertWithinMilliseconds: Int?
     /// How long every host is asked again and again at the end, in milliseconds; nil for once.
@@ -99,7 +102,8 @@ public struct Plan: Sendable, Hashable, Codable {
             asksHealthFirst: asksHealthFirst,
             rehearses: rehearses,
             revertWithinMilliseconds: revertWithinMilliseconds,
-            soakMilliseconds: soakMilliseconds
+            soakMilliseconds: soakMilliseconds,
+            libraries: libraries
         )
     }
 
@@ -121,8 +125,10 @@ public struct Plan: Sendable, Hashable, Codable {
         asksHealthFirst: Bool = false,
         rehearses: Bool = false,
         revertWithinMilliseconds: Int? = nil,
-        soakMilliseconds: Int? = nil
+        soakMilliseconds: Int? = nil,
+        libraries: [String: String] = [:]
     ) {
+        scriptLibraries = libraries.isEmpty ? nil : libraries
         rehearsal = rehearses ? true : nil
         healthFirst = asksHealthFirst ? true : nil
         self.revertWithinMilliseconds = revertWithinMilliseconds
@@ -176,6 +182,22 @@ public struct PlannedHost: Sendable, Hashable, Codable {
             return .present
         }
         return snapshot?.commit(of: releaseStep) == nil ? .absent : .present
+    }
+
+    /// Every script of the host's plan.
+    public var scripts: [Script] {
+        let actions =
+            (steps + revertSteps).map(\.action) + (checks + revertChecks).map(\.action)
+        return preflight.map(\.script)
+            + actions.flatMap { action -> [Script] in
+                switch action {
+                case .script(let script): [script]
+                case .upload(let upload):
+                    [upload.prepare, upload.finish] + (upload.handOver.map { [$0] } ?? [])
+                case .deadman(.arm(_, let back)): back.map(\.script)
+                case .http, .tcp, .deadman: []
+                }
+            }
     }
 
     /// Every account that something is carried out as, besides the login account; sorted.

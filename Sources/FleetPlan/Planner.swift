@@ -103,7 +103,8 @@ public enum Planner {
             asksHealthFirst: request.kind == .deploy && !request.evenIfUnhealthy,
             rehearses: request.rehearses,
             revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds,
-            soakMilliseconds: playbook.strategy.soakMilliseconds
+            soakMilliseconds: playbook.strategy.soakMilliseconds,
+            libraries: libraries(of: planned)
         )
     }
 
@@ -158,11 +159,13 @@ public enum Planner {
         var scope = HostBuilder(request: request, host: host).forward
         do {
             scope.becomeUser = try scope.user(of: step)
-            switch question {
-            case .listing: return try kind.listing(in: scope)
-            case .reading: return try kind.reading(in: scope)
-            case .holding: return try kind.holding(in: scope)
-            }
+            let script =
+                switch question {
+                case .listing: try kind.listing(in: scope)
+                case .reading: try kind.reading(in: scope)
+                case .holding: try kind.holding(in: scope)
+                }
+            return script.completed(by: ScriptLibrary.texts)
         } catch {
             throw Diagnostics([
                 Diagnostic(
@@ -206,8 +209,15 @@ public enum Planner {
             maxFailures: planned.count,
             onFailure: .report,
             batches: [request.hosts.map(\.name)],
-            hosts: planned
+            hosts: planned,
+            libraries: libraries(of: planned)
         )
+    }
+
+    /// The libraries that the scripts of hosts need.
+    private static func libraries(of hosts: [PlannedHost]) -> [String: String] {
+        let names = Set(hosts.flatMap(\.scripts).compactMap(\.library))
+        return ScriptLibrary.texts.filter { names.contains($0.key) }
     }
 
     /// A revert is never itself reverted, and without a release there is nothing to go back to.

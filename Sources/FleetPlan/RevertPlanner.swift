@@ -54,7 +54,8 @@ public enum RevertPlanner {
             batches: [hosts.map(\.name)],
             hosts: hosts,
             takesLocks: true,
-            adoptsLocksOf: rollout
+            adoptsLocksOf: rollout,
+            libraries: plan.libraries
         )
     }
 

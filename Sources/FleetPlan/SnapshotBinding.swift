@@ -49,10 +49,11 @@ extension Action {
             return Script(
                 script.text,
                 environment: script.environment.map {
-                    EnvironmentVariable($0.name, fill($0.value))
+                    EnvironmentVariable($0.name, fill($0.value), isExported: $0.isExported)
                 } + (isBound ? [] : variables),
                 directory: script.directory.map(fill),
-                becomeUser: script.becomeUser
+                becomeUser: script.becomeUser,
+                library: script.library
             ).claiming(script.lock)
         }
         switch self {

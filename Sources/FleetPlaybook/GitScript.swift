@@ -14,13 +14,20 @@ enum GitScript {
 
     private static let text = #"""
         fail() { printf '%s\n' "$*"; exit 1; }
-        case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
-        FLEET_PATH=${FLEET_PATH%/}
-        ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
-            git config core.sshCommand 2>/dev/null || echo ssh)
-        export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes"
-        export GIT_PAGER=cat GIT_ATTR_NOSYSTEM=1
-        GIT_CEILING_DIRECTORIES=$(dirname "$FLEET_PATH") && export GIT_CEILING_DIRECTORIES
+        # Comes before everything else: what `g` works in.
+        enter() {
+            case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
+            FLEET_PATH=${FLEET_PATH%/}
+            ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
+                git config core.sshCommand 2>/dev/null || echo ssh)
+            export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes"
+            export GIT_PAGER=cat GIT_ATTR_NOSYSTEM=1
+            GIT_CEILING_DIRECTORIES=$(dirname "$FLEET_PATH") && export GIT_CEILING_DIRECTORIES
+            # What the file system can do is written into a repository when it is made; the account's word on
+            # it counts for nothing.
+            links=$(git -C "$FLEET_PATH" config --local core.symlinks 2>/dev/null) || links=true
+            folds=$(git -C "$FLEET_PATH" config --local core.ignoreCase 2>/dev/null) || folds=false
+        }
         free_index() {
             d=$(g rev-parse --absolute-git-dir) || return 0
             i=0
@@ -38,10 +45,7 @@ enum GitScript {
             rm -f "$d/index.lock"
             echo "removed $d/index.lock, which a git that ended had left"
         }
-        # What the file system can do is written into a repository when it is made; the account's word on it
-        # counts for nothing.
-        links=$(git -C "$FLEET_PATH" config --local core.symlinks 2>/dev/null) || links=true
-        folds=$(git -C "$FLEET_PATH" config --local core.ignoreCase 2>/dev/null) || folds=false
+        links=true folds=false
         g() { quiet_git -c core.symlinks="$links" -c core.ignoreCase="$folds" -C "$FLEET_PATH" "$@"; }
         tag_object() {
             if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]

@@ -54,7 +54,7 @@ public struct ReleaseBundle: Sendable, Hashable {
     /// The name that the release has in a bundle.
     public static func reference(to commit: String) -> String { "refs/fleet/outgoing/\(commit)" }
 
-    /// Shell functions for hosts, behind ``GitScript/functions``.
+    /// Shell functions for hosts, in the library ``ScriptLibrary/git``.
     ///
     /// `expect` says in preflight whether what will be sent can be taken; `receive` takes it into the
     /// repository at `FLEET_PATH`. Where the account that deploys is not the one that logs in, the

@@ -116,13 +116,19 @@ public struct StepScope: Sendable {
         -> Script
     {
         let (shell, used) = try text.shell(in: self)
-        return try script(text: shell, more: used + more)
+        return try script(text: shell, more: used + more, at: text.location)
     }
 
-    /// A script whose text is fleet's own.
-    func script(text: String, more: [EnvironmentVariable] = []) throws(UndefinedReference)
-        -> Script
-    {
+    /// A script whose text is fleet's own, behind a library.
+    ///
+    /// - Throws: ``UndefinedReference`` for values that have none, and for one that is too long for the
+    ///   environment of the programs that the script starts.
+    func script(
+        text: String,
+        library: ScriptLibrary? = nil,
+        more: [EnvironmentVariable] = [],
+        at location: SourceLocation? = nil
+    ) throws(UndefinedReference) -> Script {
         var variables: [String: String] = [
             "FLEET_ENVIRONMENT": environment, "FLEET_HOST": endpoint.name.text,
         ]
@@ -135,13 +141,30 @@ public struct StepScope: Sendable {
             variables["FLEET_COMMIT"] = release.commit
         }
         for variable in more { variables[variable.name] = variable.value }
-        for (name, value) in stepEnvironment { variables[name] = try value.value(in: self) }
+        var place = location
+        for (name, value) in stepEnvironment {
+            variables[name] = try value.value(in: self)
+            place = place ?? value.location
+        }
+        let limit = EnvironmentVariable.exportLimitBytes
+        if let (name, value) = variables.first(where: { $0.value.utf8.count > limit }) {
+            let known = name.hasPrefix("FLEET_VAR_") ? "vars.\(name.dropFirst(10))" : name
+            throw UndefinedReference(
+                message:
+                    "`\(known)` is \(value.utf8.count >> 10) KiB long, and a program on the host can "
+                    + "be given \(limit >> 10) KiB in one variable",
+                hint: "put it into a file: `upload`, `template` or `env_file`",
+                location: stepEnvironment.first { $0.name == name }?.value.location ?? place
+                    ?? SourceLocation(file: "", line: 1, column: 1)
+            )
+        }
         return Script(
             text,
             environment: variables.sorted { $0.key < $1.key }
                 .map { EnvironmentVariable($0.key, $0.value) },
             directory: directory,
-            becomeUser: becomeUser
+            becomeUser: becomeUser,
+            library: library?.rawValue
         )
     }
 }

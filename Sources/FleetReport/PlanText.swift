@@ -60,6 +60,15 @@ public enum PlanText {
                 lines += describe(host, named: HostRange.fold(names), style)
             }
         }
+        for (name, text) in plan.libraries.sorted(by: { $0.key < $1.key }) {
+            lines += [
+                "",
+                "  \(style.cyan("functions"))  \(style.dim("\(name), before the scripts that name it"))",
+            ]
+            lines += text.split(separator: "\n").map {
+                "       " + style.dim("│ ") + Sanitizer.line(String($0))
+            }
+        }
         return lines.joined(separator: "\n")
     }
 
@@ -147,6 +156,7 @@ public enum PlanText {
             var lines: [String] = []
             if let user = script.becomeUser { lines.append("as \(user)") }
             if let directory = script.directory { lines.append("in \(directory)") }
+            if let library = script.library { lines.append("with the functions \(library)") }
             lines += script.environment.filter { !Self.isOrdinary($0.name) }
                 .map { "\($0.name)=\(ShellWord.quote($0.value))" }
             lines += script.text.split(separator: "\n").map(String.init)

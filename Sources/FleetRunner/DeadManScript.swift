@@ -32,7 +32,11 @@ extension DeadMan {
                 text += "back \(number) \(seconds) \(ShellWord.quote(shell)) "
                 text += "\(ShellWord.quote(step.name)) \"$FLEET_BACK_\(number)\"\n"
                 variables.append(
-                    EnvironmentVariable("FLEET_BACK_\(number)", step.script.shellText)
+                    EnvironmentVariable(
+                        "FLEET_BACK_\(number)",
+                        step.script.shellText,
+                        isExported: false
+                    )
                 )
             }
             text += HostTools.setsid + Self.starting

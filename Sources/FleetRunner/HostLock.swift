@@ -145,7 +145,8 @@ public struct HostLock: Sendable {
                 EnvironmentVariable("FLEET_WITNESS", witness),
                 EnvironmentVariable(
                     "FLEET_RECORD",
-                    record.map { String(decoding: CanonicalJSON.encode($0), as: UTF8.self) } ?? ""
+                    record.map { String(decoding: CanonicalJSON.encode($0), as: UTF8.self) } ?? "",
+                    isExported: false
                 ),
             ]
         )

@@ -108,7 +108,7 @@ actor HostWorker {
                 let output = WholeAnswer()
                 let asked = clock.unixMilliseconds / 1000
                 let result = try await session.run(
-                    question.script,
+                    question.script.completed(by: plan.libraries),
                     timeoutMilliseconds: Self.questionMilliseconds,
                     output: output
                 )
@@ -278,6 +278,7 @@ actor HostWorker {
         let step = step(reference)
         let action = carriedOut(
             step.action.bound(to: snapshot, step: step.factsOf, releaseStep: plan.releaseStep)
+                .completed(by: plan.libraries)
         ).claiming(claim)
         let opened: any HostSession
         do throws(TransportError) {
@@ -443,7 +444,7 @@ actor HostWorker {
                 to: snapshot,
                 step: check.step ?? plan.releaseStep ?? "",
                 releaseStep: plan.releaseStep
-            )
+            ).completed(by: plan.libraries)
         )
         // What shall show that the host can be reached must not use a connection from before.
         if check.isAskedAfresh { await drop() }

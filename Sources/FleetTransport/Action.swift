@@ -47,6 +47,39 @@ public enum DeadMan: Sendable, Hashable, Codable {
 }
 
 extension Action {
+    /// The same with the libraries of its scripts before them.
+    public func completed(by libraries: [String: String]) -> Action {
+        switch self {
+        case .script(let script): .script(script.completed(by: libraries))
+        case .upload(let upload):
+            .upload(
+                Upload(
+                    source: upload.source,
+                    sizeBytes: upload.sizeBytes,
+                    sha256: upload.sha256,
+                    handOver: upload.handOver?.completed(by: libraries),
+                    prepare: upload.prepare.completed(by: libraries),
+                    finish: upload.finish.completed(by: libraries)
+                )
+            )
+        case .deadman(.arm(let milliseconds, let back)):
+            .deadman(
+                .arm(
+                    milliseconds: milliseconds,
+                    back: back.map {
+                        DeadMan.Step(
+                            name: $0.name,
+                            script: $0.script.completed(by: libraries),
+                            factsOf: $0.factsOf,
+                            timeoutMilliseconds: $0.timeoutMilliseconds
+                        )
+                    }
+                )
+            )
+        case .http, .tcp, .deadman: self
+        }
+    }
+
     /// The same with a claim to a host's lock on what changes the host.
     public func claiming(_ lock: LockClaim?) -> Action {
         switch self {
@@ -82,11 +115,26 @@ public struct EnvironmentVariable: Sendable, Hashable, Codable {
     public let name: String
     /// The value, any text without NUL.
     public let value: String
+    /// Whether programs that the script starts find it, too.
+    ///
+    /// The kernel takes no more than 128 KiB for one of those (execve(2), MAX_ARG_STRLEN); what only the
+    /// script's own shell reads may be as long as it likes.
+    public var isExported: Bool { !(ownOnly ?? false) }
+    private let ownOnly: Bool?
 
     /// Pairs a name with a value.
-    public init(_ name: String, _ value: String) {
+    public init(_ name: String, _ value: String, isExported: Bool = true) {
         self.name = name
         self.value = value
+        ownOnly = isExported ? nil : true
+    }
+
+    /// The longest value that is exported, in bytes.
+    public static let exportLimitBytes = 100 << 10
+
+    /// The assignment as a line of shell.
+    fileprivate var line: String {
+        "\(isExported ? "export " : "")\(name)=\(ShellWord.quote(value))"
     }
 }
 
@@ -97,6 +145,11 @@ public struct EnvironmentVariable: Sendable, Hashable, Codable {
 public struct Script: Sendable, Hashable, Codable {
     /// The shell text.
     public var text: String
+    /// The name of a library of functions that stands before the text; nil for none.
+    ///
+    /// The text of a library is kept once in a plan and not in every script of it; see
+    /// ``completed(by:)``.
+    public var library: String?
     /// Variables exported before the text runs, in order.
     public var environment: [EnvironmentVariable]
     /// The directory to run in; nil is the login directory.
@@ -115,8 +168,10 @@ public struct Script: Sendable, Hashable, Codable {
         _ text: String,
         environment: [EnvironmentVariable] = [],
         directory: String? = nil,
-        becomeUser: String? = nil
+        becomeUser: String? = nil,
+        library: String? = nil
     ) {
+        self.library = library
         self.text = text
         self.environment = environment
         self.directory = directory
@@ -137,6 +192,20 @@ public struct Script: Sendable, Hashable, Codable {
         return script
     }
 
+    /// The script with its library's text before its own.
+    ///
+    /// - Parameter libraries: The texts, by name.
+    /// - Returns: A script that needs no library; one that says so and fails where it is not known.
+    public func completed(by libraries: [String: String]) -> Script {
+        guard let library else { return self }
+        var script = self
+        script.library = nil
+        let functions =
+            libraries[library] ?? "echo 'E_PLAN the plan lacks its library \(library)'; exit 1"
+        script.text = functions + "\n" + text
+        return script
+    }
+
     /// The exit status of a script whose directory does not exist.
     public static let missingDirectoryStatus = 97
 
@@ -147,14 +216,14 @@ public struct Script: Sendable, Hashable, Codable {
         if let directory {
             lines.append("cd \(ShellWord.path(directory)) || exit \(Self.missingDirectoryStatus)")
         }
-        lines += environment.map { "export \($0.name)=\(ShellWord.quote($0.value))" }
+        lines += environment.map(\.line)
         lines += ["{", text, "} </dev/null"]
         return lines.joined(separator: "\n")
     }
 
     /// The same with its standard input left open: for a script that takes a stream.
     public var streamText: String {
-        (environment.map { "export \($0.name)=\(ShellWord.quote($0.value))" } + [text])
+        (environment.map(\.line) + [text])
             .joined(separator: "\n")
     }
 }

@@ -158,14 +158,15 @@ import Testing
             restart: """
                   - name: last
                     run: |
-                      [ "$FLEET_TAG" = v1.0.0 ] || { echo x >>~/holding; sleep 600; }
+                      [ "$FLEET_TAG" = v1.0.0 ] || { git -C ~/app describe --tags >>~/holding; sleep 600; }
                 """
         )
         #expect(try deploy("v1.0.0").status == 0)
         let before = fixture.process(0)
         let controller = try fixture.start(["deploy", "production", "--tag", "v1.1.0"])
         try await eventually("the canary runs the new release") { exists("holding", 0) }
-        #expect(try fixture.tag(0) == "v1.1.0")
+        let held = try String(contentsOfFile: fixture.servers[0].home + "/holding", encoding: .utf8)
+        #expect(held.hasPrefix("v1.1.0"))
         kill(controller.pid, SIGKILL)
         controller.wait()
         try await eventually("the host has gone back by itself") {

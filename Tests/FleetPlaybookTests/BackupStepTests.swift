@@ -63,7 +63,7 @@ import Testing
         return try Command.run(
             [shell, "-s"],
             environment: ["HOME": home, "PATH": Self.path],
-            input: script.shellText
+            input: script.runnableText
         )
     }
 
@@ -127,7 +127,7 @@ import Testing
             try Command.run(
                 words + ["-s"],
                 environment: ["HOME": home, "PATH": Self.path],
-                input: script.shellText
+                input: script.runnableText
             )
         }
         // A writer that never stops, and takes only what time others leave it.
@@ -293,7 +293,7 @@ import Testing
             _ = try Command.run(
                 ["dash", "-s"],
                 environment: ["HOME": home, "PATH": home + "/bin:" + Self.path],
-                input: script.shellText
+                input: script.runnableText
             )
         }
         try cutOff(try step.action(in: scope), after: moves % 4)

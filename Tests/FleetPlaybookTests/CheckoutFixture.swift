@@ -83,7 +83,7 @@ final class CheckoutFixture {
             in: directory.path + "/home",
             environment: ["HOME": directory.path + "/home", "GIT_CONFIG_GLOBAL": "/dev/null"]
                 .merging(environment) { $1 },
-            input: try #require(script).adding(facts).shellText
+            input: try #require(script).adding(facts).runnableText
         )
     }
 
@@ -143,4 +143,9 @@ final class CheckoutFixture {
         }
         return facts
     }
+}
+
+extension Script {
+    /// The complete text, as a host is given it.
+    var runnableText: String { completed(by: ScriptLibrary.texts).shellText }
 }

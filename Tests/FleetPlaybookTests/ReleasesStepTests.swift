@@ -63,7 +63,7 @@ import Testing
     }
 
     private func run(_ script: Script?, facts: [String: String] = [:]) throws -> Command {
-        let script = try #require(script)
+        let script = try #require(script).completed(by: ScriptLibrary.texts)
         let bound = Script(
             script.text,
             environment: script.environment.map {
@@ -81,7 +81,7 @@ import Testing
         return try Command.run(
             ["dash", "-s"],
             environment: ["HOME": directory.path + "/home", "GIT_CONFIG_GLOBAL": "/dev/null"],
-            input: bound.shellText
+            input: bound.runnableText
         )
     }
 
@@ -215,7 +215,7 @@ import Testing
             environment: [
                 "HOME": directory.path + "/home", "PATH": directory.path + "/bin:/usr/bin:/bin",
             ],
-            input: script.shellText
+            input: script.runnableText
         )
         #expect(file("current/file") == "1\n", "it was cut off behind the rename")
         #expect(try run(try switching(keep: 1).action(in: scope(1)), facts: asked).status == 0)

@@ -46,7 +46,7 @@ struct ServiceStepTests {
             ],
             input: try #require(script).adding(
                 (["KEPT": ""].merging(told) { $1 }).map { EnvironmentVariable("FLEET_\($0)", $1) }
-            ).shellText
+            ).runnableText
         )
     }
 

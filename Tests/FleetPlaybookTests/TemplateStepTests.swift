@@ -45,7 +45,7 @@ import Testing
         return try Command.run(
             ["dash", "-s"],
             environment: ["HOME": directory.path + "/home"],
-            input: script.shellText
+            input: script.runnableText
         )
     }
 

@@ -38,7 +38,8 @@ struct BackupStep: StepKind {
 
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         try scope.script(
-            text: BackupScript.functions + text,
+            text: text,
+            library: .backup,
             more: try source.variables(in: scope) + [
                 EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
                 EnvironmentVariable("FLEET_APP", try app?.value(in: scope) ?? ""),

@@ -54,7 +54,8 @@ struct CheckoutStep: ReleaseStepKind {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: GitScript.functions + GitScript.tree + ReleaseBundle.functions + text,
+            text: "enter\n" + text,
+            library: .git,
             more: more + ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_STASHES", stashes ? "1" : ""),

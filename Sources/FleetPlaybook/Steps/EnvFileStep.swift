@@ -124,7 +124,8 @@ struct EnvFileStep: StepKind {
                 )
             ],
             directory: upload.finish.directory,
-            becomeUser: upload.finish.becomeUser
+            becomeUser: upload.finish.becomeUser,
+            library: upload.finish.library
         )
         return .upload(
             Upload(

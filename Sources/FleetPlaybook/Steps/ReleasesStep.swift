@@ -63,9 +63,8 @@ struct ReleasesStep: ReleaseStepKind {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: ReleasesScript.root + "FLEET_PATH=$root/repo\n" + GitScript.functions
-                + GitScript.tree
-                + ReleaseBundle.functions + ReleasesScript.functions + text,
+            text: ReleasesScript.root + "FLEET_PATH=$root/repo\nenter\n" + text,
+            library: .git,
             more: ReleaseBundle.variables(in: scope) + [
                 EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_REPOSITORY", try repository?.value(in: scope) ?? ""),

@@ -49,7 +49,7 @@ struct RestoreStep: StepKind {
 
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         try scope.script(
-            text: BackupScript.functions + Self.moves
+            text: Self.moves
                 + #"""
                 # What preflight looked at, and not what has come since.
                 [ -z "${FLEET_SNAPSHOT_BACKUP:-}" ] || FLEET_FROM=$FLEET_SNAPSHOT_BACKUP
@@ -70,6 +70,7 @@ struct RestoreStep: StepKind {
                 }
 
                 """# + text,
+            library: .backup,
             more: try variables(in: scope) + [
                 EnvironmentVariable("FLEET_FROM", try from.value(in: scope))
             ]
@@ -173,14 +174,14 @@ struct RestoreStep: StepKind {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         guard !source.isCommand else { return nil }
         return try scope.script(
-            text: BackupScript.functions
-                + #"""
+            text: #"""
                 [ "${FLEET_REVERT:-}${FLEET_SNAPSHOT_DATABASE:-}" != 1absent ] || {
                     [ ! -e "$database" ] || fail "$database was not there before"
                     exit 0
                 }
                 sound "$database" || fail "$database is not sound"
                 """#,
+            library: .backup,
             more: try variables(in: scope)
         )
     }
@@ -191,7 +192,7 @@ struct RestoreStep: StepKind {
     {
         .script(
             try scope.script(
-                text: BackupScript.functions + Self.moves
+                text: Self.moves
                     + #"""
                     there=${FLEET_SNAPSHOT_ASIDE:?}
                     if [ -z "$database" ]; then
@@ -216,6 +217,7 @@ struct RestoreStep: StepKind {
                     rm -rf "$there"
                     echo "$database is back"
                     """#,
+                library: .backup,
                 more: try variables(in: scope)
             )
         )

@@ -66,7 +66,7 @@ struct ServiceStep: StepKind {
     }
 
     /// `service` in the scripts: systemctl, or the program that the playbook names; `fact NAME` of a unit.
-    private static let prologue =
+    static let functions =
         HostTools.surroundings + #"""
             fail() { printf '%s\n' "$*"; exit 1; }
             service() {
@@ -100,7 +100,7 @@ struct ServiceStep: StepKind {
         if self.scope == "user" { more.append(EnvironmentVariable("FLEET_SERVICE_USER", "1")) }
         var scope = scope
         scope.directory = nil
-        return try scope.script(text: Self.prologue + text, more: more)
+        return try scope.script(text: text, library: .service, more: more)
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
@@ -166,7 +166,7 @@ struct ServiceStep: StepKind {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         guard state != .stopped else { return nil }
         return try script(
-            ProcessProof.functions + ProcessProof.check,
+            ProcessProof.check,
             in: scope,
             more: [EnvironmentVariable("FLEET_LISTENS", scope.listens.joined(separator: " "))]
         )

@@ -30,8 +30,8 @@ struct SwitchStep: StepKind {
         scope.directory = nil
         return .script(
             try scope.script(
-                text: HostTools.surroundings + ReleasesScript.root + ReleasesScript.functions
-                    + GitScript.stamp + Self.text,
+                text: ReleasesScript.root + Self.text,
+                library: .git,
                 more: [
                     EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
                     EnvironmentVariable("FLEET_KEEP", String(keep)),

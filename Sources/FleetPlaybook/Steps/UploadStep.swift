@@ -84,8 +84,9 @@ struct UploadStep: StepKind {
 
         """#
 
-    private static let prologue =
-        place + DirectoryDigest.shellFunction + #"""
+    /// The library ``ScriptLibrary/upload``.
+    static let functions =
+        HostTools.surroundings + place + DirectoryDigest.shellFunction + #"""
 
             sum() {
                 if [ -d "$1" ]; then (cd "$1" && fleet_digest)
@@ -123,7 +124,7 @@ struct UploadStep: StepKind {
             more.append(EnvironmentVariable("FLEET_SENT_SHA256", file.sha256))
             more.append(EnvironmentVariable("FLEET_SIZE", String(file.sizeBytes)))
         }
-        return try scope.script(text: Self.prologue + text, more: more)
+        return try scope.script(text: text, library: .upload, more: more)
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {

@@ -1,0 +1,30 @@
+internal import FleetTransport
+
+/// Functions that many of fleet's own scripts share: kept once in a plan, however many hosts and steps it has.
+public enum ScriptLibrary: String, Sendable, Hashable, CaseIterable {
+    /// Repositories, work trees and releases.
+    case git
+    /// Services and their processes.
+    case service
+    /// Files that are put into place.
+    case upload
+    /// Databases and their backups.
+    case backup
+
+    /// The functions; nothing in them runs by itself that asks or changes anything.
+    public var text: String {
+        switch self {
+        case .git:
+            GitScript.functions + GitScript.tree + ReleaseBundle.functions
+                + ReleasesScript.functions
+        case .service: ServiceStep.functions + ProcessProof.functions
+        case .upload: UploadStep.functions
+        case .backup: BackupScript.functions
+        }
+    }
+
+    /// Every library's text, by name.
+    public static let texts = Dictionary(
+        uniqueKeysWithValues: allCases.map { ($0.rawValue, $0.text) }
+    )
+}
