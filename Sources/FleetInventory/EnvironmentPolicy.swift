@@ -20,6 +20,9 @@ public struct EnvironmentPolicy: Sendable, Hashable {
     public var approvalMilliseconds = 7 * 86_400_000
     /// Whether the approver must be somebody else than the release's author.
     public var needsAnotherApprover = false
+    /// Whether that means everybody who wrote what is new since the release that runs, and not only who made
+    /// the release's own tag and commit.
+    public var countsAllAuthors = false
     /// Who may sign tags, as git names them: an address, or a key's fingerprint; empty for whoever git
     /// trusts.
     public var signers: [String] = []

@@ -23,6 +23,7 @@ struct PolicyReader {
             policy.approvalMilliseconds =
                 more.milliseconds("expires") ?? policy.approvalMilliseconds
             policy.needsAnotherApprover = more.flag("by_another") ?? false
+            policy.countsAllAuthors = more.flag("all_authors") ?? false
             more.refuseUnknown()
         }
         policy.signers = keys.texts("signers") ?? []

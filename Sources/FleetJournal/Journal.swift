@@ -387,13 +387,13 @@ public final class Journal: Sendable {
     ///
     /// - Parameters:
     ///   - environment: Only its rollouts; nil for all.
-    ///   - limit: How many at most.
+    ///   - limit: How many at most; nil for all of them.
     ///   - changesOnly: Whether commands of `exec` are left out, however many there were.
     /// - Returns: Lines of the history.
     /// - Throws: ``JournalError/read(reason:)``.
     public func history(
         environment: String? = nil,
-        limit: Int = 20,
+        limit: Int? = 20,
         changesOnly: Bool = false
     ) throws(JournalError) -> [RolloutRecord] {
         try reading { database in
@@ -404,9 +404,9 @@ public final class Journal: Sendable {
                     LEFT JOIN ending ON ending.id =
                         (SELECT max(id) FROM ending WHERE ending.rollout = rollout.id)
                     WHERE (?1 IS NULL OR environment = ?1) AND (NOT ?3 OR kind <> 'exec')
-                    ORDER BY started DESC, rollout.id DESC LIMIT ?2
+                    ORDER BY rollout.rowid DESC LIMIT ?2
                     """,
-                arguments: [environment, limit, changesOnly]
+                arguments: [environment, limit ?? -1, changesOnly]
             ).compactMap { row in
                 guard let id = RolloutID(row["id"]), let kind = Plan.Kind(rawValue: row["kind"])
                 else { return nil }
@@ -427,10 +427,9 @@ public final class Journal: Sendable {
         }
     }
 
-    private func changes(in environment: String, limit: Int) throws(JournalError)
-        -> [RolloutRecord]
-    {
-        try history(environment: environment, limit: limit, changesOnly: true)
+    /// Every rollout of an environment but commands of `exec`, the newest first.
+    private func changes(in environment: String) throws(JournalError) -> [RolloutRecord] {
+        try history(environment: environment, limit: nil, changesOnly: true)
     }
 
     /// The newest rollout of an environment that has not come to its end: it runs, its controller was
@@ -438,7 +437,7 @@ public final class Journal: Sendable {
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func unfinished(in environment: String) throws(JournalError) -> RolloutRecord? {
-        try changes(in: environment, limit: Self.unfinishedLimit).first { record in
+        try changes(in: environment).first { record in
             record.kind != .exec && (record.outcome == nil || record.outcome == .interrupted)
         }
     }
@@ -450,7 +449,7 @@ public final class Journal: Sendable {
     public func reverted(_ commit: String, in environment: String) throws(JournalError)
         -> RolloutRecord?
     {
-        for record in try changes(in: environment, limit: Self.quarantineLimit) {
+        for record in try changes(in: environment) {
             let isBack = record.kind == .revert
             let isTakenBack: Bool
             switch record.outcome {
@@ -475,20 +474,33 @@ public final class Journal: Sendable {
         return nil
     }
 
-    /// How many rollouts back a release is remembered as taken back.
-    private static let quarantineLimit = 200
-
     /// The newest rollout by which a release succeeded in an environment; nil if none did, or it was
     /// taken back since.
     ///
+    /// - Parameters:
+    ///   - commit: The release.
+    ///   - environment: The environment.
+    ///   - smokeTests: What must have been passed there on every host; nil if any success counts, on
+    ///     however many hosts.
     /// - Throws: ``JournalError/read(reason:)``.
-    public func succeeded(_ commit: String, in environment: String) throws(JournalError)
-        -> RolloutRecord?
-    {
+    public func succeeded(
+        _ commit: String,
+        in environment: String,
+        passing smokeTests: Set<String>? = nil
+    ) throws(JournalError) -> RolloutRecord? {
         guard try reverted(commit, in: environment) == nil else { return nil }
-        for record in try changes(in: environment, limit: Self.quarantineLimit)
+        for record in try changes(in: environment)
         where record.kind == .deploy && record.outcome == .succeeded {
-            if try plan(of: record.id)?.release?.commit == commit { return record }
+            guard let plan = try plan(of: record.id), plan.release?.commit == commit else {
+                continue
+            }
+            guard let smokeTests else { return record }
+            // A part of the hosts, or a playbook that asks less, says nothing about the whole.
+            if plan.isForEveryHost, !plan.smokeTests.isEmpty,
+                plan.smokeTests.isSuperset(of: smokeTests)
+            {
+                return record
+            }
         }
         return nil
     }
@@ -500,7 +512,9 @@ public final class Journal: Sendable {
     public func live(in environment: String) throws(JournalError)
         -> (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
     {
-        for record in try changes(in: environment, limit: Self.quarantineLimit)
+        var newest: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        var known: Set<HostName> = []
+        for record in try changes(in: environment)
         where record.kind == .deploy || record.kind == .revert {
             switch record.outcome {
             // Nothing was changed, or everything is as it was before.
@@ -510,10 +524,18 @@ public final class Journal: Sendable {
             // A mixed state: there is no one release that it runs.
             default: return nil
             }
-            guard case .planned(let plan, let origin) = try beginning(of: record.id)?.body,
-                let release = plan.release
-            else { return nil }
-            return (release, record, origin)
+            guard case .planned(let plan, let origin) = try beginning(of: record.id)?.body else {
+                return nil
+            }
+            for host in plan.hosts where known.insert(host.name).inserted {
+                guard let release = host.release ?? plan.release else { return nil }
+                if newest == nil { newest = (release, record, origin) }
+                // Rollouts to some of the hosts have left them on different ones.
+                guard newest?.release.commit == release.commit else { return nil }
+            }
+            if plan.isForEveryHost || known.count >= plan.environmentHostCount ?? 0 {
+                return newest
+            }
         }
         return nil
     }
@@ -564,16 +586,13 @@ public final class Journal: Sendable {
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func approvals(for environment: String) throws(JournalError) -> [Approval] {
-        try first(sql: "rollout GLOB 'approval-*'", [], limit: Self.approvalLimit).compactMap {
+        try first(sql: "rollout GLOB 'approval-*'", [], limit: -1).compactMap {
             entry in
             guard case .approved(let approval) = entry.body, approval.environment == environment
             else { return nil }
             return approval
         }
     }
-
-    /// How many approvals back one is looked for.
-    private static let approvalLimit = 500
 
     /// Adds a record that stands alone, under a name of its own.
     ///
@@ -620,9 +639,6 @@ public final class Journal: Sendable {
             }
         }
     }
-
-    /// How far back an unfinished rollout is looked for: nothing can be begun beside one.
-    private static let unfinishedLimit = 100
 
     /// Every record of a rollout, in order; none if it is not known.
     ///

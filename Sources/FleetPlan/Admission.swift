@@ -1,4 +1,5 @@
 public import FleetInventory
+internal import FleetTransport
 
 /// Whether an environment's policy lets a release in.
 public enum Admission {
@@ -10,6 +11,11 @@ public enum Admission {
         public var stagedBy: String?
         /// Approvals for the environment, of whatever release, the newest first.
         public var approvals: [Approval] = []
+        /// The hosts that it shall go to, and by which playbook; approvals for less do not hold.
+        public var hosts: [String] = []
+        public var playbook = ""
+        /// How approvers are called in git's mailmap, by the address that they approved under.
+        public var knownAs: [String: String] = [:]
         /// Who made the release, as git and the approver name people; empty if nobody can tell.
         public var authors: Set<String> = []
         /// What git says of its tag's signature.
@@ -71,7 +77,9 @@ public enum Admission {
             refusals.append(
                 Refusal(
                     rule: "staged",
-                    message: "E_NOT_STAGED \(release) has not succeeded on \(staging)",
+                    message:
+                        "E_NOT_STAGED \(release) has not succeeded on every host of \(staging), with the "
+                        + "smoke tests that it will have to pass here",
                     hints: ["fleet deploy \(staging) \(which)    first"]
                 )
             )
@@ -140,6 +148,9 @@ public enum Admission {
         }
     }
 
+    /// How far the clocks of two machines may be apart, in milliseconds.
+    private static let clockToleranceMilliseconds = 300_000
+
     private static func approval(
         for environment: String,
         _ policy: EnvironmentPolicy,
@@ -160,10 +171,46 @@ public enum Admission {
                 others
             )
         }
-        let valid = known.filter { $0.expiresUnixMilliseconds > evidence.unixMilliseconds }
-        guard !valid.isEmpty else {
+        var silenced: Set<String> = []
+        let standing = known.filter { approval in
+            if approval.isWithdrawal { silenced.insert(approval.approver.lowercased()) }
+            return !silenced.contains(approval.approver.lowercased())
+        }
+        guard !standing.isEmpty else {
+            return refusal(
+                "E_APPROVAL_WITHDRAWN \(newest.approver) has taken the approval of \(release) back: "
+                    + "“\(newest.note)”"
+            )
+        }
+        let unexpired = standing.filter { $0.expiresUnixMilliseconds > evidence.unixMilliseconds }
+        guard !unexpired.isEmpty else {
             return refusal(
                 "E_APPROVAL_EXPIRED the approval of \(release) by \(newest.approver) has expired"
+            )
+        }
+        // Two clocks may differ a little; what was said tomorrow was not said.
+        let said = unexpired.filter {
+            $0.unixMilliseconds <= evidence.unixMilliseconds + clockToleranceMilliseconds
+        }
+        guard !said.isEmpty else {
+            return refusal(
+                "E_APPROVAL_FUTURE the approval of \(release) by \(newest.approver) is from the future: "
+                    + "a clock is wrong"
+            )
+        }
+        let valid = said.filter { approval in
+            let hosts = approval.hosts.map(Set.init)
+            return (hosts?.isSuperset(of: evidence.hosts) ?? true)
+                && (approval.playbook ?? evidence.playbook) == evidence.playbook
+        }
+        guard !valid.isEmpty else {
+            let approval = said[0]
+            let hosts =
+                approval.hosts.map { " on \(HostRange.fold($0.map { HostName($0) }))" } ?? ""
+            let playbook = approval.playbook.map { " by the playbook `\($0)`" } ?? ""
+            return refusal(
+                "E_APPROVED_OTHER \(approval.approver) has approved \(release)\(hosts)\(playbook), and this "
+                    + "is for more or something else"
             )
         }
         guard policy.needsAnotherApprover else { return nil }
@@ -175,6 +222,9 @@ public enum Admission {
             )
         }
         let authors = Set(evidence.authors.map { $0.lowercased() })
+        func name(_ approval: Approval) -> String {
+            (evidence.knownAs[approval.approver] ?? approval.approver).lowercased()
+        }
         // A login name says nothing about who somebody is in git.
         guard valid.contains(where: { $0.approver.contains("@") }) else {
             return refusal(
@@ -186,10 +236,11 @@ public enum Admission {
         guard
             valid.contains(where: {
                 $0.approver.contains("@") && !authors.contains($0.approver.lowercased())
+                    && !authors.contains(name($0))
             })
         else {
             return refusal(
-                "E_OWN_APPROVAL \(release) was approved by its own author, \(newest.approver)",
+                "E_OWN_APPROVAL \(release) was approved by somebody who made it, \(newest.approver)",
                 ["somebody else has to, in a clone of theirs:"]
             )
         }

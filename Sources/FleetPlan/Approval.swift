@@ -16,6 +16,13 @@ public struct Approval: Sendable, Hashable, Codable {
     public let unixMilliseconds: Int
     /// Until when it holds, in milliseconds since 1970.
     public let expiresUnixMilliseconds: Int
+    /// The hosts that it was given for; nil in records of before that was kept, which hold for all.
+    public let hosts: [String]?
+    /// The name of the playbook that it was given for; nil holds for every one.
+    public let playbook: String?
+    /// Whether it takes back what the same approver said of the release before.
+    public var isWithdrawal: Bool { withdrawn ?? false }
+    private let withdrawn: Bool?
 
     /// Gathers an approval.
     public init(
@@ -26,8 +33,14 @@ public struct Approval: Sendable, Hashable, Codable {
         machine: String,
         note: String,
         unixMilliseconds: Int,
-        expiresUnixMilliseconds: Int
+        expiresUnixMilliseconds: Int,
+        hosts: [String]? = nil,
+        playbook: String? = nil,
+        isWithdrawal: Bool = false
     ) {
+        self.hosts = hosts
+        self.playbook = playbook
+        withdrawn = isWithdrawal ? true : nil
         self.environment = environment
         self.release = release
         self.planDigest = planDigest

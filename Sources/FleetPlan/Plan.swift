@@ -70,6 +70,15 @@ public struct Plan: Sendable, Hashable, Codable {
     /// Whether the first batch deploys, goes back and deploys again before the second one begins.
     public var rehearses: Bool { rehearsal ?? false }
     private let rehearsal: Bool?
+    /// How many hosts the environment had when the plan was made; nil in plans of before that was kept.
+    public let environmentHostCount: Int?
+    /// Whether the plan is for every host of its environment, as far as that is known.
+    public var isForEveryHost: Bool { environmentHostCount.map { $0 == hosts.count } ?? true }
+    /// The names of the smoke tests that every host has to pass.
+    public var smokeTests: Set<String> {
+        let names = hosts.map { host in Set(host.checks.filter { $0.step == nil }.map(\.name)) }
+        return names.dropFirst().reduce(names.first ?? []) { $0.intersection($1) }
+    }
     /// The functions that the scripts of the plan name as their library, by name.
     public var libraries: [String: String] { scriptLibraries ?? [:] }
     private let scriptLibraries: [String: String]?
@@ -103,7 +112,8 @@ public struct Plan: Sendable, Hashable, Codable {
             rehearses: rehearses,
             revertWithinMilliseconds: revertWithinMilliseconds,
             soakMilliseconds: soakMilliseconds,
-            libraries: libraries
+            libraries: libraries,
+            environmentHostCount: environmentHostCount
         )
     }
 
@@ -126,8 +136,10 @@ public struct Plan: Sendable, Hashable, Codable {
         rehearses: Bool = false,
         revertWithinMilliseconds: Int? = nil,
         soakMilliseconds: Int? = nil,
-        libraries: [String: String] = [:]
+        libraries: [String: String] = [:],
+        environmentHostCount: Int? = nil
     ) {
+        self.environmentHostCount = environmentHostCount
         scriptLibraries = libraries.isEmpty ? nil : libraries
         rehearsal = rehearses ? true : nil
         healthFirst = asksHealthFirst ? true : nil

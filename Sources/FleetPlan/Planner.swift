@@ -104,7 +104,8 @@ public enum Planner {
             rehearses: request.rehearses,
             revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds,
             soakMilliseconds: playbook.strategy.soakMilliseconds,
-            libraries: libraries(of: planned)
+            libraries: libraries(of: planned),
+            environmentHostCount: request.inventory.hosts.count
         )
     }
 

@@ -55,7 +55,8 @@ public enum RevertPlanner {
             hosts: hosts,
             takesLocks: true,
             adoptsLocksOf: rollout,
-            libraries: plan.libraries
+            libraries: plan.libraries,
+            environmentHostCount: plan.environmentHostCount
         )
     }
 

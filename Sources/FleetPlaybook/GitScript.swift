@@ -10,7 +10,7 @@ enum GitScript {
         HostTools.surroundings + "unset \(GitSettings.cleared.joined(separator: " "))\n"
         + "quiet_git() { git \(options) \"$@\"; }\n" + text
 
-    private static let options = GitSettings.options.map(ShellWord.quote).joined(separator: " ")
+    private static let options = GitSettings.hostOptions.map(ShellWord.quote).joined(separator: " ")
 
     private static let text = #"""
         fail() { printf '%s\n' "$*"; exit 1; }

@@ -20,16 +20,10 @@ public enum GitSettings {
         ("tag.sort", "refname"), ("branch.sort", "refname"), ("versionsort.suffix", ""),
         ("i18n.logOutputEncoding", "utf-8"), ("advice.detachedHead", "false"),
         ("help.autoCorrect", "0"),
-        // What is written into a work tree.
-        ("core.autocrlf", "false"), ("core.eol", "lf"), ("core.safecrlf", "false"),
-        ("core.attributesFile", "/dev/null"), ("core.excludesFile", "/dev/null"),
-        ("core.trustctime", "true"), ("core.checkStat", "default"), ("core.ignoreStat", "false"),
-        ("core.fsmonitor", "false"), ("core.untrackedCache", "false"),
-        ("core.splitIndex", "false"), ("index.sparse", "false"), ("checkout.guess", "false"),
-        ("checkout.workers", "1"), ("submodule.recurse", "false"),
         // Which refs, remotes and programs.
-        ("core.hooksPath", "/dev/null"), ("clone.defaultRemoteName", "origin"),
-        ("init.templateDir", ""), ("init.defaultBranch", "main"), ("fetch.prune", "false"),
+        ("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"),
+        ("clone.defaultRemoteName", "origin"), ("init.templateDir", ""),
+        ("init.defaultBranch", "main"), ("fetch.prune", "false"),
         ("fetch.pruneTags", "false"), ("fetch.recurseSubmodules", "false"),
         ("fetch.writeCommitGraph", "false"), ("remote.origin.prune", "false"),
         ("remote.origin.pruneTags", "false"), ("push.default", "nothing"),
@@ -40,10 +34,25 @@ public enum GitSettings {
         ("protocol.ext.allow", "never"),
     ]
 
-    /// The options before the verb.
-    public static var options: [String] {
+    /// The same for what git writes into a work tree, and what it takes for a change there: for hosts, whose
+    /// files are to be the commit's bytes. In a person's own clone these stay theirs.
+    public static let pinnedForTrees: [(name: String, value: String)] = [
+        ("core.autocrlf", "false"), ("core.eol", "lf"), ("core.safecrlf", "false"),
+        ("core.attributesFile", "/dev/null"), ("core.excludesFile", "/dev/null"),
+        ("core.trustctime", "true"), ("core.checkStat", "default"), ("core.ignoreStat", "false"),
+        ("core.untrackedCache", "false"),
+        ("core.splitIndex", "false"), ("index.sparse", "false"), ("checkout.guess", "false"),
+        ("checkout.workers", "1"), ("submodule.recurse", "false"),
+    ]
+
+    /// The options before the verb, for hosts.
+    public static let hostOptions = options(pinned + pinnedForTrees)
+    /// The options before the verb, in a person's clone.
+    public static let localOptions = options(pinned)
+
+    private static func options(_ settings: [(name: String, value: String)]) -> [String] {
         ["--no-pager", "--no-replace-objects"]
-            + pinned.flatMap { ["-c", "\($0.name)=\($0.value)"] }
+            + settings.flatMap { ["-c", "\($0.name)=\($0.value)"] }
     }
 
     /// Variables that git starts without: those that tie it to one repository

@@ -1,11 +1,13 @@
+internal import FleetPlaybook
 internal import Glibc
 internal import Subprocess
 internal import SystemPackage
 
 /// The clone of the application's repository that a person or CI works in.
 ///
-/// Git is asked as a program: it knows its configuration, hooks, credentials and signing keys, and a
-/// library would know some of them. Nothing here ever moves or deletes a published name.
+/// Git is asked as a program: it knows its configuration, credentials and signing keys, and a library would
+/// know some of them. It is started as ``FleetPlaybook/GitSettings`` say, and without the variables by which
+/// a hook that called us ties git to another repository. Nothing here ever moves or deletes a published name.
 public struct GitRepository: Sendable {
     /// Why git did not do what it was asked.
     public struct Failure: Error, Sendable, Hashable {
@@ -39,6 +41,12 @@ public struct GitRepository: Sendable {
         try await Self.git(arguments, in: root)
     }
 
+    /// The same; git reads a text, which may be longer than a command line can be.
+    @discardableResult
+    public func git(_ arguments: [String], reading input: String) async throws(Failure) -> String {
+        try await Self.git(arguments, in: root, reading: input)
+    }
+
     /// The same; nil instead of an error, for questions that may have no answer.
     public func answer(_ arguments: String...) async -> String? { await answer(arguments) }
 
@@ -59,8 +67,8 @@ public struct GitRepository: Sendable {
         do {
             let result = try await run(
                 .name("git"),
-                arguments: ["verify-tag", "--", tag],
-                environment: .inherit.updating(["LC_ALL": "C"]),
+                arguments: .init(GitSettings.localOptions + ["verify-tag", "--", tag]),
+                environment: Self.environment,
                 workingDirectory: .init(root),
                 input: .none,
                 output: .string(limit: Self.outputLimitBytes),
@@ -73,26 +81,41 @@ public struct GitRepository: Sendable {
         }
     }
 
-    private static func git(_ arguments: [String], in directory: String)
-        async throws(Failure) -> String
-    {
-        let command = "git " + arguments.joined(separator: " ")
+    /// Everything of ours but what ties git to another repository or changes what it prints.
+    private static var environment: Environment {
+        var updates: [Environment.Key: String?] = [
+            // A question that nobody can answer must not wait for ever.
+            "GIT_TERMINAL_PROMPT": isatty(STDIN_FILENO) == 1 ? "1" : "0", "LC_ALL": "C",
+            "LANGUAGE": nil, "GIT_PAGER": "cat",
+        ]
+        for name in GitSettings.cleared {
+            if let key = Environment.Key(rawValue: name) { updates[key] = .some(nil) }
+        }
+        return .inherit.updating(updates)
+    }
+
+    /// The longest that a command is written out in a message, in characters.
+    private static let shownCharacters = 200
+
+    private static func git(
+        _ arguments: [String],
+        in directory: String,
+        reading input: String = ""
+    ) async throws(Failure) -> String {
+        let words = "git " + arguments.joined(separator: " ")
+        let command = words.count > shownCharacters ? words.prefix(shownCharacters) + "…" : words
         do {
             let result = try await run(
                 .name("git"),
-                arguments: .init(arguments),
-                environment: .inherit.updating([
-                    // A question that nobody can answer must not wait for ever.
-                    "GIT_TERMINAL_PROMPT": isatty(STDIN_FILENO) == 1 ? "1" : "0", "LC_ALL": "C",
-                ]),
+                arguments: .init(GitSettings.localOptions + arguments),
+                environment: environment,
                 workingDirectory: .init(directory),
-                input: .none,
+                input: .string(input),
                 output: .string(limit: outputLimitBytes),
                 error: .string(limit: outputLimitBytes)
             )
             guard result.terminationStatus.isSuccess else {
-                let said = result.standardError.split(separator: "\n").suffix(4)
-                throw Failure(command: command, message: said.joined(separator: "\n"))
+                throw Failure(command: command, message: cause(in: result.standardError))
             }
             return result.standardOutput
         } catch let failure as Failure {
@@ -100,6 +123,18 @@ public struct GitRepository: Sendable {
         } catch {
             throw Failure(command: command, message: "cannot be run: \(error)")
         }
+    }
+}
+
+extension GitRepository {
+    /// What git complained about: its first `fatal:` or `error:` line, which names the cause, and the last
+    /// lines, which say what to do.
+    static func cause(in text: String) -> String {
+        let lines = text.split(whereSeparator: \.isNewline).map(String.init)
+        let last = lines.suffix(4)
+        let first = lines.first { $0.hasPrefix("fatal:") || $0.hasPrefix("error:") }
+        guard let first, !last.contains(first) else { return last.joined(separator: "\n") }
+        return ([first] + last).joined(separator: "\n")
     }
 }
 

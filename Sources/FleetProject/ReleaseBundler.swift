@@ -1,4 +1,5 @@
 public import FleetPlaybook
+internal import FleetTransport
 internal import Subprocess
 internal import SystemPackage
 
@@ -127,8 +128,13 @@ public struct ReleaseBundler: Sendable {
         return ReleaseBundle(file: file, basis: basis)
     }
 
-    /// Whatever called us, as a hook does, may have told git of another repository.
-    private static let prologue = "unset $(git rev-parse --local-env-vars)\n"
+    /// Whatever called us, as a hook does, may have told git of another repository; what git prints and which
+    /// hooks it runs is nobody's setting.
+    private static let prologue = """
+        unset \(GitSettings.cleared.joined(separator: " ")) LANGUAGE CDPATH
+        git() { command git \(GitSettings.localOptions.map(ShellWord.quote).joined(separator: " ")) "$@"; }
+
+        """
 
     private func shell(_ script: String, _ arguments: [String], input: String = "")
         async throws(Failure) -> String

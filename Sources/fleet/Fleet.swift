@@ -89,6 +89,7 @@ enum Main {
         }
         do {
             var command = try root.parseAsRoot(arguments)
+            ProgramArguments.hide(variablesOf: command)
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {

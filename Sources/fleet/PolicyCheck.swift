@@ -4,6 +4,7 @@ import FleetPlan
 import FleetProject
 import FleetReport
 import FleetRollout
+import FleetTransport
 
 /// Why a rollout may go on where a rule says no; all of it is recorded.
 struct Exception: Sendable {
@@ -57,9 +58,10 @@ struct PolicyCheck {
     }
 
     /// Everything that stands against a release now.
-    func refusals(to release: Release, isHotfix: Bool) async throws(CommandFailure)
+    func refusals(to plan: Plan, isHotfix: Bool) async throws(CommandFailure)
         -> [Admission.Refusal]
     {
+        guard let release = plan.release else { return [] }
         let now = Surroundings.unixMilliseconds
         var evidence = Admission.Evidence(
             release: release,
@@ -69,13 +71,19 @@ struct PolicyCheck {
         do {
             evidence.stagedBy = try journal.succeeded(
                 release.commit,
-                in: policy.stagingEnvironment
+                in: policy.stagingEnvironment,
+                passing: plan.smokeTests
             )?.id.description
             evidence.approvals = try journal.approvals(for: environment)
         } catch {
             throw CommandFailure(error)
         }
-        if policy.needsAnotherApprover { evidence.authors = await authors(of: release) }
+        evidence.hosts = plan.hosts.map(\.name.text)
+        evidence.playbook = plan.title
+        if policy.needsAnotherApprover {
+            evidence.authors = await authors(of: release)
+            evidence.knownAs = await names(of: evidence.approvals.map(\.approver))
+        }
         if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {
             evidence.signature = await signature(of: release)
         }
@@ -86,10 +94,10 @@ struct PolicyCheck {
     ///
     /// - Returns: The rules that were overridden.
     /// - Throws: ``CommandFailure``; nothing was changed then.
-    func admit(_ release: Release, despite exception: Exception) async throws(CommandFailure)
+    func admit(_ plan: Plan, despite exception: Exception) async throws(CommandFailure)
         -> [String]
     {
-        let refusals = try await refusals(to: release, isHotfix: exception.hotfix != nil)
+        let refusals = try await refusals(to: plan, isHotfix: exception.hotfix != nil)
         guard let first = refusals.first else { return [] }
         guard exception.override == nil else { return refusals.map(\.rule) }
         var hints = refusals.dropFirst().map(\.message) + refusals.flatMap(\.hints)
@@ -142,31 +150,77 @@ struct PolicyCheck {
         }
     }
 
-    /// Who made a release: whoever tagged it, or else committed it, by name and address.
+    /// How git's mailmap calls people, by the address that they use.
+    private func names(of addresses: [String]) async -> [String: String] {
+        var names: [String: String] = [:]
+        do throws(GitRepository.Failure) {
+            let repository = try await GitRepository(containing: project.root)
+            for address in Set(addresses) where Self.isAddress(address) {
+                let found = await repository.answer("check-mailmap", "<\(address)>") ?? ""
+                let mapped = found.split(separator: "<").last?.prefix { $0 != ">" }
+                names[address] = mapped.map(String.init)
+            }
+        } catch {
+            // No clone here: everybody is called as they call themselves.
+        }
+        return names
+    }
+
+    private static func isAddress(_ text: String) -> Bool {
+        text.contains("@")
+            && text.unicodeScalars.allSatisfy {
+                $0.value > 0x20 && $0.value != 0x7F && !"<>".unicodeScalars.contains($0)
+            }
+    }
+
+    /// Who made a release: whoever tagged and committed it, and whoever is named as a co-author, by name and
+    /// address, as the mailmap calls them; with `all_authors` everybody who wrote what is new.
+    ///
+    /// - Returns: Nothing if nobody can tell, or git's answer does not look like people.
     private func authors(of release: Release) async -> Set<String> {
         do throws(GitRepository.Failure) {
             let repository = try await GitRepository(containing: project.root)
             let object = release.tag.map { "refs/tags/\($0)" } ?? release.commit
             // Another commit under the same name is another release.
-            guard await repository.answer("rev-parse", "\(object)^{commit}") == release.commit
-            else {
-                return []
+            guard
+                await repository.answer("rev-parse", "--verify", "\(object)^{commit}")
+                    == release.commit
+            else { return [] }
+            var range = ["-1", release.commit]
+            if policy.countsAllAuthors, let live = try? journal.live(in: environment) {
+                range = ["\(live.release.commit)..\(release.commit)", "--"]
             }
             var authors: Set<String> = []
-            for format in ["%(taggername)", "%(taggeremail)"] where release.tag != nil {
-                let found = await repository.answer("for-each-ref", "--format=\(format)", object)
-                authors.formUnion(found.map { [$0] } ?? [])
-            }
-            if authors.allSatisfy(\.isEmpty) || policy.needsAnotherApprover {
-                for format in ["%an", "%ae", "%cn", "%ce"] {
-                    let found = await repository.answer("log", "-1", "--format=\(format)", object)
-                    authors.formUnion(found.map { [$0] } ?? [])
+            var addresses: [String] = []
+            if release.tag != nil {
+                let format = "--format=%(taggername)%0a%(taggeremail:trim)"
+                let tagger = try await repository.git("for-each-ref", format, object)
+                    .split(separator: "\n").map(String.init)
+                authors.formUnion(tagger)
+                if tagger.count == 2 {
+                    authors.formUnion(await names(of: [tagger[1]]).values)
                 }
             }
-            return Set(
-                authors.map { $0.trimmingPrefix("<") }.map { String($0.prefix { $0 != ">" }) }
-            )
-            .subtracting([""])
+            let format =
+                "--format=%aN%n%aE%n%cN%n%cE%n%(trailers:key=Co-authored-by,valueonly,unfold)%x00"
+            let commits = try await repository.git(["log", format] + range, reading: "")
+            for commit in commits.split(separator: "\0") {
+                let lines = commit.split(separator: "\n").map(String.init)
+                guard lines.count >= 4 else { continue }
+                authors.formUnion(lines[..<4])
+                addresses += [lines[1], lines[3]]
+                for trailer in lines[4...] {
+                    let parts = trailer.split(separator: "<")
+                    guard parts.count == 2 else { continue }
+                    let address = String(parts[1].prefix { $0 != ">" })
+                    authors.formUnion([
+                        String(parts[0].split(separator: " ").joined(separator: " ")), address,
+                    ])
+                    authors.formUnion(await names(of: [address]).values)
+                }
+            }
+            guard !addresses.isEmpty, addresses.allSatisfy(Self.isAddress) else { return [] }
+            return authors.subtracting([""])
         } catch {
             // No clone here: nobody can tell, and the rule says so.
             return []

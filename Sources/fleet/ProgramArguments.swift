@@ -1,4 +1,6 @@
+import ArgumentParser
 import Glibc
+import Synchronization
 
 /// What the program was started with.
 enum ProgramArguments {
@@ -24,5 +26,26 @@ enum ProgramArguments {
         // Each word ends with a zero byte.
         return bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast()
             .map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private static let hidden = Mutex<[String]>([])
+
+    /// Takes note of the variables that a command was given: their values may be secret, however they were
+    /// written (`-e X=1`, `-e=X=1`, `-ye X=1`, `--var=X=1`).
+    static func hide(variablesOf command: any ParsableCommand) {
+        for child in Mirror(reflecting: command).children {
+            guard let options = child.value as? OptionGroup<RolloutOptions> else { continue }
+            hidden.withLock { $0 += options.wrappedValue.variables }
+        }
+    }
+
+    /// The command line as it is recorded: without the values of variables.
+    static var recorded: String {
+        let variables = hidden.withLock { $0 }.sorted { $0.utf8.count > $1.utf8.count }
+        return all.map { word in
+            variables.reduce(word) { word, variable in
+                word.replacing(variable, with: "\(variable.prefix { $0 != "=" })=***")
+            }
+        }.joined(separator: " ")
     }
 }

@@ -46,16 +46,12 @@ struct RolloutVerb {
         )
         if confirmation.isDryRun {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))
-            guard let release = plan.release else { return }
-            for refusal in try await check.refusals(to: release, isHotfix: choice.isHotfix) {
+            for refusal in try await check.refusals(to: plan, isHotfix: choice.isHotfix) {
                 Terminal.standardError.write("note: \(refusal.message)\n")
             }
             return
         }
-        var overridden: [String] = []
-        if let release = plan.release {
-            overridden = try await check.admit(release, despite: exception)
-        }
+        var overridden = try await check.admit(plan, despite: exception)
         let session = RolloutSession(common: common, transport: transport)
         try session.confirm(
             plan,
@@ -67,9 +63,7 @@ struct RolloutVerb {
             try await LockKeeper(hosts, common).wait(milliseconds: wait)
         }
         // Asking and waiting may have taken hours: the policy is what holds now.
-        if let release = plan.release {
-            overridden = try await check.now().admit(release, despite: exception)
-        }
+        overridden = try await check.now().admit(plan, despite: exception)
         let status = try await session.run(plan, despite: exception, overridden: overridden)
         if status != .succeeded { throw status }
     }

@@ -72,23 +72,12 @@ enum Surroundings {
         return RolloutOrigin(
             user: names.compactMap(variable).first ?? user,
             machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
-            command: command,
+            command: ProgramArguments.recorded,
             version: FleetVersion.number,
             reason: exception.reason,
             overridden: overridden,
             isHotfix: exception.hotfix != nil
         )
-    }
-
-    /// The command line without the values of variables, which may be secret.
-    private static var command: String {
-        var words: [String] = []
-        for word in ProgramArguments.all {
-            let isValue = ["-e", "--var"].contains(words.last ?? "")
-            let name = word.prefix { $0 != "=" }
-            words.append(isValue || word.hasPrefix("--var=") ? "\(name)=***" : word)
-        }
-        return words.joined(separator: " ")
     }
 
     /// A new rollout's name: the time, so that names sort, and four random characters.

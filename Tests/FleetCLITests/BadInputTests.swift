@@ -165,7 +165,10 @@ import Testing
         try Data("changed".utf8).write(to: URL(fileURLWithPath: app + "/app.py"))
         try refused(
             11,
-            ["web2  refused: pull: E_DIRTY", "app.py (content)", "nothing was changed on production"]
+            [
+                "web2  refused: pull: E_DIRTY", "app.py (content)",
+                "nothing was changed on production",
+            ]
         )
         try Command.shell("git checkout -q app.py && mv .git git", in: app)
         try refused(11, ["web2  refused: pull: E_GIT_REPOSITORY", "is not a git repository"])

@@ -158,7 +158,7 @@ import Testing
             restart: """
                   - name: last
                     run: |
-                      [ "$FLEET_TAG" = v1.0.0 ] || { git -C ~/app describe --tags >>~/holding; sleep 600; }
+                      [ "$FLEET_TAG" = v1.0.0 ] || { echo "$(git -C ~/app describe --tags)" >>~/holding; sleep 600; }
                 """
         )
         #expect(try deploy("v1.0.0").status == 0)
@@ -179,7 +179,7 @@ import Testing
         #expect(try fixture.fleet("lock", "status", "production").status == 0)
         #expect(
             try String(contentsOfFile: fixture.servers[0].home + "/holding", encoding: .utf8)
-                == "x\n"
+                == "v1.1.0\n"
         )
     }
 

@@ -140,6 +140,65 @@ struct AdmissionTests {
             refusals[1].hints.last?.hasPrefix("fleet approve v1.2.0 production --note") ?? false
         )
     }
+
+    @Test("An approval holds for the hosts and the playbook that it was given for")
+    func scope() {
+        var policy = EnvironmentPolicy()
+        policy.requirements = [.approved]
+        func approved(
+            hosts: [String]? = nil,
+            playbook: String? = nil,
+            by approver: String = "qa@example.com",
+            at offset: Int = -1000,
+            isWithdrawal: Bool = false
+        ) -> Approval {
+            Approval(
+                environment: "production",
+                release: release,
+                planDigest: "d",
+                approver: approver,
+                machine: "m",
+                note: "n",
+                unixMilliseconds: now + offset,
+                expiresUnixMilliseconds: now + 10_000_000,
+                hosts: hosts,
+                playbook: playbook,
+                isWithdrawal: isWithdrawal
+            )
+        }
+        func tokens(_ approvals: Approval...) -> [String] {
+            self.tokens(
+                policy,
+                evidence {
+                    $0.approvals = approvals
+                    $0.hosts = ["h1", "h2"]
+                    $0.playbook = "Deploy"
+                }
+            )
+        }
+        #expect(tokens(approved(hosts: ["h1", "h2", "h3"], playbook: "Deploy")).isEmpty)
+        #expect(tokens(approved(hosts: ["h2"])) == ["E_APPROVED_OTHER"])
+        #expect(tokens(approved(playbook: "Other")) == ["E_APPROVED_OTHER"])
+        #expect(tokens(approved(at: 200_000)).isEmpty, "clocks differ a little")
+        #expect(tokens(approved(at: 400_000)) == ["E_APPROVAL_FUTURE"])
+        let back = approved(isWithdrawal: true)
+        #expect(tokens(back, approved()) == ["E_APPROVAL_WITHDRAWN"])
+        #expect(tokens(approved(), back, approved()).isEmpty, "and approved again")
+        #expect(tokens(back, approved(by: "other@example.com")).isEmpty)
+    }
+
+    @Test("Who approves under another address of theirs is known by the mailmap")
+    func mailmap() {
+        var policy = EnvironmentPolicy()
+        policy.requirements = [.approved]
+        policy.needsAnotherApprover = true
+        let evidence = evidence {
+            $0.approvals = [approval(by: "dev@home.example")]
+            $0.authors = ["dev@example.com"]
+            $0.knownAs = ["dev@home.example": "dev@example.com"]
+        }
+        #expect(tokens(policy, evidence) == ["E_OWN_APPROVAL"])
+    }
 }
 
 struct VersionTests {

@@ -5,6 +5,7 @@ import FleetPlan
 import FleetProject
 import FleetReport
 import FleetRollout
+import FleetTransport
 import FleetYAML
 
 /// `fleet approve RELEASE ENV`.
@@ -27,6 +28,8 @@ struct ApproveCommand: AsyncParsableCommand {
     var note: String
     @Option(name: [.short, .long], help: "The playbook: playbooks/NAME.yml, or a path.")
     var playbook = "deploy"
+    @Flag(help: "Take back what you have approved.")
+    var withdraw = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -59,7 +62,10 @@ struct ApproveCommand: AsyncParsableCommand {
             machine: origin.machine,
             note: note,
             unixMilliseconds: now,
-            expiresUnixMilliseconds: now + inventory.policy.approvalMilliseconds
+            expiresUnixMilliseconds: now + inventory.policy.approvalMilliseconds,
+            hosts: plan.hosts.map(\.name.text),
+            playbook: plan.title,
+            isWithdrawal: withdraw
         )
         let (_, journal) = try common.openJournal()
         do {
@@ -67,11 +73,28 @@ struct ApproveCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(error)
         }
+        guard !withdraw else {
+            return common.print(
+                "\(found.label) (\(found.commit.prefix(12))): \(Sanitizer.line(approval.approver)) approves "
+                    + "it for \(inventory.environment) no more"
+            )
+        }
         let until = DurationText.utc(unixMilliseconds: approval.expiresUnixMilliseconds)
         common.print(
             "\(found.label) (\(found.commit.prefix(12))) approved for \(inventory.environment) by "
                 + "\(Sanitizer.line(approval.approver)), until \(until.dropLast(3)) UTC"
         )
+        // Whether it is enough is the policy's to say, and it is said now, not when somebody deploys.
+        let check = PolicyCheck(
+            project: project,
+            journal: journal,
+            environment: inventory.environment,
+            policy: inventory.policy
+        )
+        for refusal in try await check.refusals(to: plan, isHotfix: false)
+        where refusal.rule == "approved" {
+            common.tell(common.standardErrorStyle.yellow("note: not enough: \(refusal.message)"))
+        }
         if !inventory.policy.requirements.contains(.approved) {
             common.tell(
                 "note: \(inventory.environment) does not ask for approvals (policy.require)"

@@ -50,7 +50,7 @@ struct RecoverCommand: AsyncParsableCommand {
             }
         }
         let known = Set(
-            try journal.history(environment: hosts.environment, limit: 10_000).map(\.id)
+            try journal.history(environment: hosts.environment, limit: nil).map(\.id)
         )
         let lost = reconstruction.found.keys.filter { !known.contains($0) }
             .sorted { $0.description < $1.description }

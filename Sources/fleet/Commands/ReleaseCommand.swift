@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetPlan
+import FleetPlaybook
 import FleetProject
 import FleetReport
 import FleetRollout
@@ -77,24 +78,37 @@ struct ReleaseCommand: AsyncParsableCommand {
     private func release(in repository: GitRepository) async throws {
         let commit = try await publishedCommit(of: repository)
         try await requireGreen(commit, in: repository)
-        let names = Dictionary(
-            try await repository.git("tag", "--list").split(separator: "\n").compactMap { name in
-                SemanticVersion(String(name)).map { ($0, String(name)) }
+        let next: ReleaseNaming.Next
+        let tags = try await tags(behind: commit, in: repository)
+        do throws(ReleaseRefused) {
+            next = try ReleaseNaming(tags: tags).next(asked)
+        } catch {
+            throw CommandFailure(
+                .refused,
+                error.message,
+                hints: error.hints + ["nothing was published"]
+            )
+        }
+        let tag = next.tag
+        let range = next.since.map { "refs/tags/\($0)..\(commit)" } ?? commit
+        let changes = try await repository.git("log", "--no-merges", "--format=%s (%aN)", range)
+            .split(separator: "\n").map {
+                let line = Sanitizer.line(String($0))
+                return line.count > Self.changeCharacters
+                    ? line.prefix(Self.changeCharacters) + "…" : line
             }
-        ) { first, _ in first }
-        let versions = names.keys.sorted()
-        let tag = try await nextTag(after: versions, at: commit, in: repository)
-        let newest = versions.last { !$0.isPrerelease }
-        let range = newest.flatMap { names[$0] }.map { "refs/tags/\($0)..\(commit)" } ?? commit
-        let changes = try await repository.git("log", "--no-merges", "--format=%s (%an)", range)
-            .split(separator: "\n").map { Sanitizer.line(String($0)) }
 
         let style = common.standardErrorStyle
-        let since = newest.map { " since \($0.tag)" } ?? ""
+        let since = next.since.map { " since \($0)" } ?? ""
         common.tell("\(style.bold(tag)) on \(commit.prefix(12)), \(changes.count) changes\(since)")
         for change in changes.prefix(Self.shownChanges) { common.tell("  \(change)") }
         if changes.count > Self.shownChanges {
             common.tell("  … and \(changes.count - Self.shownChanges) more")
+        }
+        if let higher = next.higherElsewhere {
+            common.tell(
+                "note: \(higher) is on another line, which this commit does not have behind it"
+            )
         }
         guard !isDryRun else { return common.print("\(tag) would be pushed to \(remote)") }
         try confirm(tag)
@@ -102,17 +116,14 @@ struct ReleaseCommand: AsyncParsableCommand {
         if changes.count > Self.recordedChanges {
             message.append("- … and \(changes.count - Self.recordedChanges) more")
         }
+        // A message may be longer than a command line.
         try await repository.git(
-            "tag",
-            sign ? "-s" : "-a",
-            "-m",
-            message.joined(separator: "\n"),
-            tag,
-            commit
+            ["tag", sign ? "-s" : "-a", "--cleanup=whitespace", "-F", "-", tag, commit],
+            reading: message.joined(separator: "\n") + "\n"
         )
         do {
             // Without force: git refuses to move what others may have already.
-            try await repository.git("push", "--quiet", remote, "refs/tags/\(tag)")
+            try await repository.git("push", "--quiet", remote, "refs/tags/\(tag):refs/tags/\(tag)")
         } catch {
             // Nobody has seen it yet.
             try await repository.git("tag", "-d", tag)
@@ -123,8 +134,9 @@ struct ReleaseCommand: AsyncParsableCommand {
     }
 
     private static let shownChanges = 30
-    /// How many changes go into the tag: a command line has an end.
+    /// How many changes go into the tag, and how much of each, in characters.
     private static let recordedChanges = 300
+    private static let changeCharacters = 160
 
     private func refuse(_ message: String, _ hints: String...) -> CommandFailure {
         CommandFailure(.refused, message, hints: hints + ["nothing was published"])
@@ -190,37 +202,31 @@ struct ReleaseCommand: AsyncParsableCommand {
         }
     }
 
-    private func nextTag(
-        after versions: [SemanticVersion],
-        at commit: String,
-        in repository: GitRepository
-    ) async throws -> String {
-        let here = try await repository.git("tag", "--points-at", commit).split(separator: "\n")
-            .compactMap { SemanticVersion(String($0)) }
-        if let known = here.max(), prerelease != nil || !known.isPrerelease {
-            throw refuse(
-                "E_TAGGED \(commit.prefix(12)) is \(known.tag) already",
-                "deploy that one: fleet deploy staging --tag \(known.tag)"
+    private var asked: ReleaseNaming.Asked {
+        SemanticVersion.Part(rawValue: version).map { .part($0, prerelease: prerelease) }
+            ?? .version(version)
+    }
+
+    /// Every tag, and which of them the commit has behind it.
+    private func tags(behind commit: String, in repository: GitRepository) async throws
+        -> [ReleaseNaming.Tag]
+    {
+        func names(_ options: String...) async throws -> Set<String> {
+            let listed = try await repository.git(
+                ["for-each-ref", "--format=\(GitSettings.tagName)"] + options + ["refs/tags"],
+                reading: ""
+            )
+            return Set(listed.split(separator: "\n").map(String.init))
+        }
+        let behind = try await names("--merged=\(commit)")
+        let here = try await names("--points-at=\(commit)")
+        return try await names().sorted().map {
+            ReleaseNaming.Tag(
+                name: $0,
+                isBehind: behind.contains($0),
+                isHere: here.contains($0)
             )
         }
-        guard let asked = SemanticVersion(version) else {
-            let part = SemanticVersion.Part(rawValue: version) ?? .patch
-            let newest = versions.last ?? .first
-            let next = newest.next(part, prerelease: prerelease)
-            guard next > newest else {
-                throw refuse("E_VERSION_LOWER \(next.tag) is lower than \(newest.tag)")
-            }
-            return next.tag
-        }
-        if let newest = versions.last, asked <= newest {
-            throw refuse(
-                versions.contains(asked)
-                    ? "E_TAG_EXISTS \(asked.tag) exists already"
-                    : "E_VERSION_LOWER \(asked.tag) is lower than \(newest.tag)",
-                "the next ones are \(SemanticVersion.Part.allCases.reversed().map { newest.next($0).tag }.joined(separator: ", "))"
-            )
-        }
-        return asked.tag
     }
 
     private func confirm(_ tag: String) throws {

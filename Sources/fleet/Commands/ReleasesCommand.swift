@@ -98,7 +98,7 @@ struct ReleasesCommand: AsyncParsableCommand {
                 containing: common.project ?? Surroundings.workingDirectory
             )
             // Of an annotated tag the commit is what it points at.
-            let format = "%(refname:short) %(objectname) %(*objectname) %(creatordate:short)"
+            let format = "%(refname:strip=2) %(objectname) %(*objectname) %(creatordate:short)"
             let listed = try await repository.git("for-each-ref", "--format=\(format)", "refs/tags")
             let tags = listed.split(separator: "\n").compactMap { line in
                 let words = line.split(separator: " ", omittingEmptySubsequences: false)

@@ -35,7 +35,7 @@ struct ResumeCommand: AsyncParsableCommand {
         let (_, journal) = try common.openJournal()
         var found: [RolloutRecord] = []
         do throws(JournalError) {
-            let environments = Set(try journal.history(limit: 1000).map(\.environment))
+            let environments = Set(try journal.environments())
             for environment in environments.sorted() {
                 if let record = try journal.unfinished(in: environment) { found.append(record) }
             }

@@ -101,7 +101,9 @@ struct RevertCommand: AsyncParsableCommand {
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
             try await LockKeeper(hosts, common).wait(milliseconds: wait)
         }
-        if to != nil, let release = plan.release { try await admit(release, project, inventory) }
+        if to != nil, let release = plan.release {
+            try await admit(release, plan, project, inventory)
+        }
         let session = RolloutSession(common: common, transport: transport)
         try session.confirm(
             plan,
@@ -117,9 +119,12 @@ struct RevertCommand: AsyncParsableCommand {
     }
 
     /// Going back to what has run here is always allowed; what never has is a release like any other.
-    private func admit(_ release: Release, _ project: Project, _ inventory: Inventory)
-        async throws(CommandFailure)
-    {
+    private func admit(
+        _ release: Release,
+        _ plan: Plan,
+        _ project: Project,
+        _ inventory: Inventory
+    ) async throws(CommandFailure) {
         let (_, journal) = try common.openJournal()
         do {
             let ran = try journal.succeeded(release.commit, in: inventory.environment)
@@ -134,7 +139,7 @@ struct RevertCommand: AsyncParsableCommand {
             environment: inventory.environment,
             policy: inventory.policy
         )
-        _ = try await check.admit(release, despite: Exception())
+        _ = try await check.admit(plan, despite: Exception())
     }
 
     /// The rollout that is meant, if it has not come to its end.
@@ -201,7 +206,11 @@ struct RevertCommand: AsyncParsableCommand {
 
     /// The newest deploy that left something changed.
     private func newest(in journal: Journal) throws -> RolloutID {
-        let records = try journal.history(environment: hosts.environment, limit: 50)
+        let records = try journal.history(
+            environment: hosts.environment,
+            limit: nil,
+            changesOnly: true
+        )
         let found = try records.first { record in
             guard record.kind != .exec, record.kind != .revert, record.outcome != .refused,
                 record.outcome != .reverted

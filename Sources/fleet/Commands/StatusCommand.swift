@@ -42,7 +42,11 @@ struct StatusCommand: AsyncParsableCommand {
         let (inventory, selected) = try hosts.select(in: project)
         let questions = try questions(project, inventory, selected)
         let (_, journal) = try common.openJournal()
-        let expected = try expectations(in: journal)
+        let expected = try expectations(
+            of: selected.map(\.name),
+            in: hosts.environment,
+            journal
+        )
         let transport = try await common.openTransport(for: selected, in: project)
         let answers = await Survey(transport: transport).ask(questions)
         let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
@@ -93,29 +97,39 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     /// What the newest rollouts left on each host.
-    private func expectations(in journal: Journal) throws -> [HostName: Expectation] {
+    private func expectations(
+        of hosts: [HostName],
+        in environment: String,
+        _ journal: Journal
+    ) throws -> [HostName: Expectation] {
         var expected: [HostName: Expectation] = [:]
-        for record in try journal.history(environment: hosts.environment, limit: 30).reversed()
-        where record.kind == .deploy || record.kind == .revert {
+        var open = Set(hosts)
+        // The newest that says something about a host counts, however many came after it that do not.
+        for record in try journal.history(environment: environment, limit: nil, changesOnly: true)
+        where !open.isEmpty && (record.kind == .deploy || record.kind == .revert) {
             let rollout = try RolloutLookup.replay(record.id, in: journal)
-            for (host, planned) in zip(rollout.hosts, rollout.plan.hosts) {
+            for (host, planned) in zip(rollout.hosts, rollout.plan.hosts)
+            where open.contains(host.name) {
                 switch host.outcome {
                 case .succeeded: expected[host.name] = planned.release.map { .release($0) }
                 case .reverted:
                     expected[host.name] = rollout.plan.releaseStep.flatMap {
                         host.snapshot?.release(of: $0)
                     }.map { .release($0) }
-                case .removed: expected[host.name] = nil
-                case .untouched: break
-                default: if host.isTouched { expected[host.name] = .unsettled(record.id) }
+                case .removed: break
+                case .untouched: continue
+                default:
+                    guard host.isTouched else { continue }
+                    expected[host.name] = .unsettled(record.id)
                 }
+                open.remove(host.name)
             }
         }
         return expected
     }
 
     private func last(in journal: Journal) throws -> RolloutRecord? {
-        try journal.history(environment: hosts.environment, limit: 20).first { $0.kind != .exec }
+        try journal.history(environment: hosts.environment, limit: 1, changesOnly: true).first
     }
 
     private func line(
