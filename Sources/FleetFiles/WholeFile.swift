@@ -44,7 +44,8 @@ public enum WholeFile {
 
     /// Puts bytes in a file's place, or makes it.
     ///
-    /// A link, as dotfile managers make them, stays one. A file keeps its permissions.
+    /// A link, as dotfile managers make them, stays one. A file keeps its permissions. What is no regular file,
+    /// as `/dev/null` is none, is never replaced.
     ///
     /// - Parameters:
     ///   - bytes: All of it.
@@ -55,6 +56,9 @@ public enum WholeFile {
         let file = target(of: path)
         var status = stat()
         let isThere = stat(file, &status) == 0
+        guard !isThere || status.st_mode & S_IFMT == S_IFREG else {
+            throw Failure(reason: "it is no regular file")
+        }
         let temporary = "\(file).fleet-\(getpid())"
         do throws(Failure) {
             let new = open(
@@ -76,6 +80,38 @@ public enum WholeFile {
             unlink(temporary)
             throw error
         }
+    }
+
+    /// Adds bytes at the end of a file, or makes it; whoever adds at the same moment waits for its turn.
+    ///
+    /// A file whose last line is not ended is ended first. What is no regular file takes nothing.
+    ///
+    /// - Parameters:
+    ///   - bytes: Whole lines.
+    ///   - path: The file.
+    ///   - mode: The permissions of one that is not there yet; the umask applies.
+    /// - Returns: Whether it remembers them: a device does not.
+    /// - Throws: ``Failure``; where only a part could be written, that is taken away again.
+    public static func append(_ bytes: [UInt8], to path: String, mode: UInt32) throws(Failure)
+        -> Bool
+    {
+        let file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, mode_t(mode))
+        guard file >= 0 else { throw failure() }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw failure() }
+        guard status.st_mode & S_IFMT == S_IFREG else { return false }
+        // Ends with the descriptor.
+        guard flock(file, LOCK_EX) == 0, fstat(file, &status) == 0 else { throw failure() }
+        var last: UInt8 = 0x0A
+        if status.st_size > 0, pread(file, &last, 1, status.st_size - 1) != 1 { throw failure() }
+        let all = (last == 0x0A ? [] : [0x0A]) + bytes
+        guard Glibc.write(file, all, all.count) == all.count, fsync(file) == 0 else {
+            let why = failure()
+            ftruncate(file, status.st_size)
+            throw why
+        }
+        return true
     }
 
     /// What a path stands for at the end, also where a link's target is not there yet.

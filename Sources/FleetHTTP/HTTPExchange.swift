@@ -26,12 +26,14 @@ public final class HTTPExchange: Sendable {
     /// The request's bytes.
     public let request: [UInt8]
     private let probe: HTTPProbe
+    private let hostHeader: String
     private let head: HTTPRequestHead
     private let received = Mutex<[UInt8]>([])
 
     /// What has been decoded of an answer.
     private struct Answer {
         var status: Int?
+        var location: String?
         var body: [UInt8] = []
         var isComplete = false
         var problem: String?
@@ -42,9 +44,13 @@ public final class HTTPExchange: Sendable {
         self.probe = probe
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: probe.target)
         let host = probe.host.contains(":") ? "[\(probe.host)]" : probe.host
-        head.headers.add(name: "Host", value: "\(host):\(probe.port)")
+        hostHeader = probe.hostHeader ?? "\(host):\(probe.port)"
+        head.headers.add(name: "Host", value: hostHeader)
         head.headers.add(name: "User-Agent", value: "fleet")
         head.headers.add(name: "Accept", value: "*/*")
+        for field in probe.headers {
+            head.headers.replaceOrAdd(name: field.name, value: field.value)
+        }
         head.headers.add(name: "Connection", value: "close")
         self.head = head
         let channel = EmbeddedChannel()
@@ -89,7 +95,9 @@ public final class HTTPExchange: Sendable {
             if isAtEnd { _ = try channel.finish() }
             while let part = try channel.readInbound(as: HTTPClientResponsePart.self) {
                 switch part {
-                case .head(let head): answer.status = Int(head.status.code)
+                case .head(let head):
+                    answer.status = Int(head.status.code)
+                    answer.location = head.headers.first(name: "Location")
                 case .body(let buffer): answer.body += buffer.readableBytesView
                 case .end: answer.isComplete = true
                 }
@@ -117,25 +125,45 @@ public final class HTTPExchange: Sendable {
             return .fail("there was no answer", body: excerpt)
         }
         guard status == probe.status else {
-            return .fail("status \(status), not \(probe.status)", body: excerpt)
+            var seen = "status \(status), not \(probe.status)"
+            // What people need to see why an application does not answer them as it answers others.
+            if let location = answer.location { seen += ", and sends on to \(location)" }
+            if status == 400 || status == 421 || status == 404 {
+                seen += " (asked as Host: \(hostHeader); `host:` asks as another)"
+            }
+            return .fail(seen, body: excerpt)
         }
         if let wanted = probe.contains, !text.contains(wanted) {
             return .fail("the body does not contain `\(wanted)`", body: excerpt)
         }
         if probe.rejectsErrorReports, let place = Self.errorReport(in: body) {
-            return .fail("the body reports an error: \(place)", body: excerpt)
+            return .fail(
+                "the body reports an error: \(place) (`reject_errors: false` lets that pass)",
+                body: excerpt
+            )
         }
         return .pass
     }
 
-    /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not,
-    /// or is no JSON.
+    /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not, or is no
+    /// JSON.
+    ///
+    /// It is read leniently: Python and others write `NaN` and `Infinity`, which JSON does not know, beside
+    /// what matters. A body that begins as JSON does and cannot be read even so reports something that
+    /// nobody can read.
     static func errorReport(in body: [UInt8]) -> String? {
+        var body = body[...]
+        if body.starts(with: [0xEF, 0xBB, 0xBF]) { body = body.dropFirst(3) }
+        let first = body.first { !" \t\r\n".utf8.contains($0) }
+        guard
+            first == UInt8(ascii: "{") || first == UInt8(ascii: "[") || first == UInt8(ascii: "\"")
+        else { return nil }
+        let decoder = JSONDecoder()
+        decoder.allowsJSON5 = true
         do {
-            return try JSONDecoder().decode(JSONValue.self, from: Data(body)).placeOfError(path: [])
+            return try decoder.decode(JSONValue.self, from: Data(body)).placeOfError(path: [])
         } catch {
-            // The error says that the body is no JSON: then it reports nothing in JSON.
-            return nil
+            return "it begins as JSON does, and is none"
         }
     }
 }

@@ -37,14 +37,22 @@ public struct LocalTime: Sendable, Hashable, Comparable {
         self.init(day: day, minute: minute)
     }
 
-    /// When a zone's clocks show this time, in seconds since 1970; of two times, either one.
+    /// When a zone's clocks show this time, in seconds since 1970.
     ///
-    /// - Parameter offset: What the zone adds to UTC at a time, in seconds.
+    /// Clocks that are set back show an hour twice: then the next of the two that is to come, and the first
+    /// one if both are over. An hour that they leave out is the time as long after the change.
+    ///
+    /// - Parameters:
+    ///   - now: From when on.
+    ///   - offset: What the zone adds to UTC at a time, in seconds.
     /// - Returns: Seconds since 1970.
-    public func unixSeconds(offset: (Int) -> Int) -> Int {
+    public func unixSeconds(after now: Int = .min, offset: (Int) -> Int) -> Int {
         let local = (day * 1440 + minute) * 60
-        let near = local - offset(local)
-        return local - offset(near)
+        // No zone is a day away from UTC, so both offsets around the time are among these.
+        let candidates = Set([offset(local - 86_400), offset(local), offset(local + 86_400)])
+            .map { local - $0 }
+        let shown = candidates.filter { $0 + offset($0) == local }.sorted()
+        return shown.first { $0 > now } ?? shown.first ?? local - offset(local - 86_400)
     }
 
     /// The day of the week, 0 for Monday: 1970-01-01 was a Thursday.

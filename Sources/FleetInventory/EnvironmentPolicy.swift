@@ -1,3 +1,5 @@
+public import FleetYAML
+
 /// What may be done to an environment, and what must have happened before.
 public struct EnvironmentPolicy: Sendable, Hashable {
     /// What a release must have, to be deployed.
@@ -32,6 +34,8 @@ public struct EnvironmentPolicy: Sendable, Hashable {
     public var windows: [ChangeWindow] = []
     /// The time zone of both, a name of the tz database.
     public var timeZone = "UTC"
+    /// Where it stands in the inventory; nil if it does not.
+    public var timeZoneLocation: SourceLocation?
     /// What a hotfix must have all the same; the smoke tests and the way back it always has.
     public var hotfixRequirements: Set<Requirement> = []
 

@@ -34,7 +34,8 @@ public enum InventoryReader {
             fields.refuseUnknown()
         }
         assembly.checkChildren()
-        if case .mapping = root.content, assembly.order.isEmpty {
+        // Hosts that were refused are there: one true error is enough.
+        if case .mapping = root.content, assembly.order.isEmpty, reader.isContent {
             reader.report(
                 "the inventory holds no host",
                 at: root.location,
@@ -132,7 +133,32 @@ private struct Assembly {
         if let group { groups[group]?.hosts.insert(name) }
     }
 
+    /// What people write for a host who know another tool: `user@host:port`, or an address in brackets.
+    private func elsewhere(_ text: String) -> String? {
+        if text.hasPrefix("["), text.contains("::") || text.filter({ $0 == ":" }).count > 1 {
+            return "give the host a name, and the address below it: "
+                + "`web1: { ssh: { hostname: \"\(text.drop { $0 == "[" }.prefix { $0 != "]" })\" } }`"
+        }
+        let colons = text.filter { $0 == ":" }.count
+        guard !text.contains("["), text.contains("@") || colons == 1 else { return nil }
+        let behind = text.split(separator: "@").last.map(String.init) ?? text
+        let parts = behind.split(separator: ":").map(String.init)
+        var settings: [String] = []
+        if text.contains("@"), let user = text.split(separator: "@").first {
+            settings.append("user: \(user)")
+        }
+        if colons == 1, parts.count == 2, Int(parts[1]) != nil {
+            settings.append("port: \(parts[1])")
+        }
+        guard !settings.isEmpty else { return nil }
+        return "write `\(parts[0]): { ssh: { \(settings.joined(separator: ", ")) } }`"
+    }
+
     private func names(_ text: String, at location: SourceLocation) -> [HostName] {
+        if let hint = elsewhere(text) {
+            reader.report("`\(text)` is not a host name", at: location, hints: [hint])
+            return []
+        }
         do {
             return try HostRange.expand(text).filter { name in
                 let isValid = HostNameGrammar.allows(name)

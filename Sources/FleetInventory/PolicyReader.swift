@@ -30,6 +30,7 @@ struct PolicyReader {
         policy.freezes = windows("freeze", keys)
         policy.windows = windows("windows", keys)
         policy.timeZone = keys.text("time_zone") ?? policy.timeZone
+        policy.timeZoneLocation = keys.location(of: "time_zone")
         keys.refuseUnknown()
         return policy
     }

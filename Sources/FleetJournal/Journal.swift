@@ -482,6 +482,7 @@ public final class Journal: Sendable {
     ///   - environment: The environment.
     ///   - smokeTests: What must have been passed there on every host; nil if any success counts, on
     ///     however many hosts.
+    /// - Returns: The rollout.
     /// - Throws: ``JournalError/read(reason:)``.
     public func succeeded(
         _ commit: String,

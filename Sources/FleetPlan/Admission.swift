@@ -11,8 +11,9 @@ public enum Admission {
         public var stagedBy: String?
         /// Approvals for the environment, of whatever release, the newest first.
         public var approvals: [Approval] = []
-        /// The hosts that it shall go to, and by which playbook; approvals for less do not hold.
+        /// The hosts that it shall go to; approvals for less do not hold.
         public var hosts: [String] = []
+        /// By which playbook.
         public var playbook = ""
         /// How approvers are called in git's mailmap, by the address that they approved under.
         public var knownAs: [String: String] = [:]
@@ -51,6 +52,13 @@ public enum Admission {
         public let message: String
         /// What to do about it.
         public let hints: [String]
+
+        /// Describes why.
+        public init(rule: String, message: String, hints: [String]) {
+            self.rule = rule
+            self.message = message
+            self.hints = hints
+        }
     }
 
     /// Everything that stands against a release, in the order in which it is best mended.

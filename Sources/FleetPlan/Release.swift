@@ -48,7 +48,7 @@ public struct ReleaseListing: Sendable, Hashable {
     ///
     /// Names outside our grammar are left out: git itself allows `$(id)` and `-v1` as tags.
     public init(lsRemote output: String) {
-        for line in output.split(separator: "\n") {
+        for line in output.split(whereSeparator: \.isNewline) {
             let parts = line.split(separator: "\t")
             guard parts.count == 2, GitName.isCommit(String(parts[0])) else { continue }
             let commit = String(parts[0])

@@ -14,7 +14,7 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// Reads `name=value` lines; other lines are ignored, because a host may print what it likes.
     public static func facts(from output: String) -> [String: String] {
         var facts: [String: String] = [:]
-        for line in output.split(separator: "\n") where facts.count < factLimit {
+        for line in output.split(whereSeparator: \.isNewline) where facts.count < factLimit {
             guard let equals = line.firstIndex(of: "=") else { continue }
             let name = String(line[..<equals])
             guard ShellWord.isVariableName(name), name.utf8.count <= 32 else { continue }

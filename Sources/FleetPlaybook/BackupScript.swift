@@ -71,7 +71,7 @@ enum BackupScript {
     /// SQLite is reached through its own program or Python's module: a copy of a database that is
     /// being written to is no database, its own online backup is. `E_SQLITE` if there is neither.
     static let functions =
-        HostTools.sha256 + #"""
+        HostTools.surroundings + HostTools.sha256 + #"""
             set -u
             umask 077
             fail() { echo "$1"; exit 1; }
@@ -86,8 +86,10 @@ enum BackupScript {
             [ -z "$python" ] || "$python" -c 'import sqlite3, urllib.parse; sqlite3.Connection.backup' 2>/dev/null || python=
             [ -z "$database" ] || command -v sqlite3 >/dev/null || [ -n "$python" ] ||
                 fail "E_SQLITE neither sqlite3 nor python3 with its module is installed"
+            # Nobody's ~/.sqliterc, and no header, timer or mode of it in what is printed.
+            sqlite() { sqlite3 -init /dev/null -batch -noheader -list "$@"; }
             sql() {
-                if command -v sqlite3 >/dev/null; then sqlite3 -batch -cmd '.timeout 60000' "$1" "$2"
+                if command -v sqlite3 >/dev/null; then sqlite -cmd '.timeout 60000' "$1" "$2"
                 else "$python" -c 'import sqlite3, sys
             c = sqlite3.connect(sys.argv[1], timeout=60)
             for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"; fi
@@ -99,10 +101,15 @@ enum BackupScript {
             s.backup(d)
             d.execute("PRAGMA journal_mode = DELETE")
             d.close()' "$1" "$2"
-                else (cd "${2%/*}" && sqlite3 -batch "$1" ".timeout 60000" ".backup ${2##*/}"); fi
+                else (cd "${2%/*}" && sqlite "$1" ".timeout 60000" ".backup ${2##*/}"); fi
             }
-            # A command of the playbook's: its variables need not be set.
-            theirs() { (set +u; eval "$1"); }
+            # A command of the playbook's: its variables need not be set, and every part of a pipeline counts,
+            # where a shell can see to that.
+            theirs() {
+                if (set -o pipefail) 2>/dev/null; then (set +u; set -o pipefail; eval "$1")
+                elif command -v bash >/dev/null 2>&1; then bash -o pipefail -c "$1"
+                else (set +u; eval "$1"); fi
+            }
             copy() {
                 if [ -n "$database" ]; then online_copy "$database" "$1"
                 else theirs "$FLEET_COMMAND" </dev/null >"$1"; fi
@@ -110,7 +117,9 @@ enum BackupScript {
             # An empty file would be a new, sound database to SQLite.
             sound() {
                 [ -s "$1" ] || return 1
-                if [ -n "$database" ]; then [ "$(sql "$1" 'PRAGMA integrity_check' 2>&1)" = ok ]
+                if [ -n "$database" ]; then
+                    said=$(sql "$1" 'PRAGMA integrity_check' 2>&1)
+                    [ "$said" = ok ] || { printf '%s\n' "integrity_check: $said" | head -n 10; false; }
                 else [ -z "$FLEET_CHECK" ] || theirs "$FLEET_CHECK" <"$1" >/dev/null; fi
             }
             ! no_sha || exit 1

@@ -34,8 +34,9 @@ public enum GitSettings {
         ("protocol.ext.allow", "never"),
     ]
 
-    /// The same for what git writes into a work tree, and what it takes for a change there: for hosts, whose
-    /// files are to be the commit's bytes. In a person's own clone these stay theirs.
+    /// The same for what git writes into a work tree, and what it takes for a change there.
+    ///
+    /// For hosts, whose files are to be the commit's bytes; in a person's own clone these stay theirs.
     public static let pinnedForTrees: [(name: String, value: String)] = [
         ("core.autocrlf", "false"), ("core.eol", "lf"), ("core.safecrlf", "false"),
         ("core.attributesFile", "/dev/null"), ("core.excludesFile", "/dev/null"),

@@ -112,11 +112,13 @@ public struct StepScope: Sendable {
     }
 
     /// A script of this step: its text, the variables that every script gets, the step's own.
-    func script(_ text: Template, more: [EnvironmentVariable] = []) throws(UndefinedReference)
-        -> Script
-    {
+    func script(
+        _ text: Template,
+        after prologue: String = "",
+        more: [EnvironmentVariable] = []
+    ) throws(UndefinedReference) -> Script {
         let (shell, used) = try text.shell(in: self)
-        return try script(text: shell, more: used + more, at: text.location)
+        return try script(text: prologue + shell, more: used + more, at: text.location)
     }
 
     /// A script whose text is fleet's own, behind a library.

@@ -48,7 +48,7 @@ enum DirectoryArchive {
             let words = result.standardOutput.split(whereSeparator: \.isWhitespace)
             guard result.terminationStatus.isSuccess, words.count == 3, let size = Int(words[2])
             else {
-                let lines = result.standardError.split(separator: "\n")
+                let lines = result.standardError.split(whereSeparator: \.isNewline)
                 throw Failure(reason: lines.last.map(String.init) ?? "tar failed")
             }
             return LocalFile(

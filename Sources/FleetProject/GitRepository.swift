@@ -74,7 +74,9 @@ public struct GitRepository: Sendable {
                 output: .string(limit: Self.outputLimitBytes),
                 error: .string(limit: Self.outputLimitBytes)
             )
-            let said = result.standardError.split(separator: "\n").joined(separator: "; ")
+            let said = result.standardError.split(whereSeparator: \.isNewline).joined(
+                separator: "; "
+            )
             return (result.terminationStatus.isSuccess, said)
         } catch {
             throw Failure(command: "git verify-tag", message: "cannot be run: \(error)")
@@ -140,5 +142,5 @@ extension GitRepository {
 
 extension String {
     /// Without the line break at its end.
-    fileprivate var trimmedLine: String { String(split(separator: "\n").first ?? "") }
+    fileprivate var trimmedLine: String { String(split(whereSeparator: \.isNewline).first ?? "") }
 }

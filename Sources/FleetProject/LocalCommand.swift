@@ -98,7 +98,7 @@ public enum LocalCommand {
             guard !result.terminationStatus.isSuccess else {
                 return .success(Result(isSuccess: true, reason: ""))
             }
-            let said = result.standardError.split(separator: "\n").last.map(String.init)
+            let said = result.standardError.split(whereSeparator: \.isNewline).last.map(String.init)
             return .success(
                 Result(isSuccess: false, reason: said ?? "it \(result.terminationStatus)")
             )

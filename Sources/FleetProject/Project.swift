@@ -172,6 +172,17 @@ public struct Project: Sendable, Hashable {
                 }
                 continue
             }
+            var status = stat()
+            if stat(path, &status) == 0, status.st_size > Self.uploadLimitBytes {
+                problems.append(
+                    Diagnostic(
+                        "`\(source)` is larger than \(Self.uploadLimitBytes >> 30) GiB",
+                        at: step.location,
+                        hints: ["let the hosts fetch it themselves, in a `run` step"]
+                    )
+                )
+                continue
+            }
             guard let bytes = WholeFile.read(path, limit: Self.uploadLimitBytes) else {
                 problems.append(
                     Diagnostic("cannot read `\(source)`: \(Self.reason())", at: step.location)

@@ -62,7 +62,7 @@ public struct ReleaseBundler: Sendable {
             [repository],
             input: ids.joined(separator: "\n") + "\n"
         )
-        return text.split(separator: "\n").map(String.init).sorted()
+        return text.split(whereSeparator: \.isNewline).map(String.init).sorted()
     }
 
     /// Makes a bundle of a release.
@@ -149,7 +149,7 @@ public struct ReleaseBundler: Sendable {
                 error: .string(limit: Self.outputLimitBytes)
             )
             guard result.terminationStatus.isSuccess else {
-                let said = result.standardError.split(separator: "\n").suffix(4)
+                let said = result.standardError.split(whereSeparator: \.isNewline).suffix(4)
                 throw Failure(reason: said.isEmpty ? "git failed" : said.joined(separator: "\n"))
             }
             return result.standardOutput

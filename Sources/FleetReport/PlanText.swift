@@ -65,7 +65,7 @@ public enum PlanText {
                 "",
                 "  \(style.cyan("functions"))  \(style.dim("\(name), before the scripts that name it"))",
             ]
-            lines += text.split(separator: "\n").map {
+            lines += text.split(whereSeparator: \.isNewline).map {
                 "       " + style.dim("│ ") + Sanitizer.line(String($0))
             }
         }
@@ -159,7 +159,7 @@ public enum PlanText {
             if let library = script.library { lines.append("with the functions \(library)") }
             lines += script.environment.filter { !Self.isOrdinary($0.name) }
                 .map { "\($0.name)=\(ShellWord.quote($0.value))" }
-            lines += script.text.split(separator: "\n").map(String.init)
+            lines += script.text.split(whereSeparator: \.isNewline).map(String.init)
             return lines.map { "       " + style.dim("│ ") + Sanitizer.line($0) }
         default:
             return ["       " + style.dim("│ ") + text(of: action)]

@@ -287,7 +287,7 @@ public struct ProgressText: Sendable {
 
     private func text(_ failure: Failure, lines limit: Int = 20) -> String {
         var text = Sanitizer.line(failure.summary)
-        for excerpt in failure.excerpt.split(separator: "\n").suffix(limit) {
+        for excerpt in failure.excerpt.split(whereSeparator: \.isNewline).suffix(limit) {
             text += "\n           \(style.dim("│")) \(Sanitizer.safe(String(excerpt)))"
         }
         return text

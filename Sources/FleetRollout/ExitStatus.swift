@@ -49,7 +49,7 @@ public enum ExitStatus: Int32, Sendable, Hashable, CaseIterable {
         case .missingDependency: "something fleet needs is missing or unsafe"
         case .internalError: "a bug in fleet"
         case .stateDirectory: "the state directory cannot be used"
-        case .journal: "the journal could not be written or read"
+        case .journal: "the journal could not be written or read, or the output not be written"
         case .locked: "another rollout is under way"
         }
     }

@@ -173,7 +173,7 @@ actor HostWorker {
         _ status: CommandStatus,
         _ output: WholeAnswer
     ) -> Failure {
-        let lines = output.tail(lines: excerptLines).split(separator: "\n")
+        let lines = output.tail(lines: excerptLines).split(whereSeparator: \.isNewline)
         guard let said = lines.first(where: { $0.hasPrefix("E_") }) else {
             return Failure(
                 "\(step): preflight \(status.phrase)",
@@ -525,7 +525,7 @@ actor HostWorker {
             )
             guard result.status == .exited(0) else {
                 // A script of fleet's own says in one line what is wrong, and then more about it.
-                let lines = try answer.text().split(separator: "\n")
+                let lines = try answer.text().split(whereSeparator: \.isNewline)
                 let said = lines.last { $0.hasPrefix("E_") } ?? lines.last
                 let excerpt = lines.suffix(Self.excerptLines).joined(separator: "\n")
                 return .fail(
@@ -534,7 +534,7 @@ actor HostWorker {
             }
             var caveats: [Caveat] = []
             var files: [ChangedFile] = []
-            for line in try answer.text().split(separator: "\n") {
+            for line in try answer.text().split(whereSeparator: \.isNewline) {
                 let words = line.split(separator: " ", maxSplits: 2).map(String.init)
                 if let caveat = Caveat(line: line) { caveats.append(caveat) }
                 if let file = ChangedFile(line: line) { files.append(file) }
@@ -568,7 +568,9 @@ actor HostWorker {
             timeoutMilliseconds: Self.questionMilliseconds,
             output: answer
         )
-        return try answer.text().split(separator: "\n").compactMap { StepTime(line: $0) }
+        return try answer.text().split(whereSeparator: \.isNewline).compactMap {
+            StepTime(line: $0)
+        }
     }
 
     private static func place(of action: Action) -> String {

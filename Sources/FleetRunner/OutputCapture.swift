@@ -353,6 +353,6 @@ public final class OutputCapture: OutputSink {
     public func tail(lines: Int, bytes limit: Int = 4000) -> String {
         let kept = totalBytes - droppedBytes
         let text = String(decoding: read(max(0, kept - limit)..<kept), as: UTF8.self)
-        return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
+        return text.split(whereSeparator: \.isNewline).suffix(lines).joined(separator: "\n")
     }
 }

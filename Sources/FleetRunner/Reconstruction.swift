@@ -33,7 +33,7 @@ public struct Reconstruction: Sendable {
     {
         let host = endpoint.name
         var strange = 0
-        for line in text.split(separator: "\n") {
+        for line in text.split(whereSeparator: \.isNewline) {
             let words = line.split(separator: " ", maxSplits: 2).map(String.init)
             guard words.count >= 3, let id = RolloutID(words[1]) else {
                 strange += 1

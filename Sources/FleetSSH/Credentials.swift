@@ -220,6 +220,12 @@ actor CredentialStore {
                 return file
             }
             let text = String(decoding: data, as: UTF8.self)
+            if text.contains("PRIVATE KEY"), let problem = Self.openToOthers(path) {
+                file.problem = PrivateKey.Unusable(reason: problem)
+                file.publicBlob =
+                    PrivateKey.publicBlob(of: text) ?? Self.publishedBlob(path + ".pub")
+                return file
+            }
             file.text = text
             do throws(PrivateKey.Unusable) {
                 let key = try PrivateKey.read(text)
@@ -233,6 +239,17 @@ actor CredentialStore {
             }
             return file
         }
+    }
+
+    /// As ssh: a private key of ours that others can read is not used (OpenSSH's sshkey_perm_ok).
+    private static func openToOthers(_ path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_uid == getuid(), status.st_mode & 0o077 != 0
+        else {
+            return nil
+        }
+        let mode = String(status.st_mode & 0o777, radix: 8)
+        return "others may read it (its mode is 0\(mode)): chmod 600 \(path)"
     }
 
     /// The blob of a public key or certificate file: `type base64 comment`.

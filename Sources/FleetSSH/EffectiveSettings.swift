@@ -87,7 +87,11 @@ public struct EffectiveSettings: Sendable {
         let ssh = endpoint.ssh
         let found: [SSHConfiguration.Keyword: SSHConfiguration.Value]
         do throws(SSHConfiguration.Problem) {
-            found = try configuration.values(for: name, localUser: environment.user)
+            found = try configuration.values(
+                for: name,
+                localUser: environment.user,
+                given: Self.given(by: ssh)
+            )
         } catch {
             throw .configuration(reason: "\(error.place): \(error.reason)")
         }
@@ -204,6 +208,23 @@ public struct EffectiveSettings: Sendable {
         password = ssh.password
         becomePassword = ssh.becomePassword
         rows = sources.rows
+    }
+
+    /// What the inventory says, as ssh's command line says it: it is there before the first line of the files
+    /// is played, and `Match user` and `Match host` see it.
+    private static func given(by ssh: SSHSettings)
+        -> [SSHConfiguration.Keyword: SSHConfiguration.Value]
+    {
+        let place = SSHConfiguration.Place(file: "inventory", line: 0)
+        var given: [SSHConfiguration.Keyword: SSHConfiguration.Value] = [:]
+        func give(_ keyword: SSHConfiguration.Keyword, _ word: String?) {
+            guard let word else { return }
+            given[keyword] = SSHConfiguration.Value(words: [word], place: place)
+        }
+        give(.user, ssh.user)
+        give(.hostName, ssh.hostname)
+        give(.port, ssh.port.map(String.init))
+        return given
     }
 
     private static func route(

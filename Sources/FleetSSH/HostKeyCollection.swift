@@ -85,14 +85,9 @@ enum KnownHostsFile {
     static func add(_ lines: String, to path: String) -> String? {
         guard !path.isEmpty else { return "there is no known_hosts file to write" }
         if let slash = path.lastIndex(of: "/") { mkdir(String(path[..<slash]), 0o700) }
-        let known = WholeFile.read(path)
-        // What cannot be read is not there to be replaced.
-        guard known != nil || access(path, F_OK) != 0 else { return "it cannot be read" }
-        var bytes = known ?? []
-        if let last = bytes.last, last != 0x0A { bytes.append(0x0A) }
-        bytes += lines.utf8
         do throws(WholeFile.Failure) {
-            try WholeFile.write(bytes, to: path, mode: 0o600)
+            // Two runs that meet new hosts at once must not lose each other's lines.
+            _ = try WholeFile.append(Array(lines.utf8), to: path, mode: 0o600)
             return nil
         } catch {
             return error.reason

@@ -89,10 +89,15 @@ struct SSHConfiguration: Sendable {
     /// - Parameters:
     ///   - name: The name as given, before any `HostName`.
     ///   - localUser: Who runs this, for `Match localuser` and as the default of `Match user`.
+    ///   - given: What was said before the first line of the files is played, as ssh's command line is: by
+    ///     the inventory, or by whoever names a jump host.
     /// - Returns: Every value; the `hostName` is ready for use, the others have their tokens.
     /// - Throws: ``Problem`` where a `Match exec` would have to be decided.
-    func values(for name: String, localUser: String) throws(Problem) -> [Keyword: Value] {
+    func values(for name: String, localUser: String, given: [Keyword: Value] = [:])
+        throws(Problem) -> [Keyword: Value]
+    {
         var play = Play(host: name, originalHost: name, localUser: localUser)
+        play.values = given
         try play.run(files)
         play.resolve()
         guard play.wantsFinalPass else { return play.values }

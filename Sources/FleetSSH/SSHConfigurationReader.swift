@@ -44,14 +44,20 @@ struct SSHConfigurationReader {
         return try reader.parse(text, file: file, depth: 0)
     }
 
-    private mutating func file(_ path: String, depth: Int) throws(Problem)
-        -> SSHConfiguration.File?
+    private mutating func file(_ path: String, depth: Int, at place: Place? = nil)
+        throws(Problem) -> SSHConfiguration.File?
     {
         let start = Place(file: path, line: 1)
         guard depth <= Self.includeLimit else {
             throw Problem(place: start, reason: "too many files include each other")
         }
-        guard let data = WholeFile.read(path) else { return nil }
+        guard let data = WholeFile.read(path) else {
+            let code = errno
+            // Only what is not there may be passed over: what it says decides which machine is reached.
+            guard code != ENOENT, code != ENOTDIR else { return nil }
+            let reason = String(cString: strerror(code))
+            throw Problem(place: place ?? start, reason: "\(path) cannot be read: \(reason)")
+        }
         if isUsers, let reason = Self.ownershipProblem(path) {
             throw Problem(place: start, reason: reason)
         }
@@ -73,10 +79,11 @@ struct SSHConfigurationReader {
     {
         var result = SSHConfiguration.File()
         var number = 0
-        for raw in text.split(separator: "\n", omittingEmptySubsequences: false) {
+        // By bytes: to Swift a carriage return and a line feed are one Character, and no line feed.
+        for raw in text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false) {
             number += 1
             let place = Place(file: file, line: number)
-            if let item = try item(String(raw), at: place, depth: depth) {
+            if let item = try item(String(Substring(raw)), at: place, depth: depth) {
                 result.items.append(item)
             }
         }
@@ -266,7 +273,7 @@ struct SSHConfigurationReader {
                 path = (isUsers ? home + "/.ssh/" : "/etc/ssh/") + path
             }
             for match in Self.glob(path) {
-                if let file = try file(match, depth: depth + 1) { files.append(file) }
+                if let file = try file(match, depth: depth + 1, at: place) { files.append(file) }
             }
         }
         return files

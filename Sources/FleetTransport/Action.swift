@@ -302,6 +302,12 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
     /// Whether a JSON body with a value `"error"` in it fails: a health page that says so is
     /// unhealthy even with status 200.
     public let rejectsErrorReports: Bool
+    /// The host that is named in the request, for applications that answer to their own names only; nil is
+    /// the address.
+    public let hostHeader: String?
+    /// More header fields, in order.
+    public var headers: [EnvironmentVariable] { moreHeaders ?? [] }
+    private let moreHeaders: [EnvironmentVariable]?
 
     /// Describes a probe.
     public init(
@@ -311,8 +317,12 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
         withinMilliseconds: Int = 5000,
         status: Int = 200,
         contains: String? = nil,
-        rejectsErrorReports: Bool = true
+        rejectsErrorReports: Bool = true,
+        hostHeader: String? = nil,
+        headers: [EnvironmentVariable] = []
     ) {
+        self.hostHeader = hostHeader
+        moreHeaders = headers.isEmpty ? nil : headers
         self.host = host
         self.port = port
         self.target = target

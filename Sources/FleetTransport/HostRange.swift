@@ -1,7 +1,7 @@
 /// Host names in Ansible's and ClusterShell's range notation: `web[01:12].example.com`.
 public enum HostRange {
     /// The most names one text may stand for.
-    public static let expansionLimit = 10_000
+    public static let expansionLimit = 100_000
 
     /// Why a range cannot be read.
     public struct Malformed: Error, Sendable, Hashable {
@@ -38,7 +38,7 @@ public enum HostRange {
     }
 
     private static func items(_ part: Substring) throws(Malformed) -> [String] {
-        let ends = part.split(whereSeparator: { $0 == ":" || $0 == "-" })
+        let ends = part.split(omittingEmptySubsequences: false) { $0 == ":" || $0 == "-" }
         guard let first = ends.first, ends.count <= 2 else {
             throw Malformed(reason: "`[\(part)]` is not a range")
         }

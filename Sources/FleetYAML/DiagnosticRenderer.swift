@@ -24,7 +24,7 @@ extension Diagnostics {
 
     private func excerpt(at location: SourceLocation) -> [String] {
         guard let source = sources[location.file] else { return [] }
-        let lines = source.split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = source.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         guard location.line >= 1, location.line <= lines.count else { return [] }
         let line: [Character] = lines[location.line - 1].map { $0.isShowable ? $0 : "\u{FFFD}" }
         guard line.count <= Self.longestShownLine, location.column <= line.count + 1 else {

@@ -5,12 +5,12 @@ import Yams
 /// Only Yams' `compose` is used: its `load` took 154 s for a 400-byte alias bomb (measured).
 /// Aliases, tags and duplicate keys are refused.
 public enum YAMLDocument {
-    /// The largest document read, in bytes.
-    public static let sizeLimitBytes = 1 << 20
+    /// The largest document read, in bytes: an inventory of 100,000 hosts with settings of their own.
+    public static let sizeLimitBytes = 32 << 20
     /// The deepest nesting read.
     public static let depthLimit = 32
-    /// The most nodes read.
-    public static let nodeLimit = 100_000
+    /// The most nodes read: 100,000 hosts with ten settings each.
+    public static let nodeLimit = 3_000_000
 
     /// Parses one document.
     ///
@@ -20,6 +20,8 @@ public enum YAMLDocument {
     /// - Returns: The root node; a null scalar if the file holds nothing.
     /// - Throws: ``Diagnostics`` with every refusal found.
     public static func parse(_ text: String, file: String) throws(Diagnostics) -> YAMLNode {
+        // A byte order mark says nothing about what follows it (RFC 3629, section 6).
+        let text = text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text
         let sources = [file: text]
         guard text.utf8.count <= sizeLimitBytes else {
             throw Diagnostics([
@@ -72,6 +74,8 @@ private struct Walk {
     var last: SourceLocation
     var visited = 0
     var refusals: [Diagnostic] = []
+    /// Whether the limit was reached: what is behind it was not looked at.
+    var isCut = false
 
     /// Visits a node; `isFirst` says that it may begin where the node around it begins.
     mutating func node(_ node: Node, depth: Int, isFirst: Bool = true) -> YAMLNode {
@@ -83,6 +87,7 @@ private struct Walk {
         visited += 1
         guard visited <= YAMLDocument.nodeLimit else {
             if visited == YAMLDocument.nodeLimit + 1 {
+                isCut = true
                 refuse("more than \(YAMLDocument.nodeLimit) values in one file", location)
             }
             return nothing

@@ -19,6 +19,9 @@ public final class YAMLReader {
         diagnostics.append(Diagnostic(message, at: location, hints: hints))
     }
 
+    /// Whether no problem was recorded so far.
+    public var isContent: Bool { diagnostics.isEmpty }
+
     /// Throws every problem recorded so far, in the order of the file.
     ///
     /// - Throws: ``Diagnostics`` if there is at least one problem.

@@ -4,6 +4,7 @@ import FleetJournal
 import FleetRollout
 import FleetSSH
 import Glibc
+import Synchronization
 
 /// The program's version.
 enum FleetVersion {
@@ -73,6 +74,7 @@ struct Fleet: AsyncParsableCommand {
 @main
 enum Main {
     static func main() async {
+        openStandardStreams()
         // A reader that goes away must not end a rollout.
         signal(SIGPIPE, SIG_IGN)
         signal(SIGHUP, SIG_IGN)
@@ -95,6 +97,7 @@ enum Main {
             } else {
                 try command.run()
             }
+            try requireOutput()
         } catch let failure as CommandFailure {
             Terminal.standardError.write(failure.rendered + "\n")
             exit(failure.status.rawValue)
@@ -103,6 +106,25 @@ enum Main {
         } catch {
             root.exit(withError: error)
         }
+    }
+
+    /// A stream that nobody gave us would be the next file that is opened: the journal's, or a socket.
+    private static func openStandardStreams() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO
+        where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
+            // The lowest free number is this one.
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
+    /// A result that could not be written is none.
+    private static func requireOutput() throws(CommandFailure) {
+        let code = Terminal.outputFailure.withLock { $0 }
+        guard code != 0 else { return }
+        throw CommandFailure(
+            .journal,
+            "standard output could not be written: \(String(cString: strerror(code)))"
+        )
     }
 
     /// One heap for all threads, which keeps what it was given.

@@ -212,7 +212,7 @@ struct PlanMaker {
             guard case .success(let answer) = answers[host.name], answer.status == .exited(0) else {
                 continue
             }
-            let ids = answer.text.split(separator: "\n").map(String.init)
+            let ids = answer.text.split(whereSeparator: \.isNewline).map(String.init)
             guard !ids.contains("has") else { continue }
             do throws(ReleaseBundler.Failure) {
                 let basis =
@@ -239,7 +239,7 @@ struct PlanMaker {
 
     /// What a host said instead of listing its releases.
     private func refusal(of host: HostName, _ text: String) -> CommandFailure {
-        let lines = text.split(separator: "\n").map { Sanitizer.line(String($0)) }
+        let lines = text.split(whereSeparator: \.isNewline).map { Sanitizer.line(String($0)) }
         let reason = lines.last { $0.hasPrefix("E_") } ?? "cannot list releases"
         let details = lines.filter { !$0.hasPrefix("E_") }.suffix(3)
         return CommandFailure(

@@ -63,10 +63,15 @@ struct PolicyCheck {
     {
         guard let release = plan.release else { return [] }
         let now = Surroundings.unixMilliseconds
+        // Without windows the zone does not matter, and an emergency never waits for it to be right.
+        let isTimed = !isHotfix && !(policy.freezes.isEmpty && policy.windows.isEmpty)
+        let offset =
+            isTimed
+            ? TimeZones.offset(of: policy.timeZone)?(now / 1000) : 0
         var evidence = Admission.Evidence(
             release: release,
             unixMilliseconds: now,
-            offsetSeconds: try offset()(now / 1000)
+            offsetSeconds: offset ?? 0
         )
         do {
             evidence.stagedBy = try journal.succeeded(
@@ -87,21 +92,35 @@ struct PolicyCheck {
         if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {
             evidence.signature = await signature(of: release)
         }
-        return Admission.refusals(to: environment, policy, evidence, isHotfix: isHotfix)
+        let refusals = Admission.refusals(to: environment, policy, evidence, isHotfix: isHotfix)
+        guard offset == nil else { return refusals }
+        return refusals.filter { $0.rule != "window" } + [
+            Admission.Refusal(
+                rule: "window",
+                message:
+                    "E_TIME_ZONE nobody can tell whether \(environment) is open: there is no time zone "
+                    + "`\(policy.timeZone)` (inventory/\(environment).yml)",
+                hints: ["use a name of the tz database, as in `Europe/Berlin`, or `UTC`"]
+            )
+        ]
     }
 
     /// Lets a release in, or says everything that is in its way and when it opens again.
     ///
     /// - Returns: The rules that were overridden.
     /// - Throws: ``CommandFailure``; nothing was changed then.
-    func admit(_ plan: Plan, despite exception: Exception) async throws(CommandFailure)
-        -> [String]
+    func admit(_ plan: Plan, despite exception: Exception, atAnyTime: Bool = false)
+        async throws(CommandFailure) -> [String]
     {
+        // Before a wait the time does not matter yet.
         let refusals = try await refusals(to: plan, isHotfix: exception.hotfix != nil)
+            .filter { !atAnyTime || $0.rule != "window" }
         guard let first = refusals.first else { return [] }
         guard exception.override == nil else { return refusals.map(\.rule) }
         var hints = refusals.dropFirst().map(\.message) + refusals.flatMap(\.hints)
-        if refusals.contains(where: { $0.rule == "window" }), let next = try nextOpening() {
+        if refusals.contains(where: { $0.message.hasPrefix("E_FROZEN") }),
+            let next = try nextOpening()
+        {
             hints.append("next allowed at \(next)")
         }
         throw CommandFailure(
@@ -195,7 +214,7 @@ struct PolicyCheck {
             if release.tag != nil {
                 let format = "--format=%(taggername)%0a%(taggeremail:trim)"
                 let tagger = try await repository.git("for-each-ref", format, object)
-                    .split(separator: "\n").map(String.init)
+                    .split(whereSeparator: \.isNewline).map(String.init)
                 authors.formUnion(tagger)
                 if tagger.count == 2 {
                     authors.formUnion(await names(of: [tagger[1]]).values)
@@ -205,7 +224,7 @@ struct PolicyCheck {
                 "--format=%aN%n%aE%n%cN%n%cE%n%(trailers:key=Co-authored-by,valueonly,unfold)%x00"
             let commits = try await repository.git(["log", format] + range, reading: "")
             for commit in commits.split(separator: "\0") {
-                let lines = commit.split(separator: "\n").map(String.init)
+                let lines = commit.split(whereSeparator: \.isNewline).map(String.init)
                 guard lines.count >= 4 else { continue }
                 authors.formUnion(lines[..<4])
                 addresses += [lines[1], lines[3]]

@@ -27,16 +27,12 @@ struct RolloutVerb {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let (_, journal) = try common.openJournal()
-        var check = PolicyCheck(
+        let check = PolicyCheck(
             project: project,
             journal: journal,
             environment: inventory.environment,
             policy: inventory.policy
         )
-        if !confirmation.isDryRun {
-            try await wait(check)
-            check = try check.now()
-        }
         let transport = try await common.openTransport(for: selected, in: project)
         let plan = try await plan(project, transport)
         let exception = Exception(
@@ -51,7 +47,9 @@ struct RolloutVerb {
             }
             return
         }
-        var overridden = try await check.admit(plan, despite: exception)
+        // Everything that can be known or asked comes before the wait: nobody may be there afterwards.
+        let until = try start(check)
+        _ = try await check.admit(plan, despite: exception, atAnyTime: until != nil)
         let session = RolloutSession(common: common, transport: transport)
         try session.confirm(
             plan,
@@ -59,11 +57,12 @@ struct RolloutVerb {
             mustAsk: replacesData || plan.release != nil && choice.release == nil,
             options: confirmation
         )
+        if let until { try await wait(until: until, check) }
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
             try await LockKeeper(hosts, common).wait(milliseconds: wait)
         }
         // Asking and waiting may have taken hours: the policy is what holds now.
-        overridden = try await check.now().admit(plan, despite: exception)
+        let overridden = try await check.now().admit(plan, despite: exception)
         let status = try await session.run(plan, despite: exception, overridden: overridden)
         if status != .succeeded { throw status }
     }
@@ -90,14 +89,14 @@ struct RolloutVerb {
         return try await maker.plan(kind: kind, playbook: playbook, hosts: hosts, choice: choice).0
     }
 
-    /// Waits in the foreground for the time that was asked for.
-    private func wait(_ check: PolicyCheck) async throws {
-        guard let text = policy?.at else { return }
+    /// When it shall begin, in seconds since 1970; nil for at once.
+    private func start(_ check: PolicyCheck) throws(CommandFailure) -> Int? {
+        guard let text = policy?.at else { return nil }
         let offset = try check.offset()
         let now = Surroundings.unixMilliseconds / 1000
         let local = LocalTime(unixSeconds: now, offsetSeconds: offset(now))
-        guard let time = LocalTime(text, after: local) else { return }
-        let until = time.unixSeconds(offset: offset)
+        guard let time = LocalTime(text, after: local) else { return nil }
+        let until = time.unixSeconds(after: now, offset: offset)
         guard until > now else {
             throw CommandFailure(
                 .refused,
@@ -105,8 +104,20 @@ struct RolloutVerb {
                 hints: ["nothing was changed"]
             )
         }
-        let shown = DurationText.utc(unixMilliseconds: (until + offset(until)) * 1000)
-        note("waiting until \(shown.dropLast(3)) (\(check.policy.timeZone)); Ctrl-C ends that")
+        return until
+    }
+
+    /// Waits in the foreground.
+    private func wait(until: Int, _ check: PolicyCheck) async throws {
+        let offset = try check.offset()(until)
+        let shown = DurationText.utc(unixMilliseconds: (until + offset) * 1000).dropLast(3)
+        let minutes = abs(offset) / 60
+        let hour = minutes / 60 < 10 ? "0\(minutes / 60)" : "\(minutes / 60)"
+        let rest = minutes % 60 < 10 ? "0\(minutes % 60)" : "\(minutes % 60)"
+        common.tell(
+            "waiting until \(shown) (\(check.policy.timeZone), UTC\(offset < 0 ? "-" : "+")\(hour):\(rest)); "
+                + "Ctrl-C ends that"
+        )
         // In short stretches: a laptop that slept, or a clock that was set, is noticed.
         while case let left = until - Surroundings.unixMilliseconds / 1000, left > 0 {
             try await Task.sleep(for: .seconds(min(left, 5)))

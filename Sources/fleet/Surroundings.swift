@@ -24,11 +24,16 @@ enum Surroundings {
         return String(cString: path)
     }
 
+    /// A directory of the XDG Base Directory Specification: a relative path is to be ignored.
+    private static func absolute(_ name: String) -> String? {
+        variable(name).flatMap { $0.hasPrefix("/") ? $0 : nil }
+    }
+
     /// `--state-dir`, then `FLEET_STATE_DIR`, then `$XDG_STATE_HOME/fleet`.
     static func stateDirectory(option: String?) -> String {
         let path =
             option ?? variable("FLEET_STATE_DIR")
-            ?? (variable("XDG_STATE_HOME") ?? home + "/.local/state") + "/fleet"
+            ?? (absolute("XDG_STATE_HOME") ?? home + "/.local/state") + "/fleet"
         return path.hasPrefix("/") ? path : workingDirectory + "/" + path
     }
 

@@ -1,12 +1,16 @@
 import FleetReport
 import FleetSSH
 import Glibc
+import Synchronization
 
 /// One of the program's output streams, and what it is connected to.
 struct Terminal: Sendable {
     let descriptor: Int32
     /// Whether a person is looking at it.
     let isInteractive: Bool
+
+    /// Why standard output could not be written, if that was no reader that has gone; 0 if it could.
+    static let outputFailure = Mutex<Int32>(0)
 
     static let standardOutput = Terminal(descriptor: STDOUT_FILENO)
     static let standardError = Terminal(descriptor: STDERR_FILENO)
@@ -30,7 +34,18 @@ struct Terminal: Sendable {
         while !rest.isEmpty {
             let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }
+            if count < 0, errno == EAGAIN {
+                // Whoever gave us this stream has set it so that it does not wait; we do.
+                var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&ready, 1, -1)
+                continue
+            }
+            guard count > 0 else {
+                if descriptor == STDOUT_FILENO, errno != EPIPE {
+                    Self.outputFailure.withLock { $0 = errno }
+                }
+                return
+            }
             rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
     }

@@ -98,4 +98,46 @@ struct WholeFileTests {
         #expect(directory.read("file/inside") == "kept\n")
         #expect(try names() == ["file"])
     }
+
+    @Test("What is no regular file is never replaced, and remembers nothing")
+    func devices() throws {
+        let directory = try TemporaryDirectory()
+        let pipe = directory.path + "/pipe"
+        try Command.shell("mkfifo pipe", in: directory.path)
+        #expect(throws: WholeFile.Failure.self) {
+            try WholeFile.write([1], to: pipe, mode: 0o600)
+        }
+        #expect(throws: WholeFile.Failure.self) {
+            try WholeFile.write([1], to: "/dev/null", mode: 0o600)
+        }
+        #expect(try !WholeFile.append(Array("x\n".utf8), to: "/dev/null", mode: 0o600))
+        #expect(
+            try Command.shell("test -p pipe; test -c /dev/null; echo same", in: directory.path)
+                == "same\n"
+        )
+    }
+
+    @Test("Many who add lines at once lose none, and an unended line is ended")
+    func appending() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/known"
+        try directory.write("first", to: "known")
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<50 {
+                group.addTask {
+                    do {
+                        _ = try WholeFile.append(
+                            Array("line \(number)\n".utf8),
+                            to: path,
+                            mode: 0o600
+                        )
+                    } catch {
+                        Issue.record(error)
+                    }
+                }
+            }
+        }
+        let lines = try #require(directory.read("known")).split(separator: "\n")
+        #expect(lines.count == 51 && lines[0] == "first" && Set(lines).count == 51)
+    }
 }

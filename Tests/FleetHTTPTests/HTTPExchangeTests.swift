@@ -61,12 +61,70 @@ struct HTTPExchangeTests {
         #expect(found == reason || reason == "there was no answer")
     }
 
+    @Test(
+        "What Python and others write beside an error hides it from nobody",
+        arguments: [
+            "{\"status\": \"error\", \"load\": NaN}", "{\"load\": Infinity, \"status\": \"error\"}",
+            "\u{FEFF}{\"status\": \"error\"}", "  \r\n[-Infinity, \"error\"]",
+            "{\"a\": \"error\",}",
+        ]
+    )
+    func lenientReports(body: String) {
+        guard case .fail(let reason, _) = verdict(ok(body)).verdict else {
+            return #expect(Bool(false))
+        }
+        #expect(reason.contains("reports an error"))
+    }
+
+    @Test("A page that begins as JSON does and is none is no good page; text is text")
+    func unreadableReports() {
+        guard case .fail(let reason, _) = verdict(ok("{\"status\": \"ok\"")).verdict else {
+            return #expect(Bool(false))
+        }
+        #expect(reason.contains("it begins as JSON does, and is none"))
+        for body in [
+            "ok", "<html>error</html>", "", "error: none", "{\"load\": NaN, \"ok\": true}",
+        ] {
+            #expect(verdict(ok(body)).verdict == .pass)
+        }
+    }
+
+    @Test("An application is asked under its own name, and its refusal says under which")
+    func ownNames() {
+        let probe = HTTPProbe(
+            host: "127.0.0.1",
+            port: 5000,
+            target: "/health",
+            hostHeader: "shop.example.com",
+            headers: [EnvironmentVariable("X-Forwarded-Proto", "https")]
+        )
+        let exchange = HTTPExchange(probe)
+        let request = String(decoding: exchange.request, as: UTF8.self)
+        #expect(request.contains("Host: shop.example.com\r\n"))
+        #expect(request.contains("X-Forwarded-Proto: https\r\n") && !request.contains("127.0.0.1"))
+        _ = exchange.receive(
+            Array(
+                "HTTP/1.1 301 Moved\r\nLocation: https://shop/\r\nContent-Length: 0\r\n\r\n".utf8
+            )
+        )
+        guard case .fail(let moved, _) = exchange.verdict() else { return #expect(Bool(false)) }
+        #expect(moved == "status 301, not 200, and sends on to https://shop/")
+        let plain = HTTPExchange(HTTPProbe(host: "127.0.0.1", port: 5000, target: "/"))
+        _ = plain.receive(Array("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n".utf8))
+        guard case .fail(let refused, _) = plain.verdict() else { return #expect(Bool(false)) }
+        #expect(refused.contains("asked as Host: 127.0.0.1:5000"))
+    }
+
     @Test func aHealthPageThatSaysErrorFails() {
         let body =
             "{\"services\": {\"a\": \"ok\", \"b\": [{\"state\": \"Error\"}]}, \"error\": null}"
         #expect(
             verdict(ok(body)).verdict
-                == .fail("the body reports an error: services.b.0.state = \"Error\"", body: body)
+                == .fail(
+                    "the body reports an error: services.b.0.state = \"Error\" "
+                        + "(`reject_errors: false` lets that pass)",
+                    body: body
+                )
         )
         let probe = HTTPProbe(host: "h", port: 1, target: "/", rejectsErrorReports: false)
         #expect(verdict(ok(body), probe: probe).verdict == .pass)

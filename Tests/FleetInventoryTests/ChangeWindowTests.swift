@@ -178,4 +178,27 @@ struct ChangeWindowTests {
             #expect(error.rendered.contains("inventory/production.yml:2:"))
         }
     }
+
+    @Test(
+        "Of an hour that comes twice the next one to come is meant; one that is left out comes after"
+    )
+    func twice() throws {
+        let zone = try #require(TimeZone(identifier: "Europe/Berlin"))
+        func offset(_ seconds: Int) -> Int {
+            zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(seconds)))
+        }
+        // 2026-10-25: at 03:00 summer time the clocks are set back to 02:00.
+        let twice = try time("2026-10-25 02:30")
+        let first = 1_792_888_200
+        #expect(twice.unixSeconds(offset: offset) == first)
+        #expect(twice.unixSeconds(after: first - 60, offset: offset) == first)
+        #expect(twice.unixSeconds(after: first + 60, offset: offset) == first + 3600)
+        #expect(twice.unixSeconds(after: first + 7200, offset: offset) == first)
+        // 2026-03-29: 02:30 is never shown.
+        let never = try time("2026-03-29 02:30").unixSeconds(offset: offset)
+        #expect(
+            LocalTime(unixSeconds: never, offsetSeconds: offset(never))
+                == (try time("2026-03-29 03:30"))
+        )
+    }
 }

@@ -137,4 +137,40 @@ struct InventoryReaderTests {
             #expect(!inventory.hosts.isEmpty)
         }
     }
+
+    @Test(
+        "What other tools take for a host is refused where it stands, with what to write",
+        arguments: [
+            ("deploy@10.0.0.1:2222", "`10.0.0.1: { ssh: { user: deploy, port: 2222 } }`"),
+            ("web1:22", "`web1: { ssh: { port: 22 } }`"), ("deploy@web1", "ssh: { user: deploy }"),
+            ("[::1]", "hostname: \"::1\""), ("[2001:db8::1]:22", "hostname: \"2001:db8::1\""),
+        ]
+    )
+    func othersHosts(text: String, hint: String) {
+        do {
+            _ = try read("hosts: [\"\(text)\"]")
+            #expect(Bool(false), "taken")
+        } catch let error as Diagnostics {
+            #expect(error.all.first?.location?.line == 1)
+            #expect(error.all.first?.hints.first?.contains(hint) ?? false, "\(error.all)")
+        } catch {
+            #expect(Bool(false), "\(error)")
+        }
+    }
+
+    @Test("A byte order mark and line ends of another system change nothing")
+    func textAsItComes() throws {
+        let text = "\u{FEFF}vars: { a: b }\r\nhosts:\r\n  web1:\r\n    ssh: { port: 2222 }\r\n"
+        let inventory = try read(text)
+        #expect(inventory.hosts.map(\.name) == ["web1"] && inventory.hosts[0].ssh.port == 2222)
+        #expect(inventory.hosts[0].variables == ["a": "b"])
+    }
+
+    @Test("Twenty thousand hosts with settings of their own are read")
+    func manyHosts() throws {
+        let lines = (1...20_000).map {
+            "  web\($0): { ssh: { hostname: 10.0.0.1, user: deploy, port: 2222 } }"
+        }
+        #expect(try read("hosts:\n" + lines.joined(separator: "\n")).hosts.count == 20_000)
+    }
 }

@@ -76,7 +76,7 @@ struct PlannerTests {
         #expect(
             install.environment.contains(EnvironmentVariable("FLEET_VAR_extra", "from-playbook"))
         )
-        #expect(install.text == "install \"${FLEET_VAR_extra}\"")
+        #expect(install.text == "set -e\ninstall \"${FLEET_VAR_extra}\"")
         #expect(health.port == 5002, "a host's variable wins over the playbook's")
         #expect(health.contains == Self.commit)
     }

@@ -20,4 +20,21 @@ struct DotEnvTests {
     @Test func nothingIsNothing() {
         #expect(DotEnv("").keys.isEmpty && DotEnv("").badLines.isEmpty)
     }
+
+    @Test("A value that opens with a quote goes to the closing one, and nothing in it is a name")
+    func quotes() {
+        let key = "KEY=\"-----BEGIN KEY-----\nMIIB=\nAB=CD\n-----END KEY-----\"\nNEXT=1\n"
+        #expect(DotEnv(key).keys == ["KEY", "NEXT"] && DotEnv(key).badLines.isEmpty)
+        let windows = key.replacing("\n", with: "\r\n")
+        #expect(DotEnv(windows).keys == ["KEY", "NEXT"] && DotEnv(windows).badLines.isEmpty)
+        #expect(DotEnv("A='x\ny'\nB=2\n").keys == ["A", "B"])
+        #expect(DotEnv("A=\"x \\\" y\nz\"\nB=2\n").keys == ["A", "B"])
+        #expect(DotEnv("A=\"open\nB=2\n").badLines == [1], "a quote that nothing closes")
+        #expect(DotEnv("A=it's\nB=2\n").keys == ["A", "B"], "a quote inside opens nothing")
+    }
+
+    @Test("A byte order mark is no part of the first name")
+    func mark() {
+        #expect(DotEnv("\u{FEFF}A=1\n").keys == ["A"] && DotEnv("\u{FEFF}A=1\n").badLines.isEmpty)
+    }
 }

@@ -29,6 +29,53 @@ struct SSHConfigurationTests {
         )
     }
 
+    // MARK: What it stands beside
+
+    @Test("Line ends of another system are white space, as to ssh")
+    func carriageReturns() throws {
+        let text = "Host h1\r\n  HostName 127.0.44.1\r\n  Port 2511\r\nHost *\r\n  User u\r\n"
+        let settings = try settings(text, "h1")
+        #expect(settings.hostname == "127.0.44.1" && settings.port == 2511 && settings.user == "u")
+    }
+
+    @Test(
+        "What the inventory says is there before the first line is played, as ssh's command line is"
+    )
+    func commandLine() throws {
+        let text = """
+            Match host web1 user tb1
+              IdentityFile ~/for-tb1
+            Match host 10.1.*
+              Port 2222
+            Match user root
+              Port 99
+            """
+        var ssh = SSHSettings()
+        ssh.user = "tb1"
+        ssh.hostname = "10.1.2.3"
+        let found = try settings(text, "web1", ssh: ssh)
+        #expect(found.port == 2222 && found.user == "tb1" && found.hostname == "10.1.2.3")
+        ssh.hostname = nil
+        #expect(try settings(text, "web1", ssh: ssh).identityFiles == [home.path + "/for-tb1"])
+    }
+
+    @Test("An Include that is there and cannot be read is an error with its place")
+    func unreadableInclude() throws {
+        try home.write("Include work.conf\nHost *\n  User me\n", to: ".ssh/config", mode: 0o600)
+        // What root may read always: a directory cannot be read as a file by anybody.
+        try Command.shell("mkdir .ssh/work.conf", in: home.path)
+        do throws(SSHConfiguration.Problem) {
+            _ = try SSHConfigurationReader.read(
+                user: home.path + "/.ssh/config",
+                system: "/nonexistent",
+                home: home.path
+            )
+            #expect(Bool(false), "passed over")
+        } catch {
+            #expect(error.place.line == 1 && error.reason.contains("work.conf cannot be read"))
+        }
+    }
+
     // MARK: Values
 
     @Test func theFirstValueWinsAndKeysAddUp() throws {

@@ -16,11 +16,11 @@ struct CommandSmokeTest: SmokeKind {
     }
 
     var title: String {
-        let line = written.split(separator: "\n").first.map(String.init) ?? ""
+        let line = written.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
         return line.count > 40 ? line.prefix(39) + "…" : line
     }
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        .script(try scope.script(script))
+        .script(try scope.script(script, after: RunStep.strictness))
     }
 }

@@ -11,6 +11,8 @@ struct HTTPSmokeTest: SmokeKind {
     private let status: Int
     private let contains: Template?
     private let rejectsErrorReports: Bool
+    private let hostHeader: Template?
+    private let headers: [(name: String, value: Template)]
     private let written: String
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
@@ -20,6 +22,8 @@ struct HTTPSmokeTest: SmokeKind {
         var status = 200
         var contains: Template?
         var rejects = true
+        var hostHeader: Template?
+        var headers: [(name: String, value: Template)] = []
         if case .scalar = node.content {
             url = reader.text(node, of: "`http`")
         } else {
@@ -34,6 +38,18 @@ struct HTTPSmokeTest: SmokeKind {
                 }
             }
             rejects = fields.flag("reject_errors") ?? rejects
+            hostHeader = fields.node("host").flatMap { node in
+                reader.text(node, of: "`host`").map {
+                    Template($0, location: node.location, reader: reader)
+                }
+            }
+            for (name, value, location) in fields.textMap("headers") {
+                guard Self.isFieldName(name) else {
+                    reader.report("`\(name)` cannot name a header field", at: location)
+                    continue
+                }
+                headers.append((name, Template(value, location: location, reader: reader)))
+            }
             fields.refuseUnknown()
         }
         guard let url else { return nil }
@@ -43,6 +59,32 @@ struct HTTPSmokeTest: SmokeKind {
         self.status = status
         self.contains = contains
         rejectsErrorReports = rejects
+        self.hostHeader = hostHeader
+        self.headers = headers
+    }
+
+    /// RFC 9110, section 5.1: a token.
+    private static func isFieldName(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                    || (0x61...0x7A).contains(byte) || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+    }
+
+    /// A value that ends no line of the request.
+    private func fieldValue(_ template: Template, in scope: StepScope) throws(UndefinedReference)
+        -> String
+    {
+        let value = try template.value(in: scope)
+        guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+            throw UndefinedReference(
+                message: "a header field is one line",
+                hint: nil,
+                location: template.location
+            )
+        }
+        return value
     }
 
     var title: String { "GET \(written)" }
@@ -56,6 +98,12 @@ struct HTTPSmokeTest: SmokeKind {
                 location: url.location
             )
         }
+        var fields: [EnvironmentVariable] = []
+        for (name, value) in headers {
+            fields.append(EnvironmentVariable(name, try fieldValue(value, in: scope)))
+        }
+        let named: String? =
+            if let hostHeader { try fieldValue(hostHeader, in: scope) } else { nil }
         return .http(
             HTTPProbe(
                 host: parts.host,
@@ -64,7 +112,9 @@ struct HTTPSmokeTest: SmokeKind {
                 withinMilliseconds: withinMilliseconds,
                 status: status,
                 contains: try contains?.value(in: scope),
-                rejectsErrorReports: rejectsErrorReports
+                rejectsErrorReports: rejectsErrorReports,
+                hostHeader: named,
+                headers: fields
             )
         )
     }

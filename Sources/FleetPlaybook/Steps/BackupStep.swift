@@ -102,6 +102,17 @@ struct BackupStep: StepKind {
                     >"$directory/$name.sum" && mv "$new.gz" "$directory/$name" || exit 1
                 sync "$directory/$name" 2>/dev/null || sync
                 echo "backup=$directory/$name"
+                # Much less than last time is no reason to remove what is more.
+                before=$(backups | sort -r | sed -n 2p)
+                if [ -n "$before" ]; then
+                    was=$(sed -n 's/.* bytes=\([0-9]*\).*/\1/p' "$directory/$before.sum" 2>/dev/null)
+                    is=$(($(wc -c <"$new")))
+                    if [ "${was:-0}" -gt $((is * 2)) ]; then
+                        echo "WARNING: this backup holds $is bytes, and the last one $was: nothing old is removed"
+                        backups | sort -r
+                        exit 0
+                    fi
+                fi
                 old=$(backups | sort -r | tail -n "+$((FLEET_KEEP + 1))")
                 for file in $old; do
                     case $file in *_none.gz) ;; *"_$live.gz") continue ;; esac

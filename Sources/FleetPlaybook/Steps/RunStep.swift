@@ -1,7 +1,8 @@
 internal import FleetTransport
 internal import FleetYAML
 
-/// `run: SCRIPT` runs a POSIX shell script on the host.
+/// `run: SCRIPT` runs a POSIX shell script on the host, which stops at the first command that fails
+/// (`set -e`); `set +e` in it lets it go on.
 ///
 /// `run: { script: SCRIPT, digest: COMMAND }` also records the SHA-256 of what a read-only command
 /// prints, as `pip freeze` does, before the host is touched: a host counts as back only if the
@@ -91,14 +92,18 @@ struct RunStep: StepKind {
         )
     }
 
+    /// What stands before every script of a playbook's: only its last line would count otherwise (POSIX,
+    /// XCU 2.15, `set`).
+    static let strictness = "set -e\n"
+
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        .script(try scope.script(script))
+        .script(try scope.script(script, after: Self.strictness))
     }
 
     /// An install is run again for the previous release; a step that may run only once is not.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
         -> Action?
     {
-        isIdempotent ? .script(try scope.script(script)) : nil
+        isIdempotent ? .script(try scope.script(script, after: Self.strictness)) : nil
     }
 }

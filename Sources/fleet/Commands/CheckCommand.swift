@@ -28,7 +28,22 @@ struct CheckCommand: AsyncParsableCommand {
         var inventories: [Inventory] = []
         for name in environment.map({ [$0] }) ?? project.environments {
             do throws(ProjectError) {
-                inventories.append(try project.inventory(name))
+                let inventory = try project.inventory(name)
+                inventories.append(inventory)
+                let policy = inventory.policy
+                if TimeZones.offset(of: policy.timeZone) == nil {
+                    gather(
+                        Diagnostics([
+                            Diagnostic(
+                                "there is no time zone `\(policy.timeZone)`",
+                                at: policy.timeZoneLocation,
+                                hints: [
+                                    "use a name of the tz database, as in `Europe/Berlin`, or `UTC`"
+                                ]
+                            )
+                        ])
+                    )
+                }
             } catch {
                 guard case .invalid(let found) = error else { throw CommandFailure(error) }
                 gather(found)

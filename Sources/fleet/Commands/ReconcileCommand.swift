@@ -144,7 +144,7 @@ struct HostLedger {
     var armed: [String] = []
 
     init(_ text: String) {
-        for line in text.split(separator: "\n") {
+        for line in text.split(whereSeparator: \.isNewline) {
             guard let equals = line.firstIndex(of: "=") else { continue }
             let value = String(line[line.index(after: equals)...])
             guard !value.isEmpty else { continue }

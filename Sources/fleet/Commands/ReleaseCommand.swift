@@ -92,7 +92,7 @@ struct ReleaseCommand: AsyncParsableCommand {
         let tag = next.tag
         let range = next.since.map { "refs/tags/\($0)..\(commit)" } ?? commit
         let changes = try await repository.git("log", "--no-merges", "--format=%s (%aN)", range)
-            .split(separator: "\n").map {
+            .split(whereSeparator: \.isNewline).map {
                 let line = Sanitizer.line(String($0))
                 return line.count > Self.changeCharacters
                     ? line.prefix(Self.changeCharacters) + "…" : line
@@ -144,7 +144,9 @@ struct ReleaseCommand: AsyncParsableCommand {
 
     /// The commit that is checked out, once it is known to be what the remote has.
     private func publishedCommit(of repository: GitRepository) async throws -> String {
-        let dirty = try await repository.git("status", "--porcelain").split(separator: "\n")
+        let dirty = try await repository.git("status", "--porcelain").split(
+            whereSeparator: \.isNewline
+        )
         guard dirty.isEmpty else {
             let files = dirty.prefix(5).map { Sanitizer.line(String($0.dropFirst(3))) }
             throw refuse(
@@ -216,7 +218,7 @@ struct ReleaseCommand: AsyncParsableCommand {
                 ["for-each-ref", "--format=\(GitSettings.tagName)"] + options + ["refs/tags"],
                 reading: ""
             )
-            return Set(listed.split(separator: "\n").map(String.init))
+            return Set(listed.split(whereSeparator: \.isNewline).map(String.init))
         }
         let behind = try await names("--merged=\(commit)")
         let here = try await names("--points-at=\(commit)")

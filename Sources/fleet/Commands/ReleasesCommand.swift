@@ -100,7 +100,7 @@ struct ReleasesCommand: AsyncParsableCommand {
             // Of an annotated tag the commit is what it points at.
             let format = "%(refname:strip=2) %(objectname) %(*objectname) %(creatordate:short)"
             let listed = try await repository.git("for-each-ref", "--format=\(format)", "refs/tags")
-            let tags = listed.split(separator: "\n").compactMap { line in
+            let tags = listed.split(whereSeparator: \.isNewline).compactMap { line in
                 let words = line.split(separator: " ", omittingEmptySubsequences: false)
                 return words.count == 4
                     ? SemanticVersion(String(words[0])).map { (version: $0, words: words) } : nil

@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetInventory
 import FleetJournal
 import FleetPlan
+import FleetProject
 import FleetReport
 import FleetRollout
 import FleetRunner
@@ -24,11 +25,17 @@ struct ResumeCommand: AsyncParsableCommand {
     var rollout: String?
     @Flag(help: "Put the touched hosts back instead of going on.")
     var back = false
+    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
+    var isConfirmed = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         let id = try rollout.map(RolloutLookup.id) ?? onlyOne()
-        try await Resumption(common: common, direction: back ? .back : .onward).run(id)
+        try await Resumption(
+            common: common,
+            direction: back ? .back : .onward,
+            isConfirmed: isConfirmed
+        ).run(id)
     }
 
     private func onlyOne() throws -> RolloutID {
@@ -60,6 +67,8 @@ struct ResumeCommand: AsyncParsableCommand {
 struct Resumption {
     let common: CommonOptions
     let direction: ResumeDirection
+    /// Whether a protected environment's name need not be typed.
+    var isConfirmed = true
 
     func run(_ id: RolloutID) async throws {
         let project = try common.openProject()
@@ -81,7 +90,27 @@ struct Resumption {
         let hosts = plan.hosts.map { Host(name: $0.name, ssh: $0.endpoint.ssh) }
         let transport = try await common.openTransport(for: hosts, in: project)
         let session = RolloutSession(common: common, transport: transport)
+        var options = ConfirmationOptions()
+        options.isConfirmed = isConfirmed
+        try session.confirm(
+            plan,
+            protected: try isProtected(plan.environment, in: project),
+            mustAsk: false,
+            options: options
+        )
         let status = try await session.run(plan, resuming: (id, direction))
         if status != .succeeded { throw status }
+    }
+
+    /// Whether the environment's name has to be typed; one whose file is gone by now is not protected.
+    private func isProtected(_ environment: String, in project: Project) throws(CommandFailure)
+        -> Bool
+    {
+        guard project.environments.contains(environment) else { return false }
+        do throws(ProjectError) {
+            return try project.inventory(environment).policy.isProtected
+        } catch {
+            throw CommandFailure(error)
+        }
     }
 }

@@ -74,7 +74,11 @@ struct RevertCommand: AsyncParsableCommand {
                 options: confirmation
             )
             do {
-                return try await Resumption(common: common, direction: .back).run(unfinished)
+                return try await Resumption(
+                    common: common,
+                    direction: .back,
+                    isConfirmed: confirmation.isConfirmed
+                ).run(unfinished)
             } catch ExitStatus.reverted {
                 // That is what was asked for.
                 return

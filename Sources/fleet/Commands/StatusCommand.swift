@@ -155,7 +155,8 @@ struct StatusCommand: AsyncParsableCommand {
             guard answer.status == .exited(0) else {
                 return bad(
                     Sanitizer.line(
-                        answer.text.split(separator: "\n").last.map(String.init) ?? "failed"
+                        answer.text.split(whereSeparator: \.isNewline).last.map(String.init)
+                            ?? "failed"
                     )
                 )
             }
