@@ -35,6 +35,7 @@ actor CredentialStore {
         let certificateFiles: [String]
         let identitiesOnly: Bool
         let agentSocket: String?
+        let offersKeys: Bool
         let passphrase: SecretSource?
         let password: SecretSource?
     }
@@ -57,6 +58,7 @@ actor CredentialStore {
             certificateFiles: settings.certificateFiles,
             identitiesOnly: settings.identitiesOnly,
             agentSocket: settings.agentSocket,
+            offersKeys: settings.offersKeys,
             passphrase: settings.passphrase,
             password: settings.password
         )
@@ -101,6 +103,16 @@ actor CredentialStore {
     /// The order of ssh: certificates, then named keys, what the agent holds, then default keys.
     private func make(_ request: Request) async throws(TransportError) -> Credentials {
         var credentials = Credentials()
+        guard request.offersKeys else {
+            guard let source = request.password else {
+                throw .credentialUnusable(
+                    reason: "`PubkeyAuthentication no` forbids keys, and there is no password "
+                        + "(-k, or `ssh: { password: … }` in the inventory)"
+                )
+            }
+            credentials.password = try await secret(source)
+            return credentials
+        }
         let held = await identities(of: request.agentSocket)
         var files: [KeyFile] = []
         for path in request.identityFiles { files.append(await Self.read(path)) }

@@ -43,6 +43,12 @@ public struct EffectiveSettings: Sendable {
     let hostKeys: HostKeyPolicy
     /// The name under which the host's key is looked up; nil is its own.
     let hostKeyAlias: String?
+    /// Which host keys may be asked for, in order.
+    let hostKeyAlgorithms: [String]
+    /// A file of keys that no host may prove; nil for none.
+    let revokedHostKeysFile: String?
+    /// Whether keys may be offered at all.
+    let offersKeys: Bool
     let connectMilliseconds: Int
     /// How long nothing may be heard before the host is asked for a sign of life, in milliseconds.
     let aliveMilliseconds: Int
@@ -169,6 +175,28 @@ public struct EffectiveSettings: Sendable {
             },
             or: .strict
         )
+        hostKeyAlgorithms = Algorithms.hostKeys(
+            allowedBy: sources.pick(.hostKeyAlgorithms, nil, { $0.first }, or: "").nonEmpty
+        )
+        revokedHostKeysFile = try sources.pick(.revokedHostKeys, nil, { $0.first }, or: "none")
+            .named
+            .map(tokens.path)
+        offersKeys = sources.pick(
+            .pubkeyAuthentication,
+            nil,
+            { !["no", "false"].contains($0.first.lowercased()) },
+            or: true
+        )
+        let command = sources.pick(.knownHostsCommand, nil, { $0.first }, or: "none")
+        guard command.named == nil else {
+            let place = found[.knownHostsCommand]?.place.description ?? ""
+            throw .configuration(
+                reason:
+                    "\(place): `KnownHostsCommand` is not supported, and without it nobody could tell "
+                    + "which key of \(name) is right; write its keys into a known_hosts file, and "
+                    + "`KnownHostsCommand none` for this host"
+            )
+        }
         route = try Self.route(ssh, tokens, &sources)
         connectMilliseconds = sources.pick(
             .connectTimeout,
@@ -377,4 +405,10 @@ private struct Tokens {
             )
         }
     }
+}
+
+extension String {
+    /// The text if it says something, and not `none`.
+    fileprivate var named: String? { isEmpty || lowercased() == "none" ? nil : self }
+    fileprivate var nonEmpty: String? { isEmpty ? nil : self }
 }

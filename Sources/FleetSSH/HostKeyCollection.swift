@@ -52,7 +52,7 @@ extension SSHTransport {
         let standing: OfferedHostKey.Standing
         switch known.verdict(host: host, port: port, key: key) {
         case .match: standing = .known
-        case .unknown, .authorityOnly: standing = .new
+        case .unknown, .otherType, .authorityOnly: standing = .new
         case .changed(let other, let place):
             standing = .changed(known: other.fingerprint, place: place)
         case .revoked(let place): standing = .revoked(place: place)

@@ -36,6 +36,8 @@ struct KnownHosts: Sendable {
         case changed(known: HostKey, place: String)
         /// The key is known to be stolen or withdrawn.
         case revoked(place: String)
+        /// Only keys of other types are known.
+        case otherType(known: HostKey, place: String)
         /// No key of the host is known.
         case unknown
         /// Only a certificate authority is known for the host, and libssh2 negotiates no host
@@ -229,18 +231,26 @@ struct KnownHosts: Sendable {
         }
         let plain = found.filter { $0.marker == .none }
         if plain.contains(where: { $0.key == key }) { return .match }
-        if let line = plain.first(where: { $0.key.type == key.type }) ?? plain.first {
+        if let line = plain.first(where: { $0.key.type == key.type }) {
             return .changed(known: line.key, place: line.place)
         }
         if port != 22 {
             switch verdict(host: host, port: 22, key: key) {
             case .match: return .match
             case .revoked(let place): return .revoked(place: place)
-            case .changed, .unknown, .authorityOnly: break
+            case .changed, .otherType, .unknown, .authorityOnly: break
             }
         }
+        if let line = plain.first { return .otherType(known: line.key, place: line.place) }
         guard let line = found.first(where: { $0.marker == .authority }) else { return .unknown }
         return .authorityOnly(place: line.place)
+    }
+
+    /// Where a key is marked as withdrawn for a host, whichever key that is; nil if none is.
+    ///
+    /// It may be the authority's: then a key that nobody knows is not to be accepted by itself.
+    func revocation(host: String, port: Int) -> String? {
+        lines(for: Self.name(host: host, port: port)).first { $0.marker == .revoked }?.place
     }
 
     /// The types of the keys known for a host, so that the server is asked to prove one of them.

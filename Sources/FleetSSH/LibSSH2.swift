@@ -112,18 +112,42 @@ enum Algorithms {
 
     /// Host-key methods with those of known keys first, so that the server proves a key we hold.
     static func hostKeys(preferring known: [String]) -> [String] {
-        let wanted = known.flatMap { $0 == "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [$0] }
-            .filter(hostKeys.contains)
-        return wanted + hostKeys.filter { !wanted.contains($0) }
+        let wanted = Set(
+            known.flatMap { $0 == "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [$0] }
+        )
+        // In our own order, as ssh has it: the order of the lines in a file decides nothing.
+        return hostKeys.filter(wanted.contains) + hostKeys.filter { !wanted.contains($0) }
+    }
+
+    /// What `HostKeyAlgorithms` leaves of our own list (ssh_config(5)): a list of patterns, or with `+`, `-` or
+    /// `^` what is to be added to the default, removed from it or put first; nil for everything.
+    static func hostKeys(allowedBy text: String?) -> [String] {
+        guard let text, let sign = text.first else { return hostKeys }
+        let patterns = text.drop { "+-^".contains($0) }.split(separator: ",").map(String.init)
+        func isNamed(_ name: String) -> Bool { Patterns.matches(patterns, name) }
+        switch sign {
+        case "+": return hostKeys
+        case "-": return hostKeys.filter { !isNamed($0) }
+        case "^": return hostKeys.filter(isNamed) + hostKeys.filter { !isNamed($0) }
+        default: return hostKeys.filter(isNamed)
+        }
     }
 
     /// Every preference as libssh2 wants it.
-    static func preferences(hostKeyTypes: [String]) -> [(method: Int32, names: String)] {
+    ///
+    /// - Parameters:
+    ///   - hostKeyTypes: The types of the keys that are known.
+    ///   - allowed: What may be asked for at all, in order; see ``hostKeys(allowedBy:)``.
+    /// - Returns: No list at all of a method for which nothing is left.
+    static func preferences(hostKeyTypes: [String], allowed: [String] = hostKeys)
+        -> [(method: Int32, names: String)]
+    {
+        let isUsual = hostKeyTypes.isEmpty && allowed == hostKeys
+        let wanted = hostKeys(preferring: hostKeyTypes).filter(allowed.contains)
+        let order = hostKeyTypes.isEmpty ? allowed : wanted
         let hostKeys =
-            hostKeyTypes.isEmpty
-            ? hostKeyNames
-            : hostKeys(preferring: hostKeyTypes).filter(knownHostKeys.contains)
-                .joined(separator: ",")
+            isUsual
+            ? hostKeyNames : order.filter(knownHostKeys.contains).joined(separator: ",")
         return common + [(LIBSSH2_METHOD_HOSTKEY, hostKeys)]
     }
 

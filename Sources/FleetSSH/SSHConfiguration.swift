@@ -39,6 +39,10 @@ struct SSHConfiguration: Sendable {
         case serverAliveInterval = "serveraliveinterval"
         case serverAliveCountMax = "serveralivecountmax"
         case addressFamily = "addressfamily"
+        case revokedHostKeys = "revokedhostkeys"
+        case pubkeyAuthentication = "pubkeyauthentication"
+        case hostKeyAlgorithms = "hostkeyalgorithms"
+        case knownHostsCommand = "knownhostscommand"
 
         /// Whether every mention counts and not only the first.
         var accumulates: Bool { self == .identityFile || self == .certificateFile }

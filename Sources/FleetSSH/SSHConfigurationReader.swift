@@ -146,7 +146,7 @@ struct SSHConfigurationReader {
             Problem(place: place, reason: "`\(keyword.rawValue)` is \(expected), not `\(word)`")
         }
         switch keyword {
-        case .proxyCommand:
+        case .proxyCommand, .knownHostsCommand:
             return .set(keyword, [rest], place)
         case .userKnownHostsFile, .globalKnownHostsFile:
             return .set(keyword, words, place)
@@ -156,6 +156,11 @@ struct SSHConfigurationReader {
             }
         case .identitiesOnly:
             guard Self.flag(word) != nil else { throw refuse("yes or no") }
+        case .pubkeyAuthentication:
+            let known = ["yes", "true", "no", "false", "unbound", "host-bound"]
+            guard known.contains(word.lowercased()) else {
+                throw refuse("yes, no, unbound or host-bound")
+            }
         case .strictHostKeyChecking:
             let known = ["yes", "true", "no", "false", "off", "ask", "accept-new"]
             guard known.contains(word.lowercased()) else {
@@ -175,7 +180,8 @@ struct SSHConfigurationReader {
             guard word.lowercased() == "none" || JumpHop.list(word) != nil else {
                 throw refuse("[user@]host[:port], more of them with commas")
             }
-        case .hostName, .user, .identityFile, .identityAgent, .certificateFile, .hostKeyAlias:
+        case .hostName, .user, .identityFile, .identityAgent, .certificateFile, .hostKeyAlias,
+            .revokedHostKeys, .hostKeyAlgorithms:
             break
         }
         guard words.count == 1 else {
@@ -368,14 +374,14 @@ struct SSHConfigurationReader {
         "gssapiclientidentity", "gssapidelegatecredentials", "gssapikexalgorithms",
         "gssapikeyexchange", "gssapirenewalforcesrekey", "gssapiserveridentity",
         "gssapitrustdns", "hashknownhosts", "hostbasedacceptedalgorithms",
-        "hostbasedauthentication", "hostbasedkeytypes", "hostkeyalgorithms", "ipqos",
+        "hostbasedauthentication", "hostbasedkeytypes", "ipqos",
         "kbdinteractiveauthentication", "kbdinteractivedevices", "keepalive", "kexalgorithms",
-        "knownhostscommand", "localcommand", "localforward", "loglevel", "logverbose", "macs",
+        "localcommand", "localforward", "loglevel", "logverbose", "macs",
         "nohostauthenticationforlocalhost", "numberofpasswordprompts", "obscurekeystroketiming",
         "passwordauthentication", "permitlocalcommand", "permitremoteopen", "pkcs11provider",
         "preferredauthentications", "protocol", "proxyusefdpass", "pubkeyacceptedalgorithms",
-        "pubkeyacceptedkeytypes", "pubkeyauthentication", "refuseconnection", "rekeylimit",
-        "remotecommand", "remoteforward", "requesttty", "requiredrsasize", "revokedhostkeys",
+        "pubkeyacceptedkeytypes", "refuseconnection", "rekeylimit",
+        "remotecommand", "remoteforward", "requesttty", "requiredrsasize",
         "rhostsrsaauthentication", "rsaauthentication", "securitykeyprovider", "sendenv",
         "sessiontype", "setenv", "smartcarddevice", "stdinnull", "streamlocalbindmask",
         "streamlocalbindunlink", "syslogfacility", "tag", "tcpkeepalive", "tunnel",

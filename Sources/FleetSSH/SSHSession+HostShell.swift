@@ -44,6 +44,7 @@ extension SSHSession: HostSession {
         }
         let channel = try await openChannel(command: line, within: Self.shellMilliseconds)
         shell = ShellChannel(channel: channel, reader: HostShellReader(nonce: nonce))
+        shell?.runsCommandLine = true
         let result = try await attached(
             .none,
             becomeUser: nil,
@@ -180,32 +181,49 @@ extension SSHSession: HostSession {
     // MARK: sudo
 
     /// Proves to sudo that the password is right, once per session, if there is one.
+    ///
+    /// sudo is given it once, after its own prompt, which carries our nonce, and nothing else: no second try
+    /// and no empty line, each of which would count against the account (pam_faillock(8)). What asks in other
+    /// words is not answered.
     private func authorise(_ user: String?) async throws(TransportError) {
         guard let user, let password = becomePassword, !hasProvenPassword else { return }
         let seen = CollectingSink(limitBytes: 400)
-        let request = HostShell.askSudo(user)
-        func next(_ request: HostShell.Request) async throws(TransportError) -> String {
-            let answer = try await ask(
+        func next(_ request: HostShell.Request) async throws(TransportError) -> ShellAnswer? {
+            try await ask(
                 request,
                 id: HostShell.sudoID,
                 within: Self.stopMilliseconds,
                 output: seen
             )
-            return answer?.words.first ?? ""
         }
-        guard try await next(request) == "SUDO" else {
+        func said() -> String {
+            let lines = seen.text.split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }
+            return lines.filter { !$0.isEmpty }.joined(separator: " | ")
+        }
+        let first = try await next(HostShell.askSudo(user))
+        if first?.words.first == "END" {
             // No question: the rule wants no password, or there is no such rule. sudo -n tells.
             hasProvenPassword = true
             becomePassword = nil
             return
         }
+        guard first?.words.first == "SUDO" else {
+            await dropShell()
+            throw .credentialUnusable(
+                reason:
+                    "sudo on \(address) asks in words that are not sudo's own, and fleet answers nothing "
+                    + "else: `\(said())`"
+            )
+        }
         shell?.unsent += Array("\(password)\n".utf8)
-        guard try await next(.none) != "SUDO" else {
-            // Two empty answers more and sudo gives up by itself.
-            shell?.unsent += Array("\n\n".utf8)
-            while try await next(.none) == "SUDO" {}
+        let end = try await next(.none)
+        guard end?.words.first == "END", end?.words.count == 4, end?.words[2] == "0" else {
+            // Whatever it waits for now: it gets nothing more.
+            await dropShell()
+            let why = said()
             throw .credentialUnusable(
                 reason: "sudo on \(address) did not take the password for \(user)"
+                    + (why.isEmpty ? "" : ": \(why)")
             )
         }
         hasProvenPassword = true
@@ -410,7 +428,11 @@ extension SSHSession: HostSession {
             answer = shell?.take(bytes, of: id, output)
         }
         // Standard error of the shell itself carries nothing of ours; it must not fill up.
-        while try read(channel, stream: 1) > 0 {}
+        while case let count = try read(channel, stream: 1), count > 0 {
+            shell?.takeComplaint(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count])
+            )
+        }
         if let answer { return answer }
         guard libssh2_channel_eof(channel.pointer) == 0 else { throw shellEnded() }
         return nil
@@ -514,22 +536,16 @@ extension SSHSession: HostSession {
         guard let shell, !shell.isReady else {
             return fail(.connectionLost(.command, reason: "the shell on \(address) ended"))
         }
-        let seen = String(decoding: shell.noise, as: UTF8.self)
-            .unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
-        let text = String(String.UnicodeScalarView(seen))
-        return fail(.shellUnusable(seen: text.isEmpty ? "it ended at once" : "it said `\(text)`"))
+        return fail(.shellUnusable(seen: shell.seen + ", and ended"))
     }
 
-    /// A login that is only slow may still come to the request: that may run.
+    /// A login that is only slow may still come to the request.
     private func slowShell() -> TransportError {
-        let seen = String(decoding: shell?.noise ?? [], as: UTF8.self)
-        let said = seen.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
-        return fail(
-            .connectionLost(
-                .command,
-                reason: "the login shell did not run `sh -s` within "
-                    + "\(Self.shellMilliseconds / 1000) s; it said "
-                    + "`\(String(String.UnicodeScalarView(said)))`"
+        fail(
+            .shellSlow(
+                milliseconds: Self.shellMilliseconds,
+                seen: shell?.seen ?? "it said nothing",
+                mayRun: shell?.runsCommandLine ?? false
             )
         )
     }

@@ -10,12 +10,21 @@ extension SSHSession {
     /// The types of the keys known for the host come first, so that it proves one of them.
     func handshake(
         hostKeyTypes: [String],
+        allowed: [String] = Algorithms.hostKeys,
         bannerWithin bannerMilliseconds: Int,
         keysWithin handshakeMilliseconds: Int
     ) async throws(TransportError) -> HostKey {
         let session = try begin()
         let known = hostKeyTypes.filter { !$0.isEmpty }
-        for (method, names) in Algorithms.preferences(hostKeyTypes: known) {
+        for (method, names) in Algorithms.preferences(hostKeyTypes: known, allowed: allowed) {
+            guard !names.isEmpty else {
+                throw .noCommonAlgorithm(
+                    reason:
+                        "`HostKeyAlgorithms` leaves no host key that this client can ask for; it has "
+                        + Algorithms.available(LIBSSH2_METHOD_HOSTKEY, of: Algorithms.hostKeys)
+                        .joined(separator: ", ")
+                )
+            }
             libssh2_session_method_pref(session, method, names)
         }
         let null = LibSSH2.placeholder

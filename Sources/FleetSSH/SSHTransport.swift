@@ -360,6 +360,7 @@ public final class SSHTransport: Transport {
         let known = files.knownHosts(settings.knownHostsFiles)
         let key = try await session.handshake(
             hostKeyTypes: known.knownTypes(host: host, port: port),
+            allowed: settings.hostKeyAlgorithms,
             bannerWithin: environment.bannerMilliseconds,
             keysWithin: environment.handshakeMilliseconds
         )
@@ -408,23 +409,55 @@ public final class SSHTransport: Transport {
         async throws(TransportError)
     {
         let (host, port) = settings.keyName
+        // As known_hosts has it: with the port, where that is not the usual one.
+        let named = KnownHosts.name(host: host, port: port)
+        if let file = settings.revokedHostKeysFile {
+            let files = files
+            let found = await BlockingQueue.shared.run { files.revocation(of: key, in: file) }
+            switch found {
+            case .none: break
+            case .revoked(let place):
+                throw .hostKeyRevoked(host: named, offered: key.fingerprint, place: place)
+            case .unreadable(let reason):
+                throw .configuration(
+                    reason:
+                        "RevokedHostKeys \(file) \(reason), so no key of \(named) can be trusted"
+                )
+            }
+        }
         switch known.verdict(host: host, port: port, key: key) {
         case .match: break
         case .revoked(let place):
-            throw .hostKeyRevoked(host: host, offered: key.fingerprint, place: place)
+            throw .hostKeyRevoked(host: named, offered: key.fingerprint, place: place)
+        case .otherType(let other, let place):
+            throw .hostKeyOtherType(
+                host: named,
+                offered: key.fingerprint,
+                known: other.fingerprint,
+                place: place
+            )
         case .changed(let other, let place):
             throw .hostKeyChanged(
-                host: host,
+                host: named,
                 offered: key.fingerprint,
                 known: other.fingerprint,
                 place: place
             )
         case .authorityOnly(let place):
-            throw .hostKeyAuthorityOnly(host: host, offered: key.fingerprint, place: place)
+            throw .hostKeyAuthorityOnly(host: named, offered: key.fingerprint, place: place)
         case .unknown:
+            if settings.hostKeys == .acceptNew,
+                let place = known.revocation(host: host, port: port)
+            {
+                throw .hostKeyRevoked(
+                    host: named,
+                    offered: "a new \(key.fingerprint)",
+                    place: place
+                )
+            }
             guard settings.hostKeys == .acceptNew, let file = settings.knownHostsFiles.first else {
                 throw .hostKeyUnknown(
-                    host: host,
+                    host: named,
                     offered: key.fingerprint,
                     files: settings.knownHostsFiles
                 )
@@ -441,7 +474,7 @@ public final class SSHTransport: Transport {
         }
         guard first == key else {
             throw .hostKeyChanged(
-                host: host,
+                host: named,
                 offered: key.fingerprint,
                 known: first.fingerprint,
                 place: "the first connection of this run"
@@ -471,6 +504,34 @@ private final class Files: Sendable {
     }
 
     func forgetKnownHosts() { state.withLock { $0.knownHosts = [:] } }
+
+    /// What a file of withdrawn keys says of one.
+    enum Revocation: Sendable {
+        case none
+        case revoked(place: String)
+        case unreadable(reason: String)
+    }
+
+    /// Looks a key up in a `RevokedHostKeys` file: public keys, one a line (ssh_config(5)).
+    ///
+    /// As to ssh, a file that cannot be read revokes everything. OpenSSH's binary lists cannot be read here.
+    func revocation(of key: HostKey, in path: String) -> Revocation {
+        guard let bytes = WholeFile.read(path) else {
+            return .unreadable(reason: "cannot be read (\(String(cString: strerror(errno))))")
+        }
+        guard !bytes.starts(with: Array("SSHKRL\n".utf8)) else {
+            return .unreadable(reason: "is a binary key revocation list, which fleet cannot read")
+        }
+        for (number, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+            .enumerated()
+        where line.first != UInt8(ascii: "#") {
+            let words = line.split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
+            if words.contains(where: { Base64.decode($0).map(HostKey.init(blob:)) == key }) {
+                return .revoked(place: "\(path):\(number + 1)")
+            }
+        }
+        return .none
+    }
 
     /// Adds a line; returns what went wrong.
     func add(_ line: String, to path: String) -> String? {

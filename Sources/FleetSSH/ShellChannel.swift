@@ -11,6 +11,10 @@ struct ShellChannel {
     /// What came before READY, the first bytes of it.
     var noise: [UInt8] = []
     var isReady = false
+    /// What came on standard error before READY, the first bytes of it.
+    var complaints: [UInt8] = []
+    /// Whether its command line is what shall run: it may do that however late it starts.
+    var runsCommandLine = false
     /// Requests not written yet.
     var unsent: [UInt8] = []
     /// Whether the shell has been told the functions for detached steps.
@@ -22,6 +26,38 @@ struct ShellChannel {
 
     /// How much of a login's noise is kept for a message, in bytes.
     private static let noiseLimitBytes = 400
+
+    /// Takes what arrived on standard error: nothing of ours, but what a login complains about.
+    mutating func takeComplaint(_ bytes: UnsafeRawBufferPointer) {
+        guard !isReady else { return }
+        complaints += bytes.prefix(max(0, Self.noiseLimitBytes - complaints.count))
+    }
+
+    /// What the login has said instead of running our shell, for people; never our own text.
+    var seen: String {
+        let said = Self.text(noise)
+        let isEcho = said.contains("fleet_nonce=") || said.contains("fleet_say")
+        let own =
+            isEcho
+            ? "it hands back what it is given, as `cat` does"
+            : said.isEmpty ? "" : "it said `\(said)`"
+        let errors = Self.text(complaints)
+        let parts = [own, errors.isEmpty ? "" : "on standard error: `\(errors)`"].filter {
+            !$0.isEmpty
+        }
+        return parts.isEmpty ? "it said nothing" : parts.joined(separator: "; ")
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String {
+        let lines = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+        return lines.map { line in
+            String(
+                String.UnicodeScalarView(
+                    line.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }
+                )
+            )
+        }.joined(separator: " | ")
+    }
 
     /// Puts a request behind those that are not written yet.
     mutating func append(_ request: HostShell.Request) {
@@ -53,8 +89,9 @@ struct ShellChannel {
                     // The run directory, which may hold spaces.
                     directory = words.count > 2 ? String(words[2].base[words[2].startIndex...]) : ""
                 } else if words[1] == id {
-                    isInside = words[0] == "BEGIN"
-                    if !isInside {
+                    // Behind sudo's question comes what it says to the answer.
+                    isInside = words[0] == "BEGIN" || words[0] == "SUDO"
+                    if words[0] != "BEGIN" {
                         answer = ShellAnswer(
                             words: words.map(String.init),
                             outputBytes: outputBytes

@@ -41,6 +41,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     /// Only a certificate authority is known for the host, and no host certificate can be asked
     /// for.
     case hostKeyAuthorityOnly(host: String, offered: String, place: String)
+    /// Only keys of other types are known for the host, which it has not proved or we cannot ask for.
+    case hostKeyOtherType(host: String, offered: String, known: String, place: String)
     /// The two sides share no algorithm.
     case noCommonAlgorithm(reason: String)
     /// Every credential was refused.
@@ -49,6 +51,10 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     case credentialUnusable(reason: String)
     /// The login shell did not start our script.
     case shellUnusable(seen: String)
+    /// The login shell has not started our script in time: it may be slow, or do something else for ever.
+    ///
+    /// `mayRun` says whether it has been given what it was to run.
+    case shellSlow(milliseconds: Int, seen: String, mayRun: Bool)
     /// The host refused a forwarded connection or a channel.
     case refusedByHost(reason: String)
     /// The settings for reaching the host are wrong or not supported.
@@ -68,11 +74,11 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     /// Whether the same attempt may succeed later: only then is it retried.
     public var isRetryable: Bool {
         switch self {
-        case .unreachable, .timedOut, .connectionLost: true
+        case .unreachable, .timedOut, .connectionLost, .shellSlow: true
         case .jump(_, let error): error.isRetryable
         case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
-            .hostKeyAuthorityOnly, .noCommonAlgorithm, .authenticationDenied, .credentialUnusable,
-            .shellUnusable,
+            .hostKeyAuthorityOnly, .hostKeyOtherType, .noCommonAlgorithm, .authenticationDenied,
+            .credentialUnusable, .shellUnusable,
             .refusedByHost, .localFile, .configuration, .notSSH, .answerTooLong:
             false
         }
@@ -84,7 +90,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     public var isAnotherHost: Bool {
         switch self {
         case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .hostKeyAuthorityOnly,
-            .noCommonAlgorithm:
+            .hostKeyOtherType, .noCommonAlgorithm:
             true
         case .jump(_, let error): error.isAnotherHost
         default: false
@@ -95,6 +101,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     public var mayHaveRun: Bool {
         switch self {
         case .connectionLost(.command, _), .timedOut(.command, _): true
+        case .shellSlow(_, _, let mayRun): mayRun
         default: false
         }
     }
@@ -110,10 +117,11 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .hostKeyChanged: "E_HOSTKEY_CHANGED"
         case .hostKeyRevoked: "E_HOSTKEY_REVOKED"
         case .hostKeyAuthorityOnly: "E_HOSTKEY_CA"
+        case .hostKeyOtherType: "E_HOSTKEY_TYPE"
         case .noCommonAlgorithm: "E_ALGO"
         case .authenticationDenied: "E_AUTH"
         case .credentialUnusable: "E_CREDENTIAL"
-        case .shellUnusable: "E_SHELL"
+        case .shellUnusable, .shellSlow: "E_SHELL"
         case .refusedByHost: "E_REFUSED"
         case .configuration: "E_SSH_CONFIG"
         case .notSSH: "E_PROTO"
@@ -142,12 +150,18 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .hostKeyAuthorityOnly(let host, let offered, let place):
             "\(host) is known only by a certificate authority (\(place)), and libssh2 cannot ask "
                 + "for host certificates; the plain key it offered is \(offered)"
+        case .hostKeyOtherType(let host, let offered, let known, let place):
+            "only a key of another type is known for \(host) (\(known) at \(place)), and the host proved "
+                + "\(offered)"
+                + (known.hasPrefix("ssh-rsa") ? ": this client cannot ask for RSA host keys" : "")
         case .noCommonAlgorithm(let reason): "no common algorithm: \(reason)"
         case .authenticationDenied(let user, let tried, let accepts):
             "login as `\(user)` was refused; tried \(Self.list(tried)); "
                 + "the server accepts \(Self.list(accepts))"
         case .credentialUnusable(let reason): reason
         case .shellUnusable(let seen): "the login shell did not run `sh -s`: \(seen)"
+        case .shellSlow(let milliseconds, let seen, _):
+            "the login shell did not run `sh -s` within \(milliseconds / 1000) s: \(seen)"
         case .refusedByHost(let reason): "the host refused: \(reason)"
         case .configuration(let reason): reason
         case .notSSH(let seen): "what answered is no SSH server; it said `\(seen)`"
@@ -164,6 +178,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .hostKeyUnknown(let host, _, _):
             "compare the fingerprint with the host's own (`ssh-keygen -lf "
                 + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then run `fleet trust ENV`"
+        case .hostKeyOtherType(let host, _, _, _):
+            "compare the fingerprint with the host's own (`ssh-keygen -lf "
+                + "/etc/ssh/ssh_host_ed25519_key.pub` on \(host)), then run `fleet trust ENV`, which keeps both"
         case .hostKeyAuthorityOnly:
             "add the host's plain key to known_hosts beside the authority's line"
         case .hostKeyChanged(let host, _, _, let place) where place == Self.snapshotPlace:
@@ -175,6 +192,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
                 + "between you and it"
         case .authenticationDenied:
             "check `ssh.user` and `ssh.identity_file` in the inventory, and `ssh-add -l`"
+        case .shellUnusable, .shellSlow:
+            "something that the account's login runs (~/.bashrc, ~/.profile, ForceCommand) waits, reads its "
+                + "input or starts another program: let it do that for terminals only (`[ -t 0 ]`)"
         case .refusedByHost:
             "HTTP and TCP probes need AllowTcpForwarding in the host's sshd_config"
         case .jump(_, let error): error.hint

@@ -44,8 +44,10 @@ struct KnownHostsTests {
     @Test func aChangedKeyIsNeverUnknown() {
         let line = "web1 \(text(keys[0]))\n"
         #expect(verdict(line, "web1", keys[1]) == .changed(known: keys[0], place: "known_hosts:1"))
-        // Another type of key is a changed key too.
-        #expect(verdict(line, "web1", keys[2]) == .changed(known: keys[0], place: "known_hosts:1"))
+        // Another type of key is not known, and no change: ssh would have asked for the known one.
+        #expect(
+            verdict(line, "web1", keys[2]) == .otherType(known: keys[0], place: "known_hosts:1")
+        )
     }
 
     @Test func aRevokedKeyIsRefusedWhateverElseIsKnown() {
@@ -169,5 +171,20 @@ struct KnownHostsTests {
     @Test func whatIsRememberedIsKnown() {
         let line = KnownHosts.text(host: "Web1", port: 2222, key: keys[0])
         #expect(verdict(line, "web1", port: 2222, keys[0]) == .match)
+    }
+
+    @Test("The order of lines decides nothing: our own order of types is asked for")
+    func orderOfLines() {
+        let types = ["ecdsa-sha2-nistp256", "ssh-ed25519"]
+        #expect(
+            Algorithms.hostKeys(preferring: types).prefix(2) == [
+                "ssh-ed25519", "ecdsa-sha2-nistp256",
+            ]
+        )
+        #expect(Algorithms.hostKeys(preferring: ["ssh-rsa"]).first == "rsa-sha2-512")
+        #expect(Algorithms.hostKeys(allowedBy: "-ecdsa-*").allSatisfy { !$0.hasPrefix("ecdsa") })
+        #expect(Algorithms.hostKeys(allowedBy: "^ecdsa-*").first == "ecdsa-sha2-nistp256")
+        #expect(Algorithms.hostKeys(allowedBy: "ssh-ed25519") == ["ssh-ed25519"])
+        #expect(Algorithms.hostKeys(allowedBy: "+ssh-dss") == Algorithms.hostKeys)
     }
 }

@@ -353,4 +353,178 @@ import Testing
         #expect(result.status == .timedOut(confirmedDead: true))
         await session.close(removingRunDirectory: true)
     }
+
+    /// A host whose sudo is a script of ours: what it is given is in `given`.
+    private func pretender(_ sudo: String, password: String = "wrong") async throws
+        -> (server: SSHDServer, session: any HostSession)
+    {
+        let bin = try TemporaryDirectory()
+        try bin.write("#!/bin/sh\n" + sudo, to: "sudo", mode: 0o755)
+        let server = try SSHDServer(searchPath: "\(bin.path):/usr/bin:/bin")
+        var ssh = server.endpoint().ssh
+        ssh.becomePassword = .environment("SUDO_PW")
+        let person = Person([.environment("SUDO_PW"): password])
+        let endpoint = HostEndpoint(name: "web1", ssh: ssh)
+        Self.pretenders.withLock { $0.append(bin) }
+        return (server, try await transport(server, person).open(endpoint, rollout: "sudo"))
+    }
+
+    private static let pretenders = Mutex<[TemporaryDirectory]>([])
+
+    private func refusal(_ session: any HostSession) async -> TransportError? {
+        await #expect(throws: TransportError.self) {
+            _ = try await session.run(
+                Script("true", becomeUser: "root"),
+                timeoutMilliseconds: 60_000,
+                output: OutputRecorder()
+            )
+        }
+    }
+
+    @Test("A wrong password is given once, and nothing after it, however often sudo asks")
+    func oneTry() async throws {
+        let (server, session) = try await pretender(
+            """
+            case "$*" in *" -n "*) exit 1 ;; esac
+            while [ "$1" != -p ]; do shift; done
+            printf %s "$2"
+            while IFS= read -r line; do
+                echo "got:$line" >>"$HOME/given"
+                echo 'Sorry, try again.' >&2
+                printf %s "$2"
+            done
+            echo end >>"$HOME/given"
+            exit 1
+            """
+        )
+        let error = await refusal(session)
+        guard case .credentialUnusable(let reason)? = error else {
+            return #expect(Bool(false), "\(String(describing: error))")
+        }
+        #expect(reason.contains("did not take the password") && reason.contains("Sorry, try again"))
+        await session.close(removingRunDirectory: false)
+        try await eventually("it has come to its end") {
+            server.directory.read("home/given")?.hasSuffix("end\n") ?? false
+        }
+        #expect(server.directory.read("home/given") == "got:wrong\nend\n")
+    }
+
+    @Test("With one try only, a wrong password is the credential's error, too")
+    func onlyTry() async throws {
+        let (server, session) = try await pretender(
+            """
+            case "$*" in *" -n "*) exit 1 ;; esac
+            while [ "$1" != -p ]; do shift; done
+            printf %s "$2"
+            IFS= read -r line
+            echo 'sudo: 1 incorrect password attempt' >&2
+            exit 1
+            """
+        )
+        let error = await refusal(session)
+        #expect(error?.token == "E_CREDENTIAL", "\(String(describing: error))")
+        #expect(error?.message.contains("1 incorrect password attempt") ?? false)
+        await session.close(removingRunDirectory: false)
+        server.stop()
+    }
+
+    @Test("What asks in other words than our own is shown, and not answered")
+    func otherWords() async throws {
+        let (server, session) = try await pretender(
+            """
+            case "$*" in *" -n "*) exit 1 ;; esac
+            printf 'Verification code: ' >&2
+            while IFS= read -r line; do echo "got:$line" >>"$HOME/given"; done
+            echo end >>"$HOME/given"
+            exit 1
+            """
+        )
+        let error = await refusal(session)
+        #expect(error?.token == "E_CREDENTIAL")
+        #expect(
+            error?.message.contains("Verification code:") ?? false,
+            "\(String(describing: error))"
+        )
+        await session.close(removingRunDirectory: false)
+        try await eventually("it is told that there is no more") {
+            server.directory.read("home/given") == "end\n"
+        }
+    }
+
+    @Test("PubkeyAuthentication no: no key is offered, and the server never sees one")
+    func keysForbidden() async throws {
+        let server = try SSHDServer()
+        try server.directory.write("PubkeyAuthentication no\n", to: ".ssh/config", mode: 0o600)
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.systemConfiguration = "/nonexistent"
+        let transport = SSHTransport(environment)
+        let error = await #expect(throws: TransportError.self) {
+            _ = try await transport.open(server.endpoint(), rollout: "r1")
+        }
+        #expect(error?.token == "E_CREDENTIAL")
+        #expect(error?.message.contains("PubkeyAuthentication no") ?? false)
+    }
+
+    @Test(
+        "Trust that the configuration narrows is narrowed, or the host is refused by name",
+        arguments: [
+            ("RevokedHostKeys REVOKED", "E_HOSTKEY_REVOKED", "REVOKED:2"),
+            ("RevokedHostKeys /no/such/file", "E_SSH_CONFIG", "cannot be read"),
+            ("RevokedHostKeys KRL", "E_SSH_CONFIG", "binary key revocation list"),
+            ("HostKeyAlgorithms ssh-dss", "E_ALGO", "HostKeyAlgorithms"),
+            ("HostKeyAlgorithms ecdsa-*", "E_ALGO", "host key"),
+            ("KnownHostsCommand /bin/keys %H", "E_SSH_CONFIG", "config:1"),
+            ("RevokedHostKeys none\nHostKeyAlgorithms -ecdsa-*\nKnownHostsCommand none", "", ""),
+            ("HostKeyAlgorithms ^ssh-ed25519", "", ""),
+        ]
+    )
+    func narrowedTrust(text: String, token: String, words: String) async throws {
+        let server = try SSHDServer()
+        let place = server.directory.path
+        try server.directory.write(
+            "# stolen\n" + (server.directory.read("host_key.pub") ?? ""),
+            to: "REVOKED"
+        )
+        try server.directory.write("SSHKRL\n\u{0}", to: "KRL")
+        let config = text.replacing("REVOKED", with: place + "/REVOKED")
+            .replacing("Keys KRL", with: "Keys \(place)/KRL")
+        try server.directory.write(config + "\n", to: ".ssh/config", mode: 0o600)
+        var environment = SSHTransport.Environment(
+            home: place,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.systemConfiguration = "/nonexistent"
+        do throws(TransportError) {
+            let session = try await SSHTransport(environment).open(server.endpoint(), rollout: "r1")
+            await session.close(removingRunDirectory: false)
+            #expect(token.isEmpty, "it was let in")
+        } catch {
+            #expect(error.token == token && error.message.contains(words), "\(error)")
+        }
+    }
+
+    @Test("Where something is marked @revoked for a host, no new key is accepted by itself")
+    func revokedAuthority() async throws {
+        let server = try SSHDServer()
+        try Command.shell(
+            "ssh-keygen -q -t ed25519 -N '' -f ca; echo \"@revoked * $(cut -d' ' -f1,2 ca.pub)\" >known",
+            in: server.directory.path
+        )
+        var ssh = server.endpoint(knownHosts: server.directory.path + "/known").ssh
+        ssh.hostKeys = .acceptNew
+        let endpoint = HostEndpoint(name: "web1", ssh: ssh)
+        let error = await #expect(throws: TransportError.self) {
+            _ = try await SSHTransport(
+                .init(home: server.directory.path, user: NSUserName(), agentSocket: nil)
+            ).open(endpoint, rollout: "r1")
+        }
+        #expect(error?.token == "E_HOSTKEY_REVOKED")
+        #expect(error?.message.contains("known:1") ?? false)
+        #expect(error?.message.contains("[127.0.0.1]:\(server.port)") ?? false, "host and port")
+    }
 }

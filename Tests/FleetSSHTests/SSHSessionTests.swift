@@ -654,4 +654,32 @@ private final class ByteCounter: OutputSink, @unchecked Sendable {
         count += bytes.count
         isUniform = isUniform && bytes.allSatisfy { $0 == UInt8(ascii: "x") }
     }
+
+    @Test(
+        "A login that does something else is named by what it says, on standard error, too",
+        arguments: [
+            ("exec cat", "hands back what it is given"),
+            ("echo 'maintenance until noon' >&2; exit 1", "maintenance until noon"),
+            ("cat >/dev/null", "it said nothing"),
+        ]
+    )
+    func loginsThatDoSomethingElse(command: String, words: String) async throws {
+        let other = try SSHDServer(configuration: ["ForceCommand \(command)"])
+        let session = try await SSHTransport(
+            .init(home: other.directory.path, user: NSUserName(), agentSocket: nil)
+        ).open(other.endpoint(), rollout: "r1")
+        do throws(TransportError) {
+            _ = try await session.run(
+                Script(":"),
+                timeoutMilliseconds: 60_000,
+                output: OutputRecorder()
+            )
+            #expect(Bool(false), "it must not succeed")
+        } catch {
+            #expect(error.token == "E_SHELL" && !error.mayHaveRun, "\(error)")
+            #expect(error.message.contains(words), "\(error.message)")
+            #expect(!error.message.contains("fleet_"), "our own text is nobody's business")
+        }
+        await session.close(removingRunDirectory: false)
+    }
 }
