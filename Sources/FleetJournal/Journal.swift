@@ -469,9 +469,26 @@ public final class Journal: Sendable {
                 continue
             }
             guard plan.release?.commit == commit else { continue }
+            // Somebody stopped it and went back: nothing was found to be wrong with the release.
+            if !isBack, isTakenBack, try wasAskedBack(record.id) { continue }
+            if isBack, case .planned(_, let origin) = try beginning(of: record.id)?.body,
+                origin.overridden?.contains(RolloutOrigin.quarantineRule) ?? false
+            {
+                continue
+            }
             return isTakenBack ? record : nil
         }
         return nil
+    }
+
+    /// Whether a rollout went back because somebody asked for that.
+    private func wasAskedBack(_ rollout: RolloutID) throws(JournalError) -> Bool {
+        for entry in try entries(of: rollout) {
+            if case .effect(.decide(_, let reason)) = entry.body {
+                return reason == Rollout.askedBack
+            }
+        }
+        return false
     }
 
     /// The newest rollout by which a release succeeded in an environment; nil if none did, or it was

@@ -97,5 +97,21 @@ public final class EnvironmentLock: Sendable {
         if ftruncate(file, 0) == 0 { _ = pwrite(file, text, text.count, 0) }
     }
 
+    /// Who is changing an environment from this machine at this moment; nil if nobody is.
+    ///
+    /// - Throws: ``JournalError`` for a state directory that cannot be used.
+    public static func holder(of environment: String, in directory: StateDirectory)
+        throws(JournalError) -> String?
+    {
+        do throws(JournalError) {
+            let lock = try EnvironmentLock(environment: environment, owner: "", in: directory)
+            withExtendedLifetime(lock) {}
+            return nil
+        } catch {
+            guard case .locked(_, let owner) = error else { throw error }
+            return owner
+        }
+    }
+
     deinit { if file >= 0 { close(file) } }
 }

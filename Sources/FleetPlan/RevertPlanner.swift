@@ -9,13 +9,16 @@ public enum RevertPlanner {
     ///   - rollout: The rollout that carried it out; its locks may be taken over.
     ///   - snapshots: What each touched host ran before it; hosts that are not here stay as they
     ///     are.
+    ///   - well: Hosts that serve the release as they should. They go back in the plan's own batches, each
+    ///     behind the gate of the one before; all others go first, and at once.
     /// - Returns: A plan whose steps are the earlier plan's steps back; a touched host that ran
     ///   nothing before is torn down, or not in it where the playbook does not say how.
     /// - Throws: ``ReleaseRefused`` if no host has anything to go back to.
     public static func plan(
         undoing plan: Plan,
         of rollout: String,
-        snapshots: [HostName: Snapshot]
+        snapshots: [HostName: Snapshot],
+        well: Set<HostName> = []
     ) throws(ReleaseRefused) -> Plan {
         guard let releaseStep = plan.releaseStep else {
             throw ReleaseRefused(
@@ -41,6 +44,27 @@ public enum RevertPlanner {
             )
         }
         let releases = Set(hosts.compactMap(\.release))
+        // A release that was deployed twice has run before itself: going back to it restarts everything, and
+        // goes nowhere.
+        if let again = plan.release, hosts.allSatisfy({ $0.release?.commit == again.commit }) {
+            throw ReleaseRefused(
+                message:
+                    "E_NOTHING going back would change nothing: before rollout \(rollout) every host ran "
+                    + "\(again.label) already",
+                hints: [
+                    "fleet history \(plan.environment)    shows what ran before",
+                    "fleet revert \(plan.environment) --to TAG    goes to another release",
+                ]
+            )
+        }
+        let first = hosts.filter { !well.contains($0.name) }
+        var batches =
+            [first]
+            + plan.batches.map { batch in
+                hosts.filter { well.contains($0.name) && batch.contains($0.name) }
+            }
+        batches.removeAll(where: \.isEmpty)
+        hosts = batches.flatMap { $0 }
         return Plan(
             kind: .revert,
             environment: plan.environment,
@@ -51,7 +75,7 @@ public enum RevertPlanner {
             // On past a host that fails to go back: the others are on the bad release, too.
             maxFailures: hosts.count,
             onFailure: .hold,
-            batches: [hosts.map(\.name)],
+            batches: batches.map { $0.map(\.name) },
             hosts: hosts,
             takesLocks: true,
             adoptsLocksOf: rollout,

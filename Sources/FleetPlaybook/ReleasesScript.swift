@@ -27,6 +27,14 @@ enum ReleasesScript {
         }
         has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
         fetch() {
+            if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}$FLEET_SENT" ] &&
+                seen=$(g fetch --quiet --no-tags -- "$FLEET_REPOSITORY" "+refs/tags/$FLEET_TAG:refs/fleet/release" 2>&1)
+            then
+                # Every host asks for the tag itself: the plan has it from the first one that answered.
+                found=$(g rev-parse --verify --quiet refs/fleet/release^{commit})
+                [ "$found" = "$FLEET_COMMIT" ] ||
+                    fail "E_TAG_DIFFERS to this host $FLEET_TAG is ${found:-nothing}, and to the plan $FLEET_COMMIT"
+            fi
             has || {
                 if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                 else ref='+refs/heads/*:refs/fleet/heads/*'; fi

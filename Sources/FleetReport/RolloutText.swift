@@ -35,11 +35,13 @@ public enum RolloutText {
         switch outcome {
         case .succeeded:
             return rollout.plan.release == nil
-                ? "\(release) ended well on all hosts of \(environment)"
-                : "\(environment) runs \(release), verified on \(rollout.hosts.count == 1 ? "its one host" : "all \(rollout.hosts.count) hosts")"
+                ? "\(release) ended well on \(hosts(rollout)) of \(environment)"
+                : "\(environment) runs \(release), verified on \(hosts(rollout))"
                     + proof(rollout)
         case .reverted:
-            return "\(release) failed, and every touched host of \(environment) is verified back"
+            return
+                "\(release) \(wasAskedBack(rollout) ? "was taken back" : "failed"), and every touched host of "
+                + "\(environment) is verified back"
                 + proof(rollout)
         case .refused: return "nothing was changed on \(environment)"
         case .held where !rollout.isTouched:
@@ -53,6 +55,20 @@ public enum RolloutText {
             return "paused: part of \(environment) cannot be asked; \(release) stays where it is"
         case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
         }
+    }
+
+    /// On how many hosts of the environment.
+    private static func hosts(_ rollout: Rollout) -> String {
+        let count = rollout.hosts.count
+        if let all = rollout.plan.environmentHostCount, all != count {
+            return "\(count) of \(all) hosts (\(HostRange.fold(rollout.hosts.map(\.name))))"
+        }
+        return count == 1 ? "its one host" : "all \(count) hosts"
+    }
+
+    /// Whether it went back because somebody asked for it, and not because anything had failed.
+    static func wasAskedBack(_ rollout: Rollout) -> Bool {
+        rollout.halted?.summary == Rollout.askedBack
     }
 
     /// What the word "verified" covers, where it is not everything.

@@ -15,6 +15,8 @@ public struct RolloutOrigin: Sendable, Hashable, Codable {
     public let reason: String?
     /// The rules that were overridden, as in `staged`, `window`; nil for none.
     public let overridden: [String]?
+    /// The rule that a release which was taken back by hand is quarantined, where it was left out.
+    public static let quarantineRule = "quarantine"
     /// Whether it is an emergency.
     public var isHotfix: Bool { hotfix ?? false }
     private let hotfix: Bool?

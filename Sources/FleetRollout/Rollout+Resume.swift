@@ -17,6 +17,9 @@ extension Rollout {
         }
     }
 
+    /// Why a rollout goes back that nothing was wrong with.
+    public static let askedBack = "the operator asked for the way back"
+
     /// Asks anew for every answer that was lost with the controller, and goes on.
     ///
     /// A step that was under way may have started, run, or never been asked for; the host knows.
@@ -57,7 +60,7 @@ extension Rollout {
             }
         }
         guard direction == .back, plan.onFailure != .report else { return }
-        halt(Failure("the operator asked for the way back"))
+        halt(Failure(Self.askedBack))
     }
 
     /// Leaves a step forward as it is, to be settled on the way back; false if the host is on none.

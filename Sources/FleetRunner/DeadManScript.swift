@@ -15,7 +15,7 @@ extension DeadMan {
     ///   - environment: The environment, which names the lock.
     /// - Returns: A script for the login account.
     func script(rollout: String, environment: String) -> Script {
-        var text = Self.prologue
+        var text = RunDirectory.ours + Self.prologue
         var variables = [
             EnvironmentVariable("FLEET_ENVIRONMENT", environment),
             EnvironmentVariable("FLEET_ROLLOUT", rollout),
@@ -77,61 +77,67 @@ extension DeadMan {
 
         """#
 
-    private static let starting = #"""
-        cat >switch/watch <<'END' || exit 1
-        cd "$1" || exit 1
-        echo $$ >switch/pid
-        sleep "$2"
-        mv armed fired 2>/dev/null || exit 0
-        exec >switch/log 2>&1
-        end() { echo "$*" >switch/result.new; mv switch/result.new switch/result; exit; }
-        owner=
-        { read -r owner <"$3"; } 2>/dev/null
-        [ "$owner" = "$4" ] || end "the lock belongs to ${owner:-nobody}: left alone"
-        for p in */pid; do
-            case $p in switch/*) continue ;; esac
-            [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
-            { read -r pid _ <"$p"; } 2>/dev/null || continue
+    private static let starting =
+        "cat >switch/ours <<'END' || exit 1\n" + RunDirectory.ours + "END\n"
+            + #"""
+            cat >switch/watch <<'END' || exit 1
+            cd "$1" || exit 1
+            . ./switch/ours
+            s= b=0
+            { IFS= read -r s </proc/$$/stat; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
+            started() { shift 19; echo "$1"; }
+            echo "$$ $(started ${s##*) }) $b" >switch/pid
+            sleep "$2"
+            mv armed fired 2>/dev/null || exit 0
+            exec >switch/log 2>&1
+            end() { echo "$*" >switch/result.new; mv switch/result.new switch/result; exit; }
+            owner=
+            { read -r owner <"$3"; } 2>/dev/null
+            [ "$owner" = "$4" ] || end "the lock belongs to ${owner:-nobody}: left alone"
+            for p in */pid; do
+                case $p in switch/*) continue ;; esac
+                [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                ours "$p" || continue
+                i=0
+                while kill -0 "-$pid" 2>/dev/null; do
+                    case $(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null) in Z) break ;; esac
+                    if [ $i -lt 50 ]; then kill -TERM "-$pid"; else kill -KILL "-$pid"; fi 2>/dev/null
+                    i=$((i + 1))
+                    [ $i -lt 100 ] || end "what ran before does not end: nothing was done"
+                    sleep 0.1 2>/dev/null || sleep 1
+                done
+            done
+            limit() { shift; "$@"; }
+            command -v timeout >/dev/null 2>&1 && limit() { timeout "$@"; }
+            step() {
+                read -r name <"switch/$1.name"
+                (cd && limit "$2" $3 <"$OLDPWD/switch/$1.sh") || end "failed at $name: exit $?"
+            }
+            . ./switch/steps
+            end done
+            END
+            : >armed || exit 1
+            set -- "$run" "$FLEET_SECONDS" "$lock" "$FLEET_ROLLOUT"
+            if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] &&
+                systemd-run --quiet --collect --setenv=HOME="$HOME" sh "$run/switch/watch" "$@" 2>/dev/null
+            then :
+            elif [ -n "$fleet_setsid" ]
+            then $fleet_setsid sh switch/watch "$@" </dev/null >/dev/null 2>&1 &
+            else (trap '' HUP; exec sh switch/watch "$@") </dev/null >/dev/null 2>&1 &
+            fi
             i=0
-            while kill -0 "-$pid" 2>/dev/null; do
-                case $(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null) in Z) break ;; esac
-                if [ $i -lt 50 ]; then kill -TERM "-$pid"; else kill -KILL "-$pid"; fi 2>/dev/null
+            until [ -s switch/pid ]; do
                 i=$((i + 1))
-                [ $i -lt 100 ] || end "what ran before does not end: nothing was done"
+                [ $i -lt 50 ] || { rm -f armed; echo "the dead-man switch did not start"; exit 1; }
                 sleep 0.1 2>/dev/null || sleep 1
             done
-        done
-        limit() { shift; "$@"; }
-        command -v timeout >/dev/null 2>&1 && limit() { timeout "$@"; }
-        step() {
-            read -r name <"switch/$1.name"
-            (cd && limit "$2" $3 <"$OLDPWD/switch/$1.sh") || end "failed at $name: exit $?"
-        }
-        . ./switch/steps
-        end done
-        END
-        : >armed || exit 1
-        set -- "$run" "$FLEET_SECONDS" "$lock" "$FLEET_ROLLOUT"
-        if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] &&
-            systemd-run --quiet --collect --setenv=HOME="$HOME" sh "$run/switch/watch" "$@" 2>/dev/null
-        then :
-        elif [ -n "$fleet_setsid" ]
-        then $fleet_setsid sh switch/watch "$@" </dev/null >/dev/null 2>&1 &
-        else (trap '' HUP; exec sh switch/watch "$@") </dev/null >/dev/null 2>&1 &
-        fi
-        i=0
-        until [ -s switch/pid ]; do
-            i=$((i + 1))
-            [ $i -lt 50 ] || { rm -f armed; echo "the dead-man switch did not start"; exit 1; }
-            sleep 0.1 2>/dev/null || sleep 1
-        done
-        echo "armed: goes back by itself in $FLEET_SECONDS s unless it is confirmed"
-        """#
+            echo "armed: goes back by itself in $FLEET_SECONDS s unless it is confirmed"
+            """#
 
     private static let confirming = #"""
         { [ -e confirmed ] || [ -e unarmed ]; } && exit 0
         if mv armed confirmed 2>/dev/null; then
-            { read -r pid <switch/pid && kill "-$pid" || kill "$pid"; } 2>/dev/null
+            ! ours switch/pid || kill "-$pid" 2>/dev/null
             exit 0
         fi
         [ ! -e fired ] || { echo "the dead-man switch has fired: the host went back by itself"; exit 1; }
@@ -141,14 +147,12 @@ extension DeadMan {
 
     private static let disarming = #"""
         if mv armed disarmed 2>/dev/null; then
-            { read -r pid <switch/pid && kill "-$pid" || kill "$pid"; } 2>/dev/null
+            ! ours switch/pid || kill "-$pid" 2>/dev/null
             echo "disarmed"
             exit 0
         fi
         [ -e fired ] || exit 0
-        pid=
-        { read -r pid <switch/pid; } 2>/dev/null
-        while [ ! -e switch/result ] && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do
+        while [ ! -e switch/result ] && ours switch/pid; do
             sleep 0.2 2>/dev/null || sleep 1
         done
         echo "the host went back by itself: $(cat switch/result 2>/dev/null || echo interrupted)"

@@ -197,37 +197,35 @@ public struct HostLock: Sendable {
     /// that has no result and does not run, `armed=ROLLOUT` for a dead-man switch.
     public var ledger: Script {
         script(
-            #"""
-            printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
-            w=
-            { read -r w <"$d/witness"; } 2>/dev/null
-            printf 'witness=%s\n' "$w"
-            cd "$HOME/.fleet/runs" 2>/dev/null || exit 0
-            for p in */*/pid; do
-                case $p in */switch/pid) continue ;; esac
-                [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
-                { read -r pid _ <"$p"; } 2>/dev/null || continue
-                if kill -0 "-$pid" 2>/dev/null; then echo "running=${p%/pid}"
-                else echo "unended=${p%/pid}"; fi
-            done
-            for p in */armed; do [ ! -e "$p" ] || echo "armed=${p%/armed}"; done
-            exit 0
-            """#
+            RunDirectory.ours + #"""
+                printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
+                w=
+                { read -r w <"$d/witness"; } 2>/dev/null
+                printf 'witness=%s\n' "$w"
+                cd "$HOME/.fleet/runs" 2>/dev/null || exit 0
+                for p in */*/pid; do
+                    case $p in */switch/pid) continue ;; esac
+                    [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                    if ours "$p"; then echo "running=${p%/pid}"
+                    else echo "unended=${p%/pid}"; fi
+                done
+                for p in */armed; do [ ! -e "$p" ] || echo "armed=${p%/armed}"; done
+                exit 0
+                """#
         )
     }
 
     /// Read-only: prints `owner=`, `who=`, `since=`; no owner if it is free.
     public var status: Script {
         script(
-            #"""
-            printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
-            for p in "$HOME"/.fleet/runs/"$o"/*/pid; do
-                [ -n "$o" ] && [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
-                { read -r pid _ <"$p"; } 2>/dev/null && kill -0 "-$pid" 2>/dev/null &&
-                    { p=${p%/pid}; echo "running=${p##*/}"; }
-            done
-            exit 0
-            """#
+            RunDirectory.ours + #"""
+                printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
+                for p in "$HOME"/.fleet/runs/"$o"/*/pid; do
+                    [ -n "$o" ] && [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                    ours "$p" && { p=${p%/pid}; echo "running=${p##*/}"; }
+                done
+                exit 0
+                """#
         )
     }
 
@@ -236,39 +234,40 @@ public struct HostLock: Sendable {
     /// From the first write on, the host refuses every further step of theirs.
     public func breaking(_ known: String) -> Script {
         script(
-            #"""
-            [ -n "$o" ] || exit 0
-            [ "$o" = "$FLEET_KNOWN" ] || held
-            umask 077
-            new=$d/owner.$FLEET_OWNER
-            printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" &&
-                mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
-            # Their answer is written before they are ended: it is not taken for one of their own.
-            all=
-            for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do
-                { read -r pid _ <"$p"; } 2>/dev/null || continue
-                (set -C; echo fenced >"${p%pid}rc") 2>/dev/null && all="$all $pid"
-            done
-            alive() {
-                for pid in $all; do
-                    kill -0 "-$pid" 2>/dev/null || continue
-                    # Ended, and only waiting for an init that is slow to collect it.
-                    s=
-                    { read -r s <"/proc/$pid/stat"; } 2>/dev/null
-                    case ${s##*) } in Z* | X*) ;; *) echo "$pid" ;; esac
+            RunDirectory.ours + #"""
+                [ -n "$o" ] || exit 0
+                [ "$o" = "$FLEET_KNOWN" ] || held
+                umask 077
+                new=$d/owner.$FLEET_OWNER
+                printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" &&
+                    mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+                # Their answer is written before they are ended: it is not taken for one of their own.
+                all=
+                for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do
+                    [ -e "$p" ] || continue
+                    (set -C; echo fenced >"${p%pid}rc") 2>/dev/null || continue
+                    ! ours "$p" || all="$all $pid"
                 done
-            }
-            i=0
-            while pids=$(alive) && [ -n "$pids" ]; do
-                for pid in $pids; do
-                    if [ $i -lt 50 ]; then kill -TERM "-$pid"; else kill -KILL "-$pid"; fi 2>/dev/null
+                alive() {
+                    for pid in $all; do
+                        kill -0 "-$pid" 2>/dev/null || continue
+                        # Ended, and only waiting for an init that is slow to collect it.
+                        s=
+                        { read -r s <"/proc/$pid/stat"; } 2>/dev/null
+                        case ${s##*) } in Z* | X*) ;; *) echo "$pid" ;; esac
+                    done
+                }
+                i=0
+                while pids=$(alive) && [ -n "$pids" ]; do
+                    for pid in $pids; do
+                        if [ $i -lt 50 ]; then kill -TERM "-$pid"; else kill -KILL "-$pid"; fi 2>/dev/null
+                    done
+                    i=$((i + 1))
+                    [ $i -lt 100 ] || { echo "E_STUCK processes" $pids "do not end"; exit 1; }
+                    sleep 0.1 2>/dev/null || sleep 1
                 done
-                i=$((i + 1))
-                [ $i -lt 100 ] || { echo "E_STUCK processes" $pids "do not end"; exit 1; }
-                sleep 0.1 2>/dev/null || sleep 1
-            done
-            raise && rm -f "$d/owner"
-            """#,
+                raise && rm -f "$d/owner"
+                """#,
             [EnvironmentVariable("FLEET_KNOWN", known)]
         )
     }

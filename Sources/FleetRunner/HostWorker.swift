@@ -205,6 +205,11 @@ actor HostWorker {
             return "look who holds it on the host (`fuser`), stop that, then start again"
         case "E_SHA256": return "install coreutils there"
         case "E_CHANGED": return "start again: preflight looks at it anew"
+        case "E_TAG_DIFFERS":
+            return
+                "its origin is another repository, or the tag was moved: `git ls-remote origin` there"
+        case "E_UNWRITABLE": return "chown or chmod them on the host, then deploy again"
+        case "E_FILTER": return "install it there"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil
         }

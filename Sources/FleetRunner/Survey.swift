@@ -3,10 +3,12 @@ public import FleetTransport
 
 /// Asks hosts read-only questions outside a rollout: which releases there are, what a host runs.
 public struct Survey: Sendable {
-    /// What a host said.
+    /// What a host said: the question came to its own end there.
+    ///
+    /// One that did not is an error, and says nothing about the host, good or bad.
     public struct Answer: Sendable, Hashable {
-        /// How the question ended on the host.
-        public let status: CommandStatus
+        /// What the question exited with.
+        public let status: Int
         /// What it printed.
         public let text: String
     }
@@ -36,10 +38,33 @@ public struct Survey: Sendable {
                 output: output
             )
             await session.close(removingRunDirectory: false)
-            return Answer(status: result.status, text: try output.text())
+            guard case .exited(let status) = result.status else {
+                throw TransportError.timedOut(.command, milliseconds: Self.timeoutMilliseconds)
+            }
+            return Answer(status: status, text: try output.text())
         } catch {
             await session.close(removingRunDirectory: false)
             throw error
+        }
+    }
+
+    /// Asks many hosts a question that always has an answer: one that fails on a host is an error there.
+    public func askAll(_ questions: [(host: Host, script: Script)]) async
+        -> [HostName: Result<String, TransportError>]
+    {
+        await ask(questions).mapValues { answer in
+            answer.flatMap { answer in
+                guard answer.status != 0 else { return .success(answer.text) }
+                let last =
+                    answer.text.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+                return .failure(
+                    .connectionLost(
+                        .command,
+                        reason:
+                            "the question exited \(answer.status)\(last.isEmpty ? "" : ": \(last)")"
+                    )
+                )
+            }
         }
     }
 

@@ -1,5 +1,28 @@
 /// Where detached scripts live on a host: `~/.fleet/runs/ROLLOUT/KEY`.
 public enum RunDirectory {
+    /// Defines `ours FILE`, which sets `pid`, and is true if the process group that a step's `pid` file names is
+    /// the one that the step was started as.
+    ///
+    /// A number alone says nothing: it is given to others after a reboot, or when its process is gone. As long
+    /// as a group has members the kernel gives its number to no other process, so a leader that is gone is no
+    /// doubt.
+    public static let ours = #"""
+        ours() {
+            pid= ours_start= ours_boot= ours_now= ours_stat=
+            { read -r pid ours_start ours_boot _ <"$1"; } 2>/dev/null || return 1
+            case $pid in '' | *[!0-9]*) return 1 ;; esac
+            { read -r ours_now </proc/sys/kernel/random/boot_id; } 2>/dev/null
+            [ "$ours_boot" = "${ours_now:-0}" ] || return 1
+            { IFS= read -r ours_stat <"/proc/$pid/stat"; } 2>/dev/null
+            if [ -n "$ours_stat" ]; then
+                set -- ${ours_stat##*) }
+                [ "${20}" = "$ours_start" ] || return 1
+            fi
+            kill -0 "-$pid" 2>/dev/null
+        }
+
+        """#
+
     /// A read-only script that refuses, saying `E_BUSY`, while a step of an earlier rollout runs.
     ///
     /// Nothing else may start on a host beside a step whose controller has left it.

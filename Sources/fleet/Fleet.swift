@@ -1,8 +1,10 @@
 import ArgumentParser
 import CMalloc
 import FleetJournal
+import FleetProject
 import FleetRollout
 import FleetSSH
+import FleetYAML
 import Glibc
 import Synchronization
 
@@ -99,13 +101,23 @@ enum Main {
             }
             try requireOutput()
         } catch let failure as CommandFailure {
-            Terminal.standardError.write(failure.rendered + "\n")
-            exit(failure.status.rawValue)
+            leave(failure)
         } catch let status as ExitStatus {
             exit(status.rawValue)
+        } catch let error as JournalError {
+            leave(CommandFailure(error))
+        } catch let error as ProjectError {
+            leave(CommandFailure(error))
+        } catch let error as Diagnostics {
+            leave(CommandFailure(error))
         } catch {
             root.exit(withError: error)
         }
+    }
+
+    private static func leave(_ failure: CommandFailure) -> Never {
+        Terminal.standardError.write(failure.rendered + "\n")
+        exit(failure.status.rawValue)
     }
 
     /// A stream that nobody gave us would be the next file that is opened: the journal's, or a socket.

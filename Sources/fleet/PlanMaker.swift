@@ -163,7 +163,7 @@ struct PlanMaker {
                 if error.isRetryable { continue }
                 break
             }
-            guard answer.status == .exited(0) else { throw refusal(of: host.name, answer.text) }
+            guard answer.status == 0 else { throw refusal(of: host.name, answer.text) }
             return try resolve(selection, in: ReleaseListing(lsRemote: answer.text))
         }
         throw first ?? CommandFailure(.refused, "no host could say which releases there are")
@@ -209,7 +209,7 @@ struct PlanMaker {
         var known: [String: [String]] = [:]
         var bundles: [HostName: ReleaseBundle] = [:]
         for host in request.hosts {
-            guard case .success(let answer) = answers[host.name], answer.status == .exited(0) else {
+            guard case .success(let answer) = answers[host.name], answer.status == 0 else {
                 continue
             }
             let ids = answer.text.split(whereSeparator: \.isNewline).map(String.init)

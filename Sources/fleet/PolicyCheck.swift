@@ -14,10 +14,12 @@ struct Exception: Sendable {
     var override: String?
     /// Why it is an emergency; nil if it is none.
     var hotfix: String?
+    /// Why a release is taken back.
+    var revert: String?
 
     /// The reasons, as they are recorded; nil if there is none.
     var reason: String? {
-        let reasons = [hotfix, override, quarantine].compactMap { $0 }
+        let reasons = [hotfix, override, quarantine, revert].compactMap { $0 }
         return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 }

@@ -385,4 +385,25 @@ struct TreeProofTests {
         let listed = try fixture.run(fixture.step().listing(in: fixture.scope("", "")))
         #expect(listed.output.contains("\(fixture.v1)\trefs/tags/v1.0.0^{}"), "\(listed.output)")
     }
+
+    @Test(
+        "A host whose origin has another commit under the tag is named, also where it has the right one"
+    )
+    func otherOrigin() throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let scope = fixture.scope("v2.0.0", fixture.v2)
+        #expect(try fixture.run(fixture.step().preflight(in: scope)).status == 0)
+        // The host has the commit, and its origin is somebody else's by now.
+        try Command.shell(
+            "git -C ../origin.git tag -f v2.0.0 v1.0.0^{} >/dev/null",
+            in: fixture.directory.path + "/work"
+        )
+        let asked = try fixture.run(fixture.step().preflight(in: scope))
+        #expect(asked.status == 1 && asked.output.contains("E_TAG_DIFFERS"), "\(asked.output)")
+        // What is there and right is enough where nobody can be asked.
+        try Command.shell("mv ../origin.git ../gone.git", in: fixture.directory.path + "/work")
+        let offline = try fixture.run(fixture.step().preflight(in: scope))
+        #expect(offline.status == 0, "\(offline.output)")
+    }
 }

@@ -476,7 +476,7 @@ import Testing
             ("RevokedHostKeys /no/such/file", "E_SSH_CONFIG", "cannot be read"),
             ("RevokedHostKeys KRL", "E_SSH_CONFIG", "binary key revocation list"),
             ("HostKeyAlgorithms ssh-dss", "E_ALGO", "HostKeyAlgorithms"),
-            ("HostKeyAlgorithms ecdsa-*", "E_ALGO", "host key"),
+            ("HostKeyAlgorithms ecdsa-*", "E_ALGO", "no common algorithm"),
             ("KnownHostsCommand /bin/keys %H", "E_SSH_CONFIG", "config:1"),
             ("RevokedHostKeys none\nHostKeyAlgorithms -ecdsa-*\nKnownHostsCommand none", "", ""),
             ("HostKeyAlgorithms ^ssh-ed25519", "", ""),

@@ -141,14 +141,27 @@ struct CheckoutStep: ReleaseStepKind {
             lacks=
             # Back to nothing: there is no commit to look for.
             if [ -z "$FLEET_COMMIT" ]; then lacks=yes
-            elif g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; then :
             elif [ -n "$FLEET_SENT" ]; then
-                expect
-                lacks=yes
+                g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null || {
+                    expect
+                    lacks=yes
+                }
             else
-                if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
-                else ref='+refs/heads/*:refs/remotes/origin/*'; fi
-                seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
+                has=yes seen=
+                g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null || has=
+                # Every host asks for the tag itself: the plan has it from the first one that answered.
+                if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
+                    if seen=$(g fetch --quiet --no-tags origin "+refs/tags/$FLEET_TAG:refs/fleet/release" 2>&1); then
+                        found=$(g rev-parse --verify --quiet refs/fleet/release^{commit})
+                        [ "$found" = "$FLEET_COMMIT" ] ||
+                            fail "E_TAG_DIFFERS to this host's origin $FLEET_TAG is ${found:-nothing}, and to the plan $FLEET_COMMIT"
+                        has=yes
+                    elif [ -z "$has" ]; then fail "E_REMOTE fetch: $(cause "$seen")"; fi
+                elif [ -z "$has" ]; then
+                    if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
+                    else ref='+refs/heads/*:refs/remotes/origin/*'; fi
+                    seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
+                fi
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
                     fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
             fi

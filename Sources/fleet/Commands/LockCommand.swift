@@ -233,7 +233,7 @@ struct LockKeeper {
         )
         return answers.sorted { $0.key < $1.key }.compactMap { host, answer in
             switch answer {
-            case .success(let answer) where answer.status == .exited(0): nil
+            case .success(let answer) where answer.status == 0: nil
             case .success(let answer):
                 Refusal(host: host, reason: Sanitizer.line(answer.text))
             case .failure(let error):
@@ -278,7 +278,7 @@ struct LockKeeper {
         let answers = await survey.ask(hosts.map { ($0, lock.status) })
         return hosts.map { host in
             switch answers[host.name] {
-            case .success(let answer) where answer.status == .exited(0):
+            case .success(let answer) where answer.status == 0:
                 let facts = Snapshot.facts(from: answer.text)
                 let owner = facts["owner"] ?? ""
                 guard !owner.isEmpty else {

@@ -27,7 +27,7 @@ struct ReconcileCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try common.openProject()
         let (_, selected) = try hosts.select(in: project)
-        let (_, journal) = try common.openJournal()
+        let (directory, journal) = try common.openJournal()
         let transport = try await common.openTransport(for: selected, in: project)
         let ledgers = await HostLedger.ask(
             selected,
@@ -43,7 +43,10 @@ struct ReconcileCommand: AsyncParsableCommand {
             }
         }
         let unfinished = try journal.unfinished(in: hosts.environment)
-        if let unfinished {
+        let holder = try EnvironmentLock.holder(of: hosts.environment, in: directory)
+        if let holder {
+            common.print("under way on this machine: \(Sanitizer.line(holder))")
+        } else if let unfinished {
             common.print(
                 "rollout \(unfinished.id) has not come to its end    fleet resume \(unfinished.id)"
             )
@@ -167,8 +170,8 @@ struct HostLedger {
         -> [HostName: Result<HostLedger, TransportError>]
     {
         let lock = HostLock(environment: environment, owner: "-", description: "")
-        return await survey.ask(hosts.map { ($0, lock.ledger) }).mapValues { answer in
-            answer.map { HostLedger($0.text) }
+        return await survey.askAll(hosts.map { ($0, lock.ledger) }).mapValues { answer in
+            answer.map { HostLedger($0) }
         }
     }
 }

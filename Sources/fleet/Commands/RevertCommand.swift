@@ -29,6 +29,13 @@ struct RevertCommand: AsyncParsableCommand {
     var rollout: String?
     @Option(name: [.short, .long], help: "The playbook, with --to.")
     var playbook = "deploy"
+    @Option(help: "Why; recorded, and said to whoever wants to deploy the release again.")
+    var reason: String?
+    @Flag(
+        name: .customLong("no-quarantine"),
+        help: "Let the release be deployed again without being forced: nothing is wrong with it."
+    )
+    var sparesRelease = false
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var common: CommonOptions
 
@@ -115,9 +122,23 @@ struct RevertCommand: AsyncParsableCommand {
             mustAsk: rollout == nil && to == nil,
             options: confirmation
         )
+        // The question may have stood there for hours.
+        if to == nil {
+            let now = try undo(in: inventory, on: Set(selected.map(\.name)))
+            guard now.digest == plan.digest else {
+                throw CommandFailure(
+                    .refused,
+                    "what would go back has changed while you were asked",
+                    hints: [
+                        "fleet revert \(hosts.environment)    asks again", "nothing was changed",
+                    ]
+                )
+            }
+        }
         let status = try await session.run(
             plan,
-            despite: Exception(quarantine: confirmation.quarantineReason)
+            despite: Exception(quarantine: confirmation.quarantineReason, revert: reason),
+            overridden: sparesRelease ? [RolloutOrigin.quarantineRule] : []
         )
         if status != .succeeded { throw status }
     }
@@ -184,10 +205,12 @@ struct RevertCommand: AsyncParsableCommand {
             for host in earlier.hosts where host.isTouched && selected.contains(host.name) {
                 snapshots[host.name] = host.snapshot ?? Snapshot()
             }
+            let well = Set(earlier.hosts.filter { $0.outcome == .succeeded }.map(\.name))
             let plan = try RevertPlanner.plan(
                 undoing: earlier.plan,
                 of: id.description,
-                snapshots: snapshots
+                snapshots: snapshots,
+                well: well
             )
             let leftOut = Set(snapshots.keys).subtracting(plan.hosts.map(\.name))
             if !leftOut.isEmpty {

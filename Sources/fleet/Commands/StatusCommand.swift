@@ -41,7 +41,7 @@ struct StatusCommand: AsyncParsableCommand {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let questions = try questions(project, inventory, selected)
-        let (_, journal) = try common.openJournal()
+        let (directory, journal) = try common.openJournal()
         let expected = try expectations(
             of: selected.map(\.name),
             in: hosts.environment,
@@ -50,7 +50,8 @@ struct StatusCommand: AsyncParsableCommand {
         let transport = try await common.openTransport(for: selected, in: project)
         let answers = await Survey(transport: transport).ask(questions)
         let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
-        show(lines, try last(in: journal))
+        let holder = try EnvironmentLock.holder(of: hosts.environment, in: directory)
+        show(lines, try last(in: journal), isRunning: holder != nil)
         let reminder = HotfixReminder(project: project, journal: journal, inventory: inventory)
         if let text = try await reminder.text() {
             common.tell(common.standardErrorStyle.yellow(text))
@@ -152,7 +153,7 @@ struct StatusCommand: AsyncParsableCommand {
         case .none: return bad("not asked")
         case .failure(let error): return bad("\(error.token): \(error.message)")
         case .success(let answer):
-            guard answer.status == .exited(0) else {
+            guard answer.status == 0 else {
                 return bad(
                     Sanitizer.line(
                         answer.text.split(whereSeparator: \.isNewline).last.map(String.init)
@@ -189,7 +190,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ lines: [Line], _ last: RolloutRecord?) {
+    private func show(_ lines: [Line], _ last: RolloutRecord?, isRunning: Bool) {
         if common.output == .json {
             for line in lines {
                 common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
@@ -214,7 +215,11 @@ struct StatusCommand: AsyncParsableCommand {
         )
         guard let last else { return }
         let outcome =
-            last.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished")
+            last.outcome.map { OutcomeText.styled($0, style) }
+            ?? style.yellow(
+                isRunning
+                    ? "under way" : "unfinished, and nobody is at it (fleet resume \(last.id))"
+            )
         common.print(
             "\nlast rollout: \(last.id)  \(last.kind.rawValue) \(last.release)  \(outcome)  "
                 + "by \(Sanitizer.line(last.user)), \(DurationText.utc(unixMilliseconds: last.startedUnixMilliseconds)) UTC"
