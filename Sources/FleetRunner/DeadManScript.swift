@@ -83,10 +83,14 @@ extension DeadMan {
             cat >switch/watch <<'END' || exit 1
             cd "$1" || exit 1
             . ./switch/ours
-            s= b=0
-            { IFS= read -r s </proc/$$/stat; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
-            started() { shift 19; echo "$1"; }
-            echo "$$ $(started ${s##*) }) $b" >switch/pid
+            begun() {
+                s= b=0
+                { IFS= read -r s </proc/$$/stat; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
+                s=${s##*) }
+                set -- $s
+                echo "$$ ${20-0} $b" >switch/pid
+            }
+            begun
             sleep "$2"
             mv armed fired 2>/dev/null || exit 0
             exec >switch/log 2>&1
