@@ -141,7 +141,7 @@ extension DeadMan {
     private static let confirming = #"""
         { [ -e confirmed ] || [ -e unarmed ]; } && exit 0
         if mv armed confirmed 2>/dev/null; then
-            ! ours switch/pid || kill "-$pid" 2>/dev/null
+            ! ours switch/pid || kill -TERM "-$pid" 2>/dev/null
             exit 0
         fi
         [ ! -e fired ] || { echo "the dead-man switch has fired: the host went back by itself"; exit 1; }
@@ -151,7 +151,7 @@ extension DeadMan {
 
     private static let disarming = #"""
         if mv armed disarmed 2>/dev/null; then
-            ! ours switch/pid || kill "-$pid" 2>/dev/null
+            ! ours switch/pid || kill -TERM "-$pid" 2>/dev/null
             echo "disarmed"
             exit 0
         fi
