@@ -89,6 +89,7 @@ struct HTTPExchangeTests {
         }
     }
 
+    /// Row K7.
     @Test("An application is asked under its own name, and its refusal says under which")
     func ownNames() {
         let probe = HTTPProbe(

@@ -158,6 +158,7 @@ struct InventoryReaderTests {
         }
     }
 
+    /// Row K5.
     @Test("A byte order mark and line ends of another system change nothing")
     func textAsItComes() throws {
         let text = "\u{FEFF}vars: { a: b }\r\nhosts:\r\n  web1:\r\n    ssh: { port: 2222 }\r\n"

@@ -25,7 +25,11 @@ struct ReleaseRecordTests {
         _ kind: Plan.Kind,
         _ letter: Character?,
         _ outcome: RolloutOutcome?,
-        undoing: Int? = nil
+        undoing: Int? = nil,
+        hosts: [HostName] = ["web1"],
+        of hostCount: Int? = nil,
+        smokeTests: [String] = [],
+        second: Int? = nil
     ) async throws {
         let id = try #require(RolloutID("r\(10_000 + number)"))
         let plan = Plan(
@@ -37,9 +41,18 @@ struct ReleaseRecordTests {
             fanout: 1,
             maxFailures: 0,
             onFailure: .revert,
-            batches: [["web1"]],
-            hosts: [PlannedHost(endpoint: HostEndpoint(name: "web1"), steps: [])],
-            adoptsLocksOf: undoing.map { "r\(10_000 + $0)" }
+            batches: [hosts],
+            hosts: hosts.map { host in
+                PlannedHost(
+                    endpoint: HostEndpoint(name: host),
+                    steps: [],
+                    checks: smokeTests.map { name in
+                        PlannedCheck(name: name, action: .script(Script("true")))
+                    }
+                )
+            },
+            adoptsLocksOf: undoing.map { "r\(10_000 + $0)" },
+            environmentHostCount: hostCount
         )
         let origin = RolloutOrigin(user: "u", machine: "m", command: "c", version: "0")
         var bodies: [JournalEntry.Body] = [.planned(plan: plan, origin: origin)]
@@ -50,7 +63,7 @@ struct ReleaseRecordTests {
                     rollout: id,
                     sequence: index + 1,
                     elapsedMilliseconds: index,
-                    unixMilliseconds: 1_700_000_000_000 + number * 1000 + index,
+                    unixMilliseconds: 1_700_000_000_000 + (second ?? number) * 1000 + index,
                     body: body
                 )
             }
@@ -108,6 +121,54 @@ struct ReleaseRecordTests {
         #expect(
             try journal.history(environment: "staging", limit: 5).allSatisfy { $0.kind == .exec }
         )
+    }
+
+    @Test(
+        "A deploy to some of the hosts is live where the others have the same, and stages nothing"
+    )
+    func someOfTheHosts() async throws {
+        let both: [HostName] = ["web1", "web2"]
+        let tests: Set = ["up", "import"]
+        try await record(1, .deploy, "a", .succeeded, hosts: both, of: 2, smokeTests: ["up"])
+        #expect(try live() == "va")
+        #expect(try journal.succeeded(Self.commit("a"), in: "staging", passing: ["up"]) != nil)
+        #expect(
+            try journal.succeeded(Self.commit("a"), in: "staging", passing: tests) == nil,
+            "one of the smoke tests was never asked"
+        )
+        try await record(2, .deploy, "b", .succeeded, of: 2, smokeTests: ["up", "import"])
+        #expect(try live() == nil, "web2 runs another one")
+        #expect(
+            try journal.succeeded(Self.commit("b"), in: "staging", passing: tests) == nil,
+            "web2 never had it"
+        )
+        #expect(try isStaged("b"), "that it succeeded somewhere is known")
+        try await record(3, .deploy, "b", .succeeded, hosts: ["web2"], of: 2)
+        #expect(try live() == "vb")
+        try await record(
+            4,
+            .deploy,
+            "b",
+            .succeeded,
+            hosts: both,
+            of: 2,
+            smokeTests: ["up", "import"]
+        )
+        #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: tests) != nil)
+    }
+
+    /// Row K8.
+    @Test("What was written last is the newest, whatever the clock said and the name sorts to")
+    func clockSetBack() async throws {
+        try await record(9, .deploy, "a", .succeeded, second: 900)
+        try await record(1, .deploy, "b", .succeeded, second: 100)
+        #expect(try live() == "vb")
+        #expect(
+            try journal.history(environment: "staging", limit: 1).first?.id.description == "r10001"
+        )
+        try await record(8, .deploy, "c", nil, second: 50)
+        try await record(2, .exec, nil, .succeeded, second: 2000)
+        #expect(try journal.unfinished(in: "staging")?.id.description == "r10008")
     }
 
     @Test func approvalsAndRemarksStandAlone() async throws {

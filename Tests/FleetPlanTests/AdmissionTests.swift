@@ -130,6 +130,7 @@ struct AdmissionTests {
         #expect(tokens(policy, evidence(), isHotfix: true) == ["E_NOT_APPROVED"])
     }
 
+    /// Row K7.
     @Test("Every refusal says what to type")
     func hints() {
         var policy = EnvironmentPolicy()
@@ -141,6 +142,7 @@ struct AdmissionTests {
         )
     }
 
+    /// Row K4.
     @Test("An approval holds for the hosts and the playbook that it was given for")
     func scope() {
         var policy = EnvironmentPolicy()

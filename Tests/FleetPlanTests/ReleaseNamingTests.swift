@@ -34,6 +34,7 @@ struct ReleaseNamingTests {
         )
     }
 
+    /// Row K6.
     @Test("An older line counts on by itself, and only a name that exists is refused")
     func olderLine() {
         #expect(token(naming("+v1.1.0", "-v2.0.0"), .part(.patch, prerelease: nil)) == "v1.1.1")

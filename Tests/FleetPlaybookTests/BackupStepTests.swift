@@ -383,6 +383,7 @@ import Testing
         #expect(directory.read("data") == "three\nEND\n")
     }
 
+    /// Row K2.
     @Test(
         "A command that fails, writes nothing, or half of it makes no backup and restores nothing",
         arguments: ["false", "'true'", "echo half"]

@@ -33,6 +33,7 @@ struct DotEnvTests {
         #expect(DotEnv("A=it's\nB=2\n").keys == ["A", "B"], "a quote inside opens nothing")
     }
 
+    /// Row K5.
     @Test("A byte order mark is no part of the first name")
     func mark() {
         #expect(DotEnv("\u{FEFF}A=1\n").keys == ["A"] && DotEnv("\u{FEFF}A=1\n").badLines.isEmpty)

@@ -199,6 +199,7 @@ struct ServiceStepTests {
         #expect(reload.lowerBound < restart.lowerBound)
     }
 
+    /// Row K3.
     @Test(
         "What preflight can see of a unit is refused there",
         arguments: [

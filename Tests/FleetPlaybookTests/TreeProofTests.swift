@@ -22,6 +22,7 @@ struct TreeProofTests {
         try fixture.run(fixture.step().verification(in: fixture.scope(tag, commit)))
     }
 
+    /// Rows K3, K10.
     @Test("A file that the account cannot replace refuses in preflight, and fails the checkout")
     func unreplaceable() throws {
         let fixture = try CheckoutFixture(asNobody: true)
@@ -58,6 +59,7 @@ struct TreeProofTests {
         try Command.shell("chmod u+w zzz", in: fixture.app)
     }
 
+    /// Rows K2, K10.
     @Test("A git that only moves HEAD is found out")
     func lyingGit() throws {
         let bin = try TemporaryDirectory()
@@ -335,6 +337,7 @@ struct TreeProofTests {
         directory = *
         """
 
+    /// Row K1.
     @Test("A hostile gitconfig and environment change nothing")
     func hostileSurroundings() throws {
         let place = try TemporaryDirectory()

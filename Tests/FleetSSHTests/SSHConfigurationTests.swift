@@ -31,6 +31,7 @@ struct SSHConfigurationTests {
 
     // MARK: What it stands beside
 
+    /// Row K5.
     @Test("Line ends of another system are white space, as to ssh")
     func carriageReturns() throws {
         let text = "Host h1\r\n  HostName 127.0.44.1\r\n  Port 2511\r\nHost *\r\n  User u\r\n"
@@ -59,6 +60,7 @@ struct SSHConfigurationTests {
         #expect(try settings(text, "web1", ssh: ssh).identityFiles == [home.path + "/for-tb1"])
     }
 
+    /// Row K9.
     @Test("An Include that is there and cannot be read is an error with its place")
     func unreadableInclude() throws {
         try home.write("Include work.conf\nHost *\n  User me\n", to: ".ssh/config", mode: 0o600)
