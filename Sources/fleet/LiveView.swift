@@ -46,6 +46,7 @@ final class LiveView: Sendable {
         let begun = entries.last?.elapsedMilliseconds ?? 0
         start = ContinuousClock.now - .milliseconds(begun)
         guard isLive else { return }
+        TerminalEcho.hide()
         let ticker = Task { [weak self] in
             while !Task.isCancelled {
                 self?.queue.async { [weak self] in self?.redraw() }
@@ -78,6 +79,7 @@ final class LiveView: Sendable {
             done.signal()
         }
         _ = done.wait(timeout: .now() + 2)
+        if isLive { TerminalEcho.show() }
     }
 
     private func take(_ entries: [JournalEntry]) {

@@ -80,12 +80,10 @@ struct Terminal: Sendable {
             )
         }
         defer { close(terminal) }
-        var shown = termios()
-        tcgetattr(terminal, &shown)
-        var hidden = shown
-        hidden.c_lflag &= ~tcflag_t(ECHO)
-        tcsetattr(terminal, TCSAFLUSH, &hidden)
-        defer { tcsetattr(terminal, TCSAFLUSH, &shown) }
+        TerminalEcho.hide()
+        defer { TerminalEcho.show() }
+        // What was typed before the question was no answer to it.
+        tcflush(terminal, TCIFLUSH)
         let question = Array("\(what): ".utf8)
         _ = Glibc.write(terminal, question, question.count)
         var line: [UInt8] = []

@@ -1,0 +1,87 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// What a person's terminal is left like, tried on a real pseudo-terminal.
+@Suite(.serialized) struct TerminalTests {
+    private let fixture: FleetFixture
+
+    init() throws { fixture = try FleetFixture(hosts: 1) }
+
+    /// Runs fleet on a terminal of its own; `talk` is Python that sees `wait(text)`, `type(text)`, `echo()`.
+    private func onTerminal(_ arguments: [String], _ talk: String) throws -> String {
+        let program = """
+            import os, pty, select, sys, termios, time
+            child, terminal = pty.fork()
+            if child == 0:
+                os.execv(sys.argv[1], sys.argv[1:])
+            seen = ""
+            def read():
+                global seen
+                if not select.select([terminal], [], [], 60)[0]:
+                    sys.exit("silence after: " + seen)
+                try: piece = os.read(terminal, 65536)
+                except OSError: piece = b""
+                seen += piece.decode(errors="replace")
+                return bool(piece)
+            def wait(text):
+                while text not in seen:
+                    if not read(): sys.exit("no `%s` in: %s" % (text, seen))
+            def type(text): os.write(terminal, text.encode())
+            def echo(): return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+            def echoes(what):
+                # Modes change beside what is printed.
+                for _ in range(600):
+                    if echo() == what: return True
+                    time.sleep(0.05)
+            \(talk)
+            while read(): pass
+            end = os.waitpid(child, 0)[1]
+            print("signal", os.WTERMSIG(end)) if os.WIFSIGNALED(end) else print("exit", os.WEXITSTATUS(end))
+            """
+        let result = try Command.run(
+            ["env", "-u", "CI", "python3", "-c", program, Package.binary] + arguments,
+            in: fixture.directory.path + "/project",
+            environment: [
+                "FLEET_STATE_DIR": fixture.directory.path + "/state",
+                "HOME": fixture.directory.path,
+                "SSH_AUTH_SOCK": "", "TERM": "xterm",
+            ]
+        )
+        #expect(result.status == 0, "\(result.errors)")
+        return result.output
+    }
+
+    @Test("Ctrl-C at a password leaves a terminal that shows what is typed")
+    func interruptedPassword() throws {
+        let said = try onTerminal(
+            ["exec", "production", "-k", "--", "true"],
+            """
+            wait("assword")
+            print("asked", echoes(False))
+            type("half\\x03")
+            while read(): pass
+            print("left", echo(), "half" in seen)
+            """
+        )
+        #expect(said.contains("asked True"), "\(said)")
+        #expect(said.contains("left True False"), "\(said)")
+        #expect(said.contains("signal 2"), "\(said)")
+    }
+
+    @Test("Keys that are pressed while the live view draws leave no mark in it")
+    func keysDuringLiveView() throws {
+        let said = try onTerminal(
+            ["deploy", "production", "--tag", "v1.1.0", "--yes"],
+            """
+            print("live", echoes(False))
+            type("KEYS")
+            while read(): pass
+            print("left", echo(), "KEYS" in seen)
+            """
+        )
+        #expect(said.contains("live True"), "\(said)")
+        #expect(said.contains("left True False"), "\(said)")
+        #expect(said.contains("exit 0"), "\(said)")
+    }
+}
