@@ -49,7 +49,7 @@ struct CommonOptions: ParsableArguments {
     var archives: String { Surroundings.stateDirectory(option: stateDirectory) + "/uploads" }
 
     func openProject() throws(CommandFailure) -> Project {
-        if let project { return Project(root: project) }
+        if let project { return Project(root: Surroundings.fromHere(project)) }
         do {
             return try Project.find(from: Surroundings.workingDirectory)
         } catch {

@@ -34,7 +34,12 @@ enum Surroundings {
         let path =
             option ?? variable("FLEET_STATE_DIR")
             ?? (absolute("XDG_STATE_HOME") ?? home + "/.local/state") + "/fleet"
-        return path.hasPrefix("/") ? path : workingDirectory + "/" + path
+        return fromHere(path)
+    }
+
+    /// A path that means the same from everywhere: plans are taken up again from other directories.
+    static func fromHere(_ path: String) -> String {
+        path.hasPrefix("/") ? path : workingDirectory + "/" + path
     }
 
     /// SSH's surroundings, with the secrets of a project.
