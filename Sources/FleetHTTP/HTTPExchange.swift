@@ -34,6 +34,7 @@ public final class HTTPExchange: Sendable {
     private struct Answer {
         var status: Int?
         var location: String?
+        var isJSON = false
         var body: [UInt8] = []
         var isComplete = false
         var problem: String?
@@ -98,6 +99,9 @@ public final class HTTPExchange: Sendable {
                 case .head(let head):
                     answer.status = Int(head.status.code)
                     answer.location = head.headers.first(name: "Location")
+                    answer.isJSON =
+                        head.headers.first(name: "Content-Type")?.lowercased().contains("json")
+                        ?? false
                 case .body(let buffer): answer.body += buffer.readableBytesView
                 case .end: answer.isComplete = true
                 }
@@ -136,7 +140,8 @@ public final class HTTPExchange: Sendable {
         if let wanted = probe.contains, !text.contains(wanted) {
             return .fail("the body does not contain `\(wanted)`", body: excerpt)
         }
-        if probe.rejectsErrorReports, let place = Self.errorReport(in: body) {
+        if probe.rejectsErrorReports, let place = Self.errorReport(in: body, isJSON: answer.isJSON)
+        {
             return .fail(
                 "the body reports an error: \(place) (`reject_errors: false` lets that pass)",
                 body: excerpt
@@ -149,9 +154,9 @@ public final class HTTPExchange: Sendable {
     /// JSON.
     ///
     /// It is read leniently: Python and others write `NaN` and `Infinity`, which JSON does not know, beside
-    /// what matters. A body that begins as JSON does and cannot be read even so reports something that
-    /// nobody can read.
-    static func errorReport(in body: [UInt8]) -> String? {
+    /// what matters; several reports may stand in a line each. A body that is called JSON, or begins as an object
+    /// does, and cannot be read even so reports something that nobody can read.
+    static func errorReport(in body: [UInt8], isJSON: Bool) -> String? {
         var body = body[...]
         if body.starts(with: [0xEF, 0xBB, 0xBF]) { body = body.dropFirst(3) }
         let first = body.first { !" \t\r\n".utf8.contains($0) }
@@ -160,11 +165,23 @@ public final class HTTPExchange: Sendable {
         else { return nil }
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
-        do {
-            return try decoder.decode(JSONValue.self, from: Data(body)).placeOfError(path: [])
-        } catch {
-            return "it begins as JSON does, and is none"
+        func read(_ text: some Sequence<UInt8>) -> JSONValue? {
+            do {
+                return try decoder.decode(JSONValue.self, from: Data(text))
+            } catch {
+                // Told by whoever asked.
+                return nil
+            }
         }
+        if let value = read(body) { return value.placeOfError(path: []) }
+        // One report in each line.
+        let lines = body.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }).map { read($0) }
+        if lines.count > 1, !lines.contains(where: { $0 == nil }) {
+            return lines.lazy.compactMap { $0?.placeOfError(path: []) }.first
+        }
+        // `[OK] …` and `"fine" …` are words; nothing but JSON begins with a brace and a quote or bracket.
+        guard first == UInt8(ascii: "{") || isJSON else { return nil }
+        return "it begins as JSON does, and is none"
     }
 }
 

@@ -74,10 +74,9 @@ public struct Plan: Sendable, Hashable, Codable {
     public let environmentHostCount: Int?
     /// Whether the plan is for every host of its environment, as far as that is known.
     public var isForEveryHost: Bool { environmentHostCount.map { $0 == hosts.count } ?? true }
-    /// The names of the smoke tests that every host has to pass.
+    /// The names of the smoke tests, each of which the hosts that it is for have to pass.
     public var smokeTests: Set<String> {
-        let names = hosts.map { host in Set(host.checks.filter { $0.step == nil }.map(\.name)) }
-        return names.dropFirst().reduce(names.first ?? []) { $0.intersection($1) }
+        Set(hosts.flatMap(\.checks).filter { $0.step == nil && !$0.isAskedAfresh }.map(\.name))
     }
     /// The functions that the scripts of the plan name as their library, by name.
     public var libraries: [String: String] { scriptLibraries ?? [:] }

@@ -311,6 +311,8 @@ private struct HostBuilder {
         forward.listens = Self.listens(smoke)
         var back = back
         back.listens = Self.listens(smokeBefore)
+        let restartsEvery = !playbook.steps.contains { $0.kind.leavesProcesses }
+        (forward.restartsEveryService, back.restartsEveryService) = (restartsEvery, restartsEvery)
         walk(steps, from: forward, problems: &problems) { step, scope, problems in
             if let script = problems.catching({ () throws(UndefinedReference) in
                 // What an earlier step makes is not there yet.

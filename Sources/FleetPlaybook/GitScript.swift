@@ -96,17 +96,23 @@ enum GitScript {
                 if [ -n "$(t ls-files -- .gitattributes '**/.gitattributes' | head -n 1)" ] ||
                     [ -e "$FLEET_PATH/.git/info/attributes" ] || [ -e "${FLEET_TREE:-$FLEET_PATH}/.gitattributes" ]
                 then
-                    t ls-files --eol | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' | cut -f 2- | sed '/^"/d' |
+                    t ls-files --eol -z | tr '\0' '\n' | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' | cut -f 2- |
                         tr '\n' '\0' >>"$scratch/names"
+                    # The same line ends here and there are not the same bytes where git writes others.
+                    t ls-files -z -- ':(attr:eol=crlf)' >>"$scratch/names" || exit 2
                     for a in filter ident working-tree-encoding; do
                         t ls-files -z -- . ":(exclude,attr:!$a)" >>"$scratch/names" || exit 2
                     done
                 fi
                 [ -s "$scratch/names" ] || exit 0
                 mkdir "$scratch/tree" || exit 2
-                t checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
+                # Names may be there twice.
+                t checkout-index -q -f -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
                 cd "${FLEET_TREE:-$FLEET_PATH}" || exit 2
-                xargs -0 sh -c "$fleet_compare" sh "$scratch/tree" <"$scratch/names" | sort -u
+                # The status of a pipeline would be its last part's.
+                xargs -0 sh -c "$fleet_compare" sh "$scratch/tree" <"$scratch/names" >"$scratch/different" ||
+                    { echo "not every file could be looked at"; exit 2; }
+                sort -u "$scratch/different"
             )
             fleet_compare='
                 t=$1
@@ -158,8 +164,13 @@ enum GitScript {
                 trap 'rm -rf "$scratch"' EXIT
                 cp "$dir/index" "$scratch/index" && mkdir "$scratch/objects" || exit 2
                 GIT_INDEX_FILE=$scratch/index GIT_OBJECT_DIRECTORY=$scratch/objects
-                GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$dir" && g rev-parse --path-format=absolute --git-path objects)
+                objects=$(g rev-parse --git-path objects) &&
+                    GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$FLEET_PATH" && cd "$objects" && pwd -P) || exit 2
                 export GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+                # What git was told not to look at counts, too.
+                for flag in --no-assume-unchanged --no-skip-worktree; do
+                    g ls-files -z | g update-index $flag -z --stdin || exit 2
+                done
                 g update-index -q --really-refresh >/dev/null 2>&1
                 g add -u . && g write-tree
             )
@@ -172,6 +183,10 @@ enum GitScript {
                 done | sort -u | while IFS= read -r name; do
                     p=$(g config "filter.$name.process" || g config "filter.$name.smudge") || p=
                     command -v "${p%% *}" >/dev/null 2>&1 && continue
+                    # Without a command for the way out git writes what the commit holds, unless that is said
+                    # to be no file at all; these two are known not to be.
+                    case $name in lfs | git-crypt) ;;
+                    *) [ "$(g config --bool "filter.$name.required")" = true ] || continue ;; esac
                     filtered "$1" "$name" || continue
                     fail "E_FILTER files of $1 need git's filter $name, which this host does not have$(
                         [ "$name" != lfs ] || echo ' (install git-lfs, then: git lfs install)')"
@@ -187,29 +202,64 @@ enum GitScript {
             )
             # Names, NUL between them, of what changes between two commits; a filter as git diff-tree knows it.
             changing() { g diff-tree -r -z --no-renames --name-only ${3:+--diff-filter=$3} "$1" "$2"; }
-            # Files that a commit brought along and the one before did not have, if they are still as git wrote them.
+            # Of names on standard input those that are there; what a link leads to is somewhere else.
+            fleet_there='
+                wanted=$1
+                shift
+                for f do
+                    is=no p=$f
+                    if [ -e "./$f" ] || [ -h "./$f" ]; then is=yes; fi
+                    while case $p in */*) ;; *) false ;; esac; do
+                        p=${p%/*}
+                        [ ! -h "./$p" ] || is=no
+                    done
+                    [ $is != "$wanted" ] || printf "%s\0" "$f"
+                done'
+            there() { (cd "$FLEET_PATH" && xargs -0 sh -c "$fleet_there" sh "$1"); }
+            # Which of the files that a commit brings along are not there yet, for `remove_added`; once in a rollout.
+            note_added() {
+                d=$(g rev-parse --absolute-git-dir) || exit 1
+                [ -n "${FLEET_SNAPSHOT_LOOK:-}" ] || return 0
+                [ "$(cat "$d/fleet-added.look" 2>/dev/null)" != "$FLEET_SNAPSHOT_LOOK" ] || return 0
+                rm -f "$d/fleet-added.look"
+                changing "$1" "$2" A >"$d/fleet-added.all" || exit 1
+                there no <"$d/fleet-added.all" >"$d/fleet-added" || fail "E_CHECKOUT $d/fleet-added cannot be written"
+                rm -f "$d/fleet-added.all"
+                printf '%s\n' "$FLEET_SNAPSHOT_LOOK" >"$d/fleet-added.look" || exit 1
+            }
+            # Takes away what this rollout's checkout of a commit has put there, if it is still as git wrote it:
+            # never what was there before, and nothing behind a link.
             remove_added() (
+                d=$(g rev-parse --absolute-git-dir) || exit 2
+                [ -n "${FLEET_SNAPSHOT_LOOK:-}" ] && [ -s "$d/fleet-added" ] &&
+                    [ "$(cat "$d/fleet-added.look" 2>/dev/null)" = "$FLEET_SNAPSHOT_LOOK" ] || exit 0
                 scratch=$(mktemp -d) || exit 2
                 trap 'rm -rf "$scratch"' EXIT
                 GIT_INDEX_FILE=$scratch/index
                 export GIT_INDEX_FILE
-                changing "$1" "$2" A >"$scratch/names" && [ -s "$scratch/names" ] || exit 0
-                g read-tree "$2" && mkdir "$scratch/tree" &&
-                    g checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$scratch/names" || exit 2
+                g read-tree "$1" && mkdir "$scratch/tree" &&
+                    g checkout-index -q -z --stdin --prefix="$scratch/tree/" <"$d/fleet-added" || exit 2
                 cd "$FLEET_PATH" && xargs -0 sh -c '
                     t=$1
                     shift
                     for f do
                         [ -h "./$f" ] || [ -f "./$f" ] || continue
+                        p=$f behind=
+                        while case $p in */*) ;; *) false ;; esac; do
+                            p=${p%/*}
+                            [ ! -h "./$p" ] || { behind=yes; break; }
+                        done
+                        [ -z "$behind" ] || continue
                         if [ -h "./$f" ] && [ -h "$t/$f" ] && [ "$(readlink "./$f")" = "$(readlink "$t/$f")" ] ||
                             [ ! -h "./$f" ] && [ ! -h "$t/$f" ] && cmp -s "./$f" "$t/$f"
                         then
-                            rm -f "./$f" && echo "removed $f, which the checkout that failed had left"
+                            rm -f "./$f" || exit 1
+                            echo "removed $f, which the checkout that failed had left"
                             case $f in */*) rmdir -p "./${f%/*}" 2>/dev/null ;; esac
                         else echo "left alone: $f is not in this release, and was changed"
                         fi
-                    done' sh "$scratch/tree" <"$scratch/names"
-                exit 0
+                    done
+                    exit 0' sh "$scratch/tree" <"$d/fleet-added" || exit 2
             )
 
             """#

@@ -38,6 +38,11 @@ enum ProcessProof {
             done
             return 1
         }
+        # The systemd service that a process belongs to, if it is one (cgroups(7)).
+        unit_of() {
+            [ "$FLEET_CONTROL" = systemctl ] || return 0
+            sed -n 's,.*/\([^/]*\.service\)\(/.*\)*$,\1,p' "/proc/$1/cgroup" 2>/dev/null | grep -v '^user@' | head -n 1
+        }
         # The inodes of sockets that listen on a port, at an address or at all of them (proc(5), net/tcp).
         listening() {
             port=$(printf %04X "$2")
@@ -90,8 +95,10 @@ enum ProcessProof {
             case $(age "$p") in
             young) known=yes ;;
             old)
-                case $FLEET_STATE in
-                restarted) fail "E_PROCESS $(who "$p") of $FLEET_SERVICE was started before the files of this release were there" ;;
+                case $FLEET_STATE/$(fact KillMode)/$p in
+                # What a restart leaves running is not the service's main process.
+                restarted/process/$(fact MainPID) | restarted/none/$(fact MainPID) | restarted/control-group/* | restarted/mixed/* | restarted//*)
+                    fail "E_PROCESS $(who "$p") of $FLEET_SERVICE was started before the files of this release were there" ;;
                 *) reason="$(who "$p") of $FLEET_SERVICE was started before the files of this release were there" known=no ;;
                 esac
                 break ;;
@@ -112,9 +119,10 @@ enum ProcessProof {
                     there=$(readlink "/proc/$p/cwd" 2>/dev/null)
                     case $(age "$p") in
                     old)
-                        case $there/ in "${tree_dir:-/nowhere}"/*)
+                        # Another unit's process is that unit's; one of no unit is a worker that has been left.
+                        case $(unit_of "$p")$FLEET_STRICT in yes) case $there/ in "${tree_dir:-/nowhere}"/*)
                             fail "E_PROCESS $(who "$p") answers on $place, works in $there, and was started before the files of this release were there" ;;
-                        esac
+                        esac ;; esac
                         known=no reason="$place is answered by $(who "$p"), which is older than this release" ;;
                     young)
                         case $there/ in

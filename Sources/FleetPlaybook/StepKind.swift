@@ -37,6 +37,9 @@ public protocol StepKind: Sendable {
     /// Whether ``verification(in:)`` is asked once more behind the smoke tests, to see whether what it found
     /// has lasted.
     var isWatched: Bool { get }
+
+    /// Whether processes from before the step may go on running behind it, and are right to.
+    var leavesProcesses: Bool { get }
 }
 
 /// A kind of step that puts a release on the host.
@@ -71,6 +74,9 @@ extension StepKind {
     public var reading: LocalFile.Reading { .bytes }
     /// What it put there does not go away by itself.
     public var isWatched: Bool { false }
+
+    /// False.
+    public var leavesProcesses: Bool { false }
     /// Uploads are.
     public var isUndoable: Bool { isUpload }
     /// Whether the step puts a local file on the host.

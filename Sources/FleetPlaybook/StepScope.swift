@@ -27,6 +27,8 @@ public struct StepScope: Sendable {
     public var bundle: ReleaseBundle?
     /// Where the playbook's smoke tests connect to on the host, as `ADDRESS:PORT`.
     public var listens: [String] = []
+    /// Whether no service of the playbook is left with the processes that it had.
+    public var restartsEveryService = true
     /// The step's own variables.
     public var stepEnvironment: [(name: String, value: Template)] = []
     /// The directory that the step runs in.

@@ -30,9 +30,11 @@ actor HostWorker {
     /// Who carries the rollout out, for whoever finds the host locked.
     private let origin: String
     private let clock: any RolloutClock
-    /// What checks have told for other checks, and kept for themselves; see `verify`.
-    private var told: [String: String] = [:]
+    /// What checks have told for those of later steps, and kept for themselves, since a step ran last; see
+    /// `verify`.
+    private var told: [String: (value: String, step: String)] = [:]
     private var kept: [String: String] = [:]
+    private var toldDirection = StepReference.Direction.forward
     /// The key that the host had when the rollout first saw it; nil if that is yet to come.
     private var hostKey: String?
 
@@ -281,6 +283,9 @@ actor HostWorker {
     {
         let output = capture()
         let step = step(reference)
+        // What a check saw before a step is no measure for what it sees behind it.
+        kept = [:]
+        told = told.filter { $0.value.step != step.name }
         let action = carriedOut(
             step.action.bound(to: snapshot, step: step.factsOf, releaseStep: plan.releaseStep)
                 .completed(by: plan.libraries)
@@ -510,15 +515,18 @@ actor HostWorker {
     /// Asks a script of fleet's own whether a step's effect is still there.
     ///
     /// What it prints besides is for us: `keep VALUE` is given back to the next check of the same step as
-    /// `FLEET_KEPT`, `tell NAME VALUE` to all later checks of the host as `FLEET_TOLD_NAME`; `note=` and
+    /// `FLEET_KEPT`, unless a step has run in between; `tell NAME VALUE` is given to checks of later steps as
+    /// `FLEET_TOLD_NAME`: a service that was restarted before the files came is as old as it should be; `note=` and
     /// `unknown=` are caveats; `changed` lines are files that differ, for which the host is asked when its
     /// steps ran.
     private func verify(_ script: Script, of step: String, _ direction: StepReference.Direction)
         async -> Verdict
     {
+        if direction != toldDirection { (told, kept, toldDirection) = ([:], [:], direction) }
+        let earlier = planned.steps.prefix { $0.name != step }.map(\.name)
         let variables =
-            told.sorted { $0.key < $1.key }.map {
-                EnvironmentVariable("FLEET_TOLD_\($0.key)", $0.value)
+            told.filter { earlier.contains($0.value.step) }.sorted { $0.key < $1.key }.map {
+                EnvironmentVariable("FLEET_TOLD_\($0.key)", $0.value.value)
             }
             + [EnvironmentVariable("FLEET_KEPT", kept[step] ?? "")]
         do throws(TransportError) {
@@ -544,7 +552,7 @@ actor HostWorker {
                 if let caveat = Caveat(line: line) { caveats.append(caveat) }
                 if let file = ChangedFile(line: line) { files.append(file) }
                 if words.count == 2, words[0] == "keep" { kept[step] = words[1] }
-                if words.count == 3, words[0] == "tell" { told[words[1]] = words[2] }
+                if words.count == 3, words[0] == "tell" { told[words[1]] = (words[2], step) }
             }
             guard !files.isEmpty else {
                 return caveats.isEmpty ? .pass : .passWith(caveats)

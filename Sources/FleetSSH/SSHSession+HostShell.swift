@@ -203,6 +203,7 @@ extension SSHSession: HostSession {
         let first = try await next(HostShell.askSudo(user))
         if first?.words.first == "END" {
             // No question: the rule wants no password, or there is no such rule. sudo -n tells.
+            if first?.words.last == "1" { shell?.unsent += Array("\n".utf8) }
             hasProvenPassword = true
             becomePassword = nil
             return

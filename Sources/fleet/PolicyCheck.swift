@@ -208,8 +208,15 @@ struct PolicyCheck {
                     == release.commit
             else { return [] }
             var range = ["-1", release.commit]
-            if policy.countsAllAuthors, let live = try? journal.live(in: environment) {
-                range = ["\(live.release.commit)..\(release.commit)", "--"]
+            if policy.countsAllAuthors {
+                // Where no one release runs everywhere, all of it may be new.
+                let live: String?
+                do {
+                    live = try journal.live(in: environment)?.release.commit
+                } catch {
+                    return []
+                }
+                range = [live.map { "\($0)..\(release.commit)" } ?? release.commit, "--"]
             }
             var authors: Set<String> = []
             var addresses: [String] = []

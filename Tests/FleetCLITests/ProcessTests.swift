@@ -279,8 +279,13 @@ import Testing
         try policy("windows: [\"daily 00:00-24:00\"], time_zone: Mars/Olympus")
         expect(
             try fleet("deploy", "production", "--tag", "v1.0.0"),
-            65,
+            11,
+            "E_TIME_ZONE",
             "no time zone `Mars/Olympus`"
+        )
+        expect(
+            try fleet("hotfix", "production", "--tag", "v1.1.0", "--reason", "fire", "--yes"),
+            0
         )
     }
 

@@ -66,7 +66,7 @@ struct HTTPExchangeTests {
         arguments: [
             "{\"status\": \"error\", \"load\": NaN}", "{\"load\": Infinity, \"status\": \"error\"}",
             "\u{FEFF}{\"status\": \"error\"}", "  \r\n[-Infinity, \"error\"]",
-            "{\"a\": \"error\",}",
+            "{\"a\": \"error\",}", "{\"a\": \"ok\"}\n{\"b\": \"error\"}\n",
         ]
     )
     func lenientReports(body: String) {
@@ -84,6 +84,7 @@ struct HTTPExchangeTests {
         #expect(reason.contains("it begins as JSON does, and is none"))
         for body in [
             "ok", "<html>error</html>", "", "error: none", "{\"load\": NaN, \"ok\": true}",
+            "[OK] all is well", "\"quoted\" words", "{\"a\": 1}\n{\"b\": 2}\n",
         ] {
             #expect(verdict(ok(body)).verdict == .pass)
         }

@@ -157,6 +157,42 @@ struct ReleaseRecordTests {
         #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: tests) != nil)
     }
 
+    @Test("A smoke test for some of the hosts counts, and so does a playbook that asks for none")
+    func smokeTestsOfSome() async throws {
+        let plan = Plan(
+            kind: .deploy,
+            environment: "staging",
+            title: "t",
+            release: Release(tag: "va", commit: Self.commit("a")),
+            releaseStep: "pull",
+            fanout: 1,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: [["web1", "db1"]],
+            hosts: ["web1", "db1"].map { (name: HostName) in
+                PlannedHost(
+                    endpoint: HostEndpoint(name: name),
+                    steps: [],
+                    checks: name == "db1"
+                        ? []
+                        : [
+                            PlannedCheck(name: "up", action: .script(Script("true"))),
+                            PlannedCheck(
+                                name: "confirm",
+                                action: .deadman(.confirm),
+                                isAskedAfresh: true
+                            ),
+                        ]
+                )
+            },
+            environmentHostCount: 2
+        )
+        #expect(plan.smokeTests == ["up"])
+        try await record(1, .deploy, "b", .succeeded)
+        #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: []) != nil)
+        #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: ["up"]) == nil)
+    }
+
     /// Row K8.
     @Test("What was written last is the newest, whatever the clock said and the name sorts to")
     func clockSetBack() async throws {

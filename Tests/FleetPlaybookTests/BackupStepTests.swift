@@ -383,6 +383,25 @@ import Testing
         #expect(directory.read("data") == "three\nEND\n")
     }
 
+    @Test(
+        "A check may stop reading when it has seen enough; a command of which a part fails backs nothing up"
+    )
+    func pipelines() throws {
+        let line = "0123456789012345678901234567890123456789012345678901234567890123"
+        try Command.shell("yes \(line) | head -n 20000 >data", in: home)
+        let text =
+            "{ directory: ~/backups, command: cat ~/data, check: \"cat | grep -q 0123\" }"
+        let reader = YAMLReader(file: "p", source: text)
+        let step = BackupStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        let made = try run(try #require(step).action(in: scope))
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        let failing = try commanded(BackupStep.self, "command: '(echo END; exit 3) | cat'")
+        let result = try run(try failing.action(in: scope))
+        #expect(result.status != 0, "\(result.output)")
+        #expect(try backups().count == 1)
+    }
+
     /// Row K2.
     @Test(
         "A command that fails, writes nothing, or half of it makes no backup and restores nothing",

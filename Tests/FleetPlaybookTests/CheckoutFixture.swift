@@ -131,6 +131,22 @@ final class CheckoutFixture {
         return snapshot
     }
 
+    /// The forward step, up to the moment before git writes the first file.
+    func begin(_ tag: String, _ commit: String, _ snapshot: [String: String]) throws {
+        let gate = directory.path + "/gate"
+        try directory.write(
+            "#!/bin/sh\ncase \" $* \" in *' checkout '*) exit 9 ;; esac\nPATH=${PATH#*:}\nexec git \"$@\"\n",
+            to: "gate/git",
+            mode: 0o755
+        )
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let script = try script(step().action(in: scope(tag, commit)))
+            .adding([EnvironmentVariable("PATH", gate + ":" + path)])
+        guard try run(script, snapshot: snapshot).status != 0 else {
+            throw Command.Failed(description: "git checked it out")
+        }
+    }
+
     static func facts(_ output: String) -> [String: String] {
         var facts: [String: String] = [:]
         for line in output.split(separator: "\n") {

@@ -154,7 +154,9 @@ struct ServiceStepTests {
         pid: Int = 0,
         restarts: Int = 0,
         reload: Bool = false,
-        load: String = "loaded"
+        load: String = "loaded",
+        group: String = "/none.slice/app.service",
+        killMode: String = "control-group"
     )
         -> String
     {
@@ -164,7 +166,8 @@ struct ServiceStepTests {
         SubState=running
         MainPID=\(pid)
         NRestarts=\(restarts)
-        ControlGroup=/none.slice/app.service
+        ControlGroup=\(group)
+        KillMode=\(killMode)
         NeedDaemonReload=\(reload ? "yes" : "no")
 
         """
@@ -182,6 +185,28 @@ struct ServiceStepTests {
         #expect(second.status == 1, "\(second.output)")
         #expect(second.output.contains("E_SERVICE app does not stay up: its process was 100"))
         #expect(try run(step.verification(in: scope()), ["KEPT": "200/3"]).status == 0)
+    }
+
+    @Test(
+        "An old worker is no fault of a playbook that leaves processes of another service running"
+    )
+    func otherServices() throws {
+        let port = try Listener(address: address).port
+        let worker = try listener(in: "app", port)
+        defer { end(worker) }
+        try eventuallyLater(than: worker)
+        var scope = scope(["\(address):\(port)"])
+        scope.restartsEveryService = false
+        let seen = try run(
+            step("{ name: worker, control: ~/ctl }").verification(in: scope),
+            ["TOLD_TREE": moment()]
+        )
+        #expect(seen.status == 0, "\(seen.output)")
+        #expect(
+            seen.output.contains("unknown=\(address):\(port) is answered by process \(worker.pid)")
+        )
+        #expect(try step("{ name: web, state: reloaded }").leavesProcesses)
+        #expect(try !step("{ name: web }").leavesProcesses)
     }
 
     @Test("A unit file that was changed is read again before the restart, and never runs old")

@@ -215,6 +215,7 @@ struct TreeProofTests {
         _ = try fixture.deployed("v1.0.0", fixture.v1)
         let asked = try fixture.run(fixture.step().preflight(in: fixture.scope("v3.0.0", v3)))
         let snapshot = CheckoutFixture.facts(asked.output)
+        try fixture.begin("v3.0.0", v3, snapshot)
         // Half of the release was written, and one file was changed by somebody since.
         try Command.shell("mkdir lib; echo a >lib/a; echo other >b", in: fixture.app)
         let back = fixture.scope("v3.0.0", v3, back: true)
@@ -224,6 +225,128 @@ struct TreeProofTests {
         #expect(!fixture.directory.has("home/my app/lib"))
         #expect(fixture.directory.read("home/my app/b") == "other\n")
         #expect(done.output.contains("left alone: b"))
+    }
+
+    @Test(
+        "What was there before a checkout that failed is nobody's to take away, nor what a link leads to"
+    )
+    func notLeftovers() throws {
+        let fixture = try CheckoutFixture()
+        let v3 = try fixture.release("v3.0.0", "ln -s ../shared up")
+        let v4 = try fixture.release(
+            "v4.0.0",
+            "rm up; mkdir up; echo logo >up/logo; echo own >own; echo n >new"
+        )
+        _ = try fixture.deployed("v3.0.0", v3)
+        try Command.shell("mkdir ../shared; echo logo >../shared/logo", in: fixture.app)
+        let asked = try fixture.run(fixture.step().preflight(in: fixture.scope("v4.0.0", v4)))
+        #expect(asked.status == 0, "\(asked.output)")
+        let snapshot = CheckoutFixture.facts(asked.output)
+        // It came after preflight: git refuses to write over it.
+        try Command.shell("echo own >own", in: fixture.app)
+        let forward = try fixture.run(
+            fixture.script(fixture.step().action(in: fixture.scope("v4.0.0", v4))),
+            snapshot: snapshot
+        )
+        #expect(forward.status != 0, "\(forward.output)")
+        let back = fixture.scope("v4.0.0", v4, back: true)
+        let action = try fixture.step().revertAction(in: back, isIdempotent: true)
+        let done = try fixture.run(fixture.script(action), snapshot: snapshot)
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(fixture.directory.read("home/my app/own") == "own\n")
+        #expect(fixture.directory.read("home/shared/logo") == "logo\n")
+    }
+
+    @Test("A change that git was told not to see is set aside and put back like any other")
+    func flaggedChange() throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        try Command.shell("git update-index --skip-worktree file; echo mine >file", in: fixture.app)
+        let step = try fixture.step(dirty: "stash")
+        let scope = fixture.scope("v2.0.0", fixture.v2)
+        let snapshot = CheckoutFixture.facts(try fixture.run(step.preflight(in: scope)).output)
+        let forward = try fixture.run(fixture.script(step.action(in: scope)), snapshot: snapshot)
+        #expect(forward.status == 0, "\(forward.output)\(forward.errors)")
+        #expect(fixture.directory.read("home/my app/file") == "two\n")
+        let backwards = fixture.scope("v2.0.0", fixture.v2, back: true)
+        let back = try fixture.run(
+            fixture.script(step.revertAction(in: backwards, isIdempotent: true)),
+            snapshot: snapshot
+        )
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(fixture.directory.read("home/my app/file") == "mine\n")
+        let seen = try fixture.run(step.verification(in: backwards), snapshot: snapshot)
+        #expect(seen.status == 0, "\(seen.output)")
+    }
+
+    @Test("A way back brings back what this rollout set aside, never what an earlier one had")
+    func othersAside() throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let step = try fixture.step(dirty: "stash")
+        let scope = fixture.scope("v2.0.0", fixture.v2)
+        try Command.shell("echo old >file", in: fixture.app)
+        let first = CheckoutFixture.facts(try fixture.run(step.preflight(in: scope)).output)
+        #expect(
+            try fixture.run(fixture.script(step.action(in: scope)), snapshot: first).status == 0
+        )
+        try Command.shell("git checkout -q \(fixture.v1); echo today >file", in: fixture.app)
+        let second = CheckoutFixture.facts(try fixture.run(step.preflight(in: scope)).output)
+        #expect(first["look"] != nil && first["look"] != second["look"])
+        // It goes back before it has set anything aside.
+        let backwards = fixture.scope("v2.0.0", fixture.v2, back: true)
+        let back = try fixture.run(
+            fixture.script(step.revertAction(in: backwards, isIdempotent: true)),
+            snapshot: second
+        )
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(fixture.directory.read("home/my app/file") == "today\n")
+        #expect(try fixture.git("stash list").contains("set aside"), "the older one is still there")
+    }
+
+    @Test("What cannot be looked at is never taken for right")
+    func missingTools() throws {
+        let fixture = try CheckoutFixture()
+        let tools = try TemporaryDirectory()
+        try Command.shell(
+            "ln -s /usr/bin/* . || :; ln -s /bin/* . 2>/dev/null || :; rm -f xargs; [ -e git ] && [ -e sh ]",
+            in: tools.path
+        )
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        try Command.shell("echo mine >file", in: fixture.app)
+        let step = try fixture.step()
+        let scope = fixture.scope("v1.0.0", fixture.v1)
+        let path = [EnvironmentVariable("PATH", tools.path)]
+        let asked = try fixture.run(#require(try step.preflight(in: scope)).adding(path))
+        #expect(asked.status == 1 && asked.output.contains("without xargs"), "\(asked.output)")
+        let seen = try fixture.run(#require(try step.verification(in: scope)).adding(path))
+        #expect(seen.status == 1 && seen.output.contains("E_TREE"), "\(seen.output)")
+    }
+
+    @Test("Line ends that git would not write are seen where it writes CR LF, too")
+    func otherLineEnds() throws {
+        let fixture = try CheckoutFixture()
+        let v3 = try fixture.release(
+            "v3.0.0",
+            "echo '*.bat text eol=crlf' >.gitattributes; printf 'a\\r\\n' >ü.bat"
+        )
+        _ = try fixture.deployed("v3.0.0", v3)
+        #expect(fixture.directory.read("home/my app/ü.bat") == "a\r\n")
+        #expect(try !verified(fixture, "v3.0.0", v3).output.contains("changed"))
+        try Command.shell("printf 'a\\n' >ü.bat", in: fixture.app)
+        let seen = try verified(fixture, "v3.0.0", v3)
+        #expect(seen.output.contains("changed content") && seen.output.contains("ü.bat"))
+    }
+
+    @Test("A sparse checkout is refused before anything is touched, whatever shall be set aside")
+    func sparse() throws {
+        let fixture = try CheckoutFixture()
+        let v3 = try fixture.release("v3.0.0", "mkdir d e; echo d >d/d; echo e >e/e")
+        _ = try fixture.deployed("v3.0.0", v3)
+        try Command.shell("git sparse-checkout set d", in: fixture.app)
+        let step = try fixture.step(dirty: "stash")
+        let asked = try fixture.run(step.preflight(in: fixture.scope("v2.0.0", fixture.v2)))
+        #expect(asked.status == 1 && asked.output.contains("git sparse-checkout disable"))
     }
 
     @Test("What the commit holds decides: filters and submodules, not the names of files")
@@ -240,6 +363,21 @@ struct TreeProofTests {
             try asked("v4.0.0", "echo '*.psd filter=lfs' >.gitattributes").contains("state=present")
         )
         #expect(try asked("v5.0.0", "echo x >a.psd").contains("E_FILTER"))
+        // Without a command for the way out git writes what the commit holds.
+        #expect(
+            try asked(
+                "v5.1.0",
+                "git rm -q a.psd; echo '*.nb filter=strip' >.gitattributes; echo x >a.nb"
+            )
+            .contains("state=present")
+        )
+        try Command.shell("git config filter.strip.required true", in: fixture.app)
+        #expect(try asked("v5.2.0", ":").contains("E_FILTER"))
+        try Command.shell("git config --remove-section filter.strip", in: fixture.app)
+        _ = try asked(
+            "v5.3.0",
+            "git rm -q a.nb; echo '*.psd filter=lfs' >.gitattributes; echo x >a.psd"
+        )
         #expect(
             try asked(
                 "v6.0.0",

@@ -145,6 +145,73 @@ struct RolloutRunnerTests {
         #expect(transport.calls.contains("web1 r0-1 back v1"))
     }
 
+    @Test(
+        "What a check saw before a step ran is no measure behind it, and is told to later steps only"
+    )
+    func memoryOfChecks() async throws {
+        func look(_ step: String) -> PlannedCheck {
+            PlannedCheck(
+                name: "verify \(step)",
+                step: step,
+                action: .script(Script("look \(step)")),
+                deadlineMilliseconds: 0
+            )
+        }
+        func step(_ name: String) -> PlannedStep {
+            PlannedStep(name: name, kind: "run", action: .script(Script("go")))
+        }
+        let health = PlannedCheck(
+            name: "health",
+            action: .http(HTTPProbe(host: "h", port: 1, target: "/")),
+            intervalMilliseconds: 1,
+            deadlineMilliseconds: 0
+        )
+        let checks = ["before", "pull", "app"].map(look) + [health] + ["before", "app"].map(look)
+        let plan = Plan(
+            kind: .deploy,
+            environment: "e",
+            title: "t",
+            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+            releaseStep: "pull",
+            fanout: 1,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: [["web1"]],
+            hosts: [
+                PlannedHost(
+                    endpoint: HostEndpoint(name: "web1"),
+                    preflight: [PlannedPreflight(step: "pull", script: Script("facts"))],
+                    steps: [step("before"), step("pull"), step("app")],
+                    checks: checks,
+                    revertSteps: [step("pull"), step("app")],
+                    revertChecks: checks
+                )
+            ]
+        )
+        let asked = Mutex(0)
+        let transport = ScriptedTransport { _, call in
+            // The first smoke test fails, and the one on the way back passes.
+            call == "http"
+                && asked.withLock {
+                    $0 += 1
+                    return $0
+                } == 1 ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport, plan: plan)
+        #expect(rollout.hosts.map(\.outcome) == [.reverted])
+        let looks = transport.calls.filter { $0.contains("run look") }.map {
+            $0.split(separator: " ").dropFirst(3).joined(separator: " ")
+        }
+        let begun = looks.prefix(3)
+        #expect(
+            begun == ["before KEPT=", "pull KEPT=", "app TOLD_TREE=b 1 KEPT="]
+        )
+        // On the way back everything is looked at afresh, and after that compared with that look.
+        #expect(looks.filter { $0 == "app TOLD_TREE=b 1 KEPT=" }.count >= 2, "\(looks)")
+        #expect(looks.contains { $0 == "app TOLD_TREE=b 1 KEPT=1/0" }, "\(looks)")
+        #expect(!looks.contains { $0.hasPrefix("before TOLD") }, "\(looks)")
+    }
+
     @Test func aLostAnswerIsAskedForAndNotRepeated() async throws {
         let transport = ScriptedTransport { host, call throws(TransportError) in
             if call.hasPrefix("f0") { throw .connectionLost(.command, reason: "cut") }

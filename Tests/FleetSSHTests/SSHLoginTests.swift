@@ -428,6 +428,34 @@ import Testing
         server.stop()
     }
 
+    @Test(
+        "A sudo that ends without a question is no wrong password, and the shell goes on behind it"
+    )
+    func noQuestion() async throws {
+        let (server, session) = try await pretender(
+            "echo 'sudo: sorry, you must have a tty' >&2; exit 1"
+        )
+        for _ in 1...2 {
+            let output = OutputRecorder()
+            let result = try await session.run(
+                Script("true", becomeUser: "root"),
+                timeoutMilliseconds: 60_000,
+                output: output
+            )
+            #expect(result.status == .exited(1))
+            #expect(output.text.contains("you must have a tty"))
+        }
+        let output = OutputRecorder()
+        let own = try await session.run(
+            Script("echo still here"),
+            timeoutMilliseconds: 60_000,
+            output: output
+        )
+        #expect(own.status == .exited(0) && output.text == "still here\n")
+        await session.close(removingRunDirectory: false)
+        server.stop()
+    }
+
     @Test("What asks in other words than our own is shown, and not answered")
     func otherWords() async throws {
         let (server, session) = try await pretender(

@@ -118,6 +118,11 @@ struct CheckoutStep: ReleaseStepKind {
                 [ ! -e "$dir/$mark" ] ||
                     fail "E_GIT_BUSY $FLEET_PATH has an unfinished git operation ($mark)"
             done
+            for tool in xargs find cmp sort; do
+                command -v $tool >/dev/null 2>&1 || fail "E_CHECKOUT files cannot be compared without $tool: install it"
+            done
+            [ "$(g config --bool core.sparseCheckout)" != true ] ||
+                fail "E_CHECKOUT $FLEET_PATH is a sparse checkout, which never holds a whole release: git sparse-checkout disable"
             before=$(g rev-parse --verify --quiet HEAD) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
             top=$(g rev-parse --show-toplevel) && [ "$(cd "$FLEET_PATH" && pwd -P)" = "$top" ] ||
@@ -181,9 +186,8 @@ struct CheckoutStep: ReleaseStepKind {
                 }
                 rm -f "$copy"
                 # Ignored files are in nobody's way, says git, and would be overwritten.
-                there=$(changing HEAD "$FLEET_COMMIT" A | (cd "$FLEET_PATH" && xargs -0 sh -c '
-                    for f do if [ -e "./$f" ] || [ -h "./$f" ]; then printf "%s\n" "$f"; exit; fi; done' sh) | head -n 1)
-                [ -z "$there" ] || fail "E_UNTRACKED $there is there, and in the release, too"
+                in_the_way=$(changing HEAD "$FLEET_COMMIT" A | there yes | tr '\0' '\n' | head -n 1)
+                [ -z "$in_the_way" ] || fail "E_UNTRACKED $in_the_way is there, and in the release, too"
                 # git replaces files by removing them, which their directory must let it do; where it
                 # may not, it says so and still exits with 0.
                 barred=$(changing HEAD "$FLEET_COMMIT" | (cd "$FLEET_PATH" && xargs -0 sh -c '
@@ -204,13 +208,18 @@ struct CheckoutStep: ReleaseStepKind {
                 [ -z "$here" ] || [ "$here" = "$FLEET_COMMIT" ] ||
                     fail "E_TAG_MOVED tag $FLEET_TAG is $here on this host, not $FLEET_COMMIT"
             fi
+            files=
+            [ -z "$changed$index" ] || files=$(files_id) ||
+                fail "E_GIT_REPOSITORY the local changes of $FLEET_PATH cannot be told apart from others"
             echo "state=present"
+            # Tells what this rollout sets aside from what others did.
+            echo "look=$(date +%s).$$"
             echo "commit=$before"
             echo "ref=$(g symbolic-ref --quiet HEAD || :)"
             echo "tag=$(g describe --tags --exact-match HEAD 2>/dev/null || :)"
             [ -z "$changed$index" ] || {
                 echo dirty=yes
-                echo "files=$(files_id)"
+                echo "files=$files"
             }
             """#,
             in: scope
@@ -221,7 +230,7 @@ struct CheckoutStep: ReleaseStepKind {
     private static let aside = #"""
         aside() {
             g stash list --format='%H %gs' | while read -r id rest; do
-                case $rest in *"fleet: set aside on $FLEET_SNAPSHOT_COMMIT") echo "$id"; break ;; esac
+                case $rest in *"fleet: set aside on $FLEET_SNAPSHOT_COMMIT${FLEET_SNAPSHOT_LOOK:+ ($FLEET_SNAPSHOT_LOOK)}") echo "$id"; break ;; esac
             done
         }
 
@@ -254,13 +263,15 @@ struct CheckoutStep: ReleaseStepKind {
                         look_at_all
                         if [ "$now" = "${FLEET_SNAPSHOT_COMMIT:-$now}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ] && is_changed
                         then
-                            g stash push --quiet --message "fleet: set aside on $now" || exit 1
+                            g stash push --quiet --message \
+                                "fleet: set aside on $now${FLEET_SNAPSHOT_LOOK:+ ($FLEET_SNAPSHOT_LOOK)}" || exit 1
                             echo "local changes were set aside: git stash list"
                         fi
                         settle
                         g update-ref refs/fleet/previous "${FLEET_SNAPSHOT_COMMIT:-$now}" || exit 1
                     fi
                     writable_commit "$FLEET_COMMIT"
+                    [ "$now" != "${FLEET_SNAPSHOT_COMMIT:-}" ] || note_added "$now" "$FLEET_COMMIT"
                     g checkout --quiet --no-overwrite-ignore --detach "$FLEET_COMMIT" || exit 1
                     [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
                     complete
@@ -347,7 +358,8 @@ struct CheckoutStep: ReleaseStepKind {
                     complete
                     must_be "$FLEET_SNAPSHOT_COMMIT"
                     if [ -n "${FLEET_LEFT:-}" ] && g cat-file -e "$FLEET_LEFT^{commit}" 2>/dev/null; then
-                        remove_added "$FLEET_SNAPSHOT_COMMIT" "$FLEET_LEFT"
+                        remove_added "$FLEET_LEFT" ||
+                            fail "E_CHECKOUT what the checkout of $FLEET_LEFT has left in $FLEET_PATH cannot be taken away"
                     fi
                     mark "$FLEET_SNAPSHOT_COMMIT"
                     echo "$FLEET_PATH: back on $(label "$FLEET_SNAPSHOT_COMMIT")"

@@ -76,7 +76,7 @@ struct ServiceStep: StepKind {
                 esac
             }
             facts() {
-                facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,NeedDaemonReload \
+                facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,KillMode,NeedDaemonReload \
                     -- "$FLEET_SERVICE" 2>&1)
             }
             fact() { printf '%s\n' "$facts" | sed -n "s/^$1=//p" | head -n 1; }
@@ -168,11 +168,15 @@ struct ServiceStep: StepKind {
         return try script(
             ProcessProof.check,
             in: scope,
-            more: [EnvironmentVariable("FLEET_LISTENS", scope.listens.joined(separator: " "))]
+            more: [
+                EnvironmentVariable("FLEET_LISTENS", scope.listens.joined(separator: " ")),
+                EnvironmentVariable("FLEET_STRICT", scope.restartsEveryService ? "yes" : ""),
+            ]
         )
     }
 
     let isWatched = true
+    var leavesProcesses: Bool { state == .reloaded || state == .started }
 
     /// The same change again, on the old code.
     func revertAction(in scope: StepScope, isIdempotent: Bool) throws(UndefinedReference)
