@@ -19,6 +19,8 @@ actor HostWorker {
 
     /// The longest a read-only question may take, in milliseconds; a fetch is the longest of them.
     private static let questionMilliseconds = 300_000
+    /// The longest that a host is asked whether it lets a connection through, in milliseconds.
+    private static let forwardingMilliseconds = 3_000
     /// The longest a lock may take, in milliseconds.
     private static let lockMilliseconds = 30_000
     /// How many last lines of an output explain a failure.
@@ -129,6 +131,12 @@ actor HostWorker {
                 }
                 facts[Snapshot.hostFacts] = found
             }
+            // A host on which something runs is asked for its health; a fresh one would tell too late.
+            if facts.values.contains(where: { $0["state"] == "absent" }),
+                let refused = try await forwardingRefusal(of: session)
+            {
+                return .refused(refused)
+            }
             for user in planned.becomeUsers {
                 let output = WholeAnswer()
                 let result = try await session.run(
@@ -167,6 +175,46 @@ actor HostWorker {
             facts[Snapshot.hostFacts, default: [:]]["hostkey"] = hostKey
         }
         return .ready(Snapshot(facts: facts))
+    }
+
+    /// Why smoke tests will not reach what they ask; nil if nothing is known to keep them from it.
+    ///
+    /// That sshd forbids it is another thing than that nobody listens yet (RFC 4254, 5.1).
+    private func forwardingRefusal(of session: any HostSession) async throws(TransportError)
+        -> Failure?
+    {
+        let places = planned.checks.compactMap { check -> (host: String, port: Int)? in
+            switch check.action {
+            case .http(let probe): (probe.host, probe.port)
+            case .tcp(let probe): (probe.host, probe.port)
+            case .script, .upload, .deadman: nil
+            }
+        }
+        var asked: Set<String> = []
+        for place in places where asked.insert("\(place.host):\(place.port)").inserted {
+            do throws(TransportError) {
+                try await session.exchange(
+                    host: place.host,
+                    port: place.port,
+                    request: [],
+                    withinMilliseconds: Self.forwardingMilliseconds,
+                    receive: { _ in true }
+                )
+            } catch .refusedByHost(let reason) where reason.contains("prohibited") {
+                return Failure(
+                    "E_FORWARDING sshd lets no connection through to \(place.host):\(place.port), which a "
+                        + "smoke test asks",
+                    hint:
+                        "allow it (AllowTcpForwarding, PermitOpen, port-forwarding in authorized_keys), or "
+                        + "ask by a `command:` smoke test with curl"
+                )
+            } catch {
+                // Whatever else is wrong there is for the smoke test to say.
+                guard case .connectionLost = error else { continue }
+                throw error
+            }
+        }
+        return nil
     }
 
     /// A refusal says why in its output: `E_DIRTY /srv/app has local changes: …`.

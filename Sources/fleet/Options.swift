@@ -154,7 +154,10 @@ struct RolloutOptions: ParsableArguments {
 
     @Option(
         name: [.customShort("e"), .customLong("var")],
-        help: ArgumentHelp("Set a variable.", valueName: "name=value")
+        help: ArgumentHelp(
+            "Set a variable. Its value is part of the plan, and recorded: no place for a secret.",
+            valueName: "name=value"
+        )
     )
     var variables: [String] = []
 

@@ -9,8 +9,19 @@ import Testing
         let fixture = try FleetFixture()
 
         // A first deploy: nothing is there, so everything is cloned.
-        let first = try fixture.fleet("deploy", "production", "--tag", "v1.0.0")
+        let first = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.0.0",
+            "-e=unused=topsecret",
+            "-ye",
+            "more=topsecret"
+        )
         #expect(first.status == 0, "\(first.output)\(first.errors)")
+        // The command line is recorded without values, however they were written.
+        let shown = try fixture.fleet("show").output
+        #expect(shown.contains("-e=unused=*** -ye more=***") && !shown.contains("topsecret"))
         #expect(first.output.contains("succeeded  production runs v1.0.0, verified on all 3 hosts"))
         #expect(first.errors.contains("ready: web[1-3], nothing deployed yet"))
         #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])

@@ -36,6 +36,22 @@ import Testing
 
     private func tags() throws -> [String] { try [0, 1].map(fixture.tag) }
 
+    /// Row K3.
+    @Test("A first deploy to a host that forbids forwarding is refused before anything is touched")
+    func forwardingForbidden() throws {
+        try playbook()
+        let server = fixture.servers[1]
+        try Command.shell("sed -i 's/^/restrict /' key.pub", in: server.directory.path)
+        let refused = try deploy("v1.0.0")
+        #expect(refused.status == 11, "\(refused.output)\(refused.errors)")
+        let said = refused.output + refused.errors
+        #expect(said.contains("E_FORWARDING") && said.contains("AllowTcpForwarding"), "\(said)")
+        for server in fixture.servers { #expect(!server.directory.has("home/app")) }
+        try Command.shell("sed -i 's/^restrict //' key.pub", in: server.directory.path)
+        let allowed = try deploy("v1.0.0")
+        #expect(allowed.status == 0, "\(allowed.output)\(allowed.errors)")
+    }
+
     @Test("H32: a step that ends the connection it came over goes on")
     func aStepThatEndsItsConnection() throws {
         try playbook(
