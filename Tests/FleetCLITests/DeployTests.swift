@@ -20,8 +20,13 @@ import Testing
         )
         #expect(first.status == 0, "\(first.output)\(first.errors)")
         // The command line is recorded without values, however they were written.
-        let shown = try fixture.fleet("show").output
-        #expect(shown.contains("-e=unused=*** -ye more=***") && !shown.contains("topsecret"))
+        let listed = try fixture.fleet("history").output
+        let rollout = try #require(listed.firstMatch(of: /\d{8}-\d{6}-\w+/), "\(listed)")
+        let recorded = try fixture.fleet("show", String(rollout.output)).output
+        #expect(
+            recorded.contains("-e=unused=*** -ye more=***") && !recorded.contains("topsecret"),
+            "\(recorded)"
+        )
         #expect(first.output.contains("succeeded  production runs v1.0.0, verified on all 3 hosts"))
         #expect(first.errors.contains("ready: web[1-3], nothing deployed yet"))
         #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
