@@ -107,6 +107,27 @@ actor HostWorker {
         do throws(TransportError) {
             let session = try await open()
             isAsking = true
+            // First, because a step's own question would fail for it without saying so.
+            for user in planned.becomeUsers {
+                let output = WholeAnswer()
+                let result = try await session.run(
+                    Script(":", becomeUser: user),
+                    timeoutMilliseconds: Self.questionMilliseconds,
+                    output: output
+                )
+                guard result.status == .exited(0) else {
+                    return .refused(
+                        Failure(
+                            "E_SUDO cannot become \(user): sudo \(result.status.phrase)",
+                            excerpt: output.tail(lines: Self.excerptLines),
+                            hint:
+                                "allow it in sudoers (fleet's scripts run as `sh -c`, so a rule for single "
+                                + "commands is not enough), or give the password with -K or "
+                                + "`ssh: { become_password: … }`"
+                        )
+                    )
+                }
+            }
             let lock = lock.map { [PlannedPreflight(step: "lock", script: $0.question)] } ?? []
             for question in lock + planned.preflight {
                 let output = WholeAnswer()
@@ -136,24 +157,6 @@ actor HostWorker {
                 let refused = try await forwardingRefusal(of: session)
             {
                 return .refused(refused)
-            }
-            for user in planned.becomeUsers {
-                let output = WholeAnswer()
-                let result = try await session.run(
-                    Script(":", becomeUser: user),
-                    timeoutMilliseconds: Self.questionMilliseconds,
-                    output: output
-                )
-                guard result.status == .exited(0) else {
-                    return .refused(
-                        Failure(
-                            "E_SUDO cannot become \(user): sudo \(result.status.phrase)",
-                            excerpt: output.tail(lines: Self.excerptLines),
-                            hint: "allow it in sudoers, or give the password with -K or "
-                                + "`ssh: { become_password: … }`"
-                        )
-                    )
-                }
             }
             if planned.preflight.isEmpty, planned.becomeUsers.isEmpty {
                 // Nothing to ask, but a host that cannot be reached must refuse all the same.

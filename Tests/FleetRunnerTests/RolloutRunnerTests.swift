@@ -236,6 +236,43 @@ struct RolloutRunnerTests {
         #expect(!transport.calls.contains { $0.contains("f0") })
     }
 
+    @Test("Where sudo says no, that is what is said, and not that a step's own question failed")
+    func sudoComesFirst() async throws {
+        let plan = Plan(
+            kind: .deploy,
+            environment: "e",
+            title: "t",
+            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+            releaseStep: "restart",
+            fanout: 1,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: [["web1"]],
+            hosts: [
+                PlannedHost(
+                    endpoint: HostEndpoint(name: "web1"),
+                    preflight: [
+                        PlannedPreflight(step: "restart", script: Script("ask", becomeUser: "root"))
+                    ],
+                    steps: [
+                        PlannedStep(
+                            name: "restart",
+                            kind: "service",
+                            action: .script(Script("go", becomeUser: "root"))
+                        )
+                    ]
+                )
+            ]
+        )
+        let transport = ScriptedTransport { _, call in
+            call == "run :" || call == "run ask" ? Self.no : Self.ok
+        }
+        let rollout = try await run(transport, plan: plan)
+        #expect(rollout.outcome == .refused)
+        let failure = try #require(rollout.hosts[0].failure)
+        #expect(failure.summary.hasPrefix("E_SUDO cannot become root"))
+    }
+
     @Test func withoutAJournalNothingIsDone() async throws {
         let path = directory.path + "/state/journal.sqlite"
         let transport = ScriptedTransport { host, call in
