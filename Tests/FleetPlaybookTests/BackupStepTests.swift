@@ -425,12 +425,17 @@ import Testing
         #expect(directory.read("data") == "one\nEND\n")
     }
 
-    @Test("A database that a process has open is not replaced")
-    func inUse() throws {
+    @Test(
+        "A database that a process has open is not replaced, whatever name the process has for it",
+        arguments: [false, true]
+    )
+    func inUse(otherName: Bool) throws {
         #expect(try backUp().status == 0)
         let log = try LogPipe(home + "/service.log")
+        let opened = otherName ? home + "/elsewhere/db" : database
+        try Command.shell("mkdir elsewhere && ln '\(database)' elsewhere/db", in: home)
         let program =
-            "import signal, sqlite3; c = sqlite3.connect('\(database)'); "
+            "import signal, sqlite3; c = sqlite3.connect('\(opened)'); "
             + "c.execute('SELECT 1 FROM job'); print('open', flush=True); signal.pause()"
         let service = try ChildProcess(
             [Self.python, "-c", program],

@@ -118,11 +118,13 @@ struct RestoreStep: StepKind {
     /// What was replaced stands in `FLEET_SNAPSHOT_ASIDE`, a place that preflight has chosen: beside the
     /// database, so that every move is a rename, or packed beside the backups.
     private static let moves = #"""
-        # A database that somebody has open would be written to behind our back.
+        # A database that somebody has open would be written to behind our back; under whatever name, because a
+        # container or a bind mount has its own.
         unused() {
-            ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v file="$1" '
-                sub(/^.* -> /, "") && ($0 == file || $0 == file "-wal") { found = 1 }
-                END { exit found }'
+            [ / -ef / ] 2>/dev/null || fail "E_DATABASE this host's sh cannot tell whether files are the same (test -ef)"
+            for f in /proc/[0-9]*/fd/*; do
+                if [ "$f" -ef "$1" ] || [ "$f" -ef "$1-wal" ]; then return 1; fi
+            done
         }
         # The database itself moves last, both ways: while it is there, nothing is lost yet.
         move() {
