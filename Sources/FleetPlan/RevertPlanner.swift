@@ -34,7 +34,14 @@ public enum RevertPlanner {
             guard way == .present || host.revertSteps.contains(where: { $0.condition == .absent })
             else { continue }
             hosts.append(
-                undo(host, way, of: rollout, snapshot: snapshot, releaseStep: releaseStep)
+                undo(
+                    host,
+                    way,
+                    of: rollout,
+                    leaving: plan.release,
+                    snapshot: snapshot,
+                    releaseStep: releaseStep
+                )
             )
         }
         guard !hosts.isEmpty else {
@@ -88,6 +95,7 @@ public enum RevertPlanner {
         _ host: PlannedHost,
         _ way: SnapshotCondition,
         of rollout: String,
+        leaving left: Release?,
         snapshot: Snapshot,
         releaseStep: String
     ) -> PlannedHost {
@@ -102,7 +110,11 @@ public enum RevertPlanner {
             preflight: host.preflight.map { question in
                 PlannedPreflight(
                     step: question.step,
-                    script: asking(question.script, for: release)
+                    script: asking(
+                        question.script,
+                        for: release,
+                        leaving: question.step == releaseStep ? left : nil
+                    )
                 )
             },
             steps: host.revertSteps.filter { $0.condition == nil || $0.condition == way }.map {
@@ -135,7 +147,12 @@ public enum RevertPlanner {
     }
 
     /// The same questions, about the release that is gone back to.
-    private static func asking(_ script: Script, for release: Release?) -> Script {
+    ///
+    /// A host that runs neither what the rollout left nor what ran before it was changed by something that
+    /// this journal does not know: an old backup of it, for one, would lead two releases back.
+    private static func asking(_ script: Script, for release: Release?, leaving left: Release?)
+        -> Script
+    {
         var script = script
         script.environment = script.environment.map { variable in
             switch variable.name {
@@ -147,6 +164,10 @@ public enum RevertPlanner {
         // What would refuse a deploy must not refuse the way back: local changes are stashed, and
         // the commit is pinned whatever became of its tag.
         script.environment.append(EnvironmentVariable("FLEET_GOING_BACK", "1"))
+        if let left {
+            let known = [left.commit, release?.commit].compactMap(\.self).joined(separator: " ")
+            script.environment.append(EnvironmentVariable("FLEET_UNDOES", known))
+        }
         return script
     }
 }

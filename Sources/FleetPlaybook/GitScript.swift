@@ -59,6 +59,14 @@ enum GitScript {
             g for-each-ref --count=1000 --sort=-creatordate --format='%(objectname)'
         }
         label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
+        # Where a rollout is undone: a host is on what that has left, or on what ran before it.
+        known_release() {
+            [ -n "${FLEET_UNDOES:-}" ] && [ -n "$1" ] || return 0
+            case " $FLEET_UNDOES " in
+            *" $1 "*) ;;
+            *) fail "E_OTHER_RELEASE $FLEET_PATH is on $(label "$1"): neither what the rollout to undo has left, nor what ran before" ;;
+            esac
+        }
         # Cause first: git's first fatal or error line, then the last thing it said.
         cause() {
             printf '%s\n' "$1" | sed -n '/^fatal:/p; /^error:/p' | head -n 1

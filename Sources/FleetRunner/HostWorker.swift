@@ -263,6 +263,10 @@ actor HostWorker {
                 "its origin is another repository, or the tag was moved: `git ls-remote origin` there"
         case "E_UNWRITABLE": return "chown or chmod them on the host, then deploy again"
         case "E_FILTER": return "install it there"
+        case "E_OTHER_RELEASE":
+            return
+                "`fleet reconcile ENV` shows what runs; `fleet revert ENV --to TAG` goes to a release "
+                + "by its name"
         case "E_TAG_MOVED": return "a published tag must not move; release a new version instead"
         default: return nil
         }

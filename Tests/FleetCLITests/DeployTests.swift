@@ -70,6 +70,15 @@ import Testing
         #expect(status.status == 0, "\(status.output)")
         #expect(status.output.contains("as deployed"))
 
+        // Hosts that something else has changed are not led back by a journal that does not know of it.
+        let apps = fixture.servers.map { $0.home + "/app" }
+        let commit = "git -c user.name=t -c user.email=t@t commit -q --allow-empty -m unknown"
+        for app in apps { try Command.shell(commit, in: app) }
+        let elsewhere = try fixture.fleet("revert", "production", "--yes")
+        #expect(elsewhere.status == 11, "\(elsewhere.output)\(elsewhere.errors)")
+        #expect((elsewhere.output + elsewhere.errors).contains("E_OTHER_RELEASE"))
+        for app in apps { try Command.shell("git checkout -q v1.1.0", in: app) }
+
         // By hand: back to what ran before v1.1.0.
         let back = try fixture.fleet("revert", "production", "--yes")
         #expect(back.status == 0, "\(back.output)\(back.errors)")
@@ -99,9 +108,9 @@ import Testing
 
         // Everything is in the journal, and nothing is left on the hosts.
         let history = try fixture.fleet("history", "production").output
-        #expect(history.split(separator: "\n").count == 6)
+        #expect(history.split(separator: "\n").count == 7)
         let id = try #require(
-            history.split(separator: "\n").dropFirst(3).first?.split(separator: " ").first
+            history.split(separator: "\n").dropFirst(4).first?.split(separator: " ").first
         )
         let shown = try fixture.fleet("show", String(id), "--outputs")
         #expect(shown.output.contains("decision: revert"))

@@ -220,6 +220,28 @@ struct CheckoutStepTests {
         )
     }
 
+    @Test("What is undone must run there, or what ran before it")
+    func undoing() throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let script = try #require(
+            try fixture.step().preflight(in: fixture.scope("v1.0.0", fixture.v1))
+        )
+        func asked(_ known: String) throws -> Command {
+            try fixture.run(
+                script.adding([
+                    EnvironmentVariable("FLEET_GOING_BACK", "1"),
+                    EnvironmentVariable("FLEET_UNDOES", known),
+                ])
+            )
+        }
+        #expect(try asked("\(fixture.v2) \(fixture.v1)").status == 0)
+        #expect(try asked(fixture.v1).status == 0)
+        let other = try asked(fixture.v2)
+        #expect(other.status == 1 && other.output.contains("E_OTHER_RELEASE"), "\(other.output)")
+        #expect(other.output.contains("is on v1.0.0"))
+    }
+
     @Test func leavesUntrackedFilesAlone() throws {
         let fixture = try CheckoutFixture()
         _ = try fixture.deployed("v1.0.0", fixture.v1)

@@ -125,6 +125,7 @@ struct CheckoutStep: ReleaseStepKind {
                 fail "E_CHECKOUT $FLEET_PATH is a sparse checkout, which never holds a whole release: git sparse-checkout disable"
             before=$(g rev-parse --verify --quiet HEAD) ||
                 fail "E_GIT_REPOSITORY $FLEET_PATH has no commit checked out"
+            known_release "$before"
             top=$(g rev-parse --show-toplevel) && [ "$(cd "$FLEET_PATH" && pwd -P)" = "$top" ] ||
                 fail "E_GIT_REPOSITORY the work tree of $FLEET_PATH is $top (core.worktree)"
             # Reading must not lock: somebody else's rollout may be writing.

@@ -96,6 +96,7 @@ struct ReleasesStep: ReleaseStepKind {
             command -v tar >/dev/null 2>&1 || fail "E_TAR_MISSING tar is not installed"
             [ ! -e "$root/.git" ] || fail "E_LAYOUT $root is a work tree; \`releases\` needs a directory of its own"
             [ -h "$root/current" ] || [ ! -e "$root/current" ] || fail "E_LAYOUT $root/current is no link"
+            known_release "$(live)"
             if [ -z "$FLEET_COMMIT" ]; then :
             elif [ -n "$FLEET_SENT" ]; then
                 if has; then fetch; else expect; fi
