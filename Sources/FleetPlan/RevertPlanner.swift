@@ -164,8 +164,9 @@ public enum RevertPlanner {
         // What would refuse a deploy must not refuse the way back: local changes are stashed, and
         // the commit is pinned whatever became of its tag.
         script.environment.append(EnvironmentVariable("FLEET_GOING_BACK", "1"))
-        if let left {
-            let known = [left.commit, release?.commit].compactMap(\.self).joined(separator: " ")
+        // A first deploy that stopped half-way is torn down, whatever it has left.
+        if let left, let release {
+            let known = "\(left.commit) \(release.commit)"
             script.environment.append(EnvironmentVariable("FLEET_UNDOES", known))
         }
         return script

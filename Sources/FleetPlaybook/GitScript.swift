@@ -104,8 +104,8 @@ enum GitScript {
                 if [ -n "$(t ls-files -- .gitattributes '**/.gitattributes' | head -n 1)" ] ||
                     [ -e "$FLEET_PATH/.git/info/attributes" ] || [ -e "${FLEET_TREE:-$FLEET_PATH}/.gitattributes" ]
                 then
-                    t ls-files --eol -z | tr '\0' '\n' | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' | cut -f 2- |
-                        tr '\n' '\0' >>"$scratch/names"
+                    t ls-files --eol -z | tr '\n\000' '\001\n' | sed -e '/^i\/\([-a-z]*\)  *w\/\1 /d' |
+                        cut -f 2- | tr '\n\001' '\000\n' >>"$scratch/names"
                     # The same line ends here and there are not the same bytes where git writes others.
                     t ls-files -z -- ':(attr:eol=crlf)' >>"$scratch/names" || exit 2
                     for a in filter ident working-tree-encoding; do

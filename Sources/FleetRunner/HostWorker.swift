@@ -105,7 +105,7 @@ actor HostWorker {
         var facts: [String: [String: String]] = [:]
         var isAsking = false
         do throws(TransportError) {
-            let session = try await open()
+            var session = try await open()
             isAsking = true
             // First, because a step's own question would fail for it without saying so.
             for user in planned.becomeUsers {
@@ -153,11 +153,12 @@ actor HostWorker {
                 facts[Snapshot.hostFacts] = found
             }
             // A host on which something runs is asked for its health; a fresh one would tell too late.
-            if facts.values.contains(where: { $0["state"] == "absent" }),
+            if let step = plan.releaseStep, facts[step]?["state"] == "absent",
                 let refused = try await forwardingRefusal(of: session)
             {
                 return .refused(refused)
             }
+            session = try await open()
             if planned.preflight.isEmpty, planned.becomeUsers.isEmpty {
                 // Nothing to ask, but a host that cannot be reached must refuse all the same.
                 let result = try await session.run(
@@ -211,10 +212,15 @@ actor HostWorker {
                         "allow it (AllowTcpForwarding, PermitOpen, port-forwarding in authorized_keys), or "
                         + "ask by a `command:` smoke test with curl"
                 )
+            } catch .refusedByHost {
+                // Nobody listens there yet.
+                continue
+            } catch .connectionLost(let phase, let reason) {
+                throw .connectionLost(phase, reason: reason)
             } catch {
-                // Whatever else is wrong there is for the smoke test to say.
-                guard case .connectionLost = error else { continue }
-                throw error
+                // For the smoke test to say; the session may be over with it.
+                await drop()
+                return nil
             }
         }
         return nil

@@ -80,10 +80,11 @@ struct Terminal: Sendable {
             )
         }
         defer { close(terminal) }
+        // What was typed before the question was no answer to it. A job in the background is stopped here, and
+        // hides what is typed once it has the terminal.
+        tcflush(terminal, TCIFLUSH)
         TerminalEcho.hide()
         defer { TerminalEcho.show() }
-        // What was typed before the question was no answer to it.
-        tcflush(terminal, TCIFLUSH)
         let question = Array("\(what): ".utf8)
         _ = Glibc.write(terminal, question, question.count)
         var line: [UInt8] = []

@@ -20,7 +20,7 @@ enum TerminalEcho {
     static func hide() {
         users.withLock { users in
             users += 1
-            guard users == 1 else { return }
+            guard !isHiding else { return }
             if terminal < 0 {
                 terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
                 atexit { TerminalEcho.restore() }

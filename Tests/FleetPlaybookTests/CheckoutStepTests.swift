@@ -237,6 +237,12 @@ struct CheckoutStepTests {
         }
         #expect(try asked("\(fixture.v2) \(fixture.v1)").status == 0)
         #expect(try asked(fixture.v1).status == 0)
+        // A clone that stopped before its first checkout has no index: it is torn down all the same.
+        let index = fixture.app + "/.git/index"
+        try Command.shell("mv '\(index)' '\(index).aside'")
+        let half = try asked("")
+        #expect(half.status == 0, "\(half.output)")
+        try Command.shell("mv '\(index).aside' '\(index)'")
         let other = try asked(fixture.v2)
         #expect(other.status == 1 && other.output.contains("E_OTHER_RELEASE"), "\(other.output)")
         #expect(other.output.contains("is on v1.0.0"))

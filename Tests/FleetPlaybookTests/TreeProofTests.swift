@@ -328,7 +328,7 @@ struct TreeProofTests {
         let fixture = try CheckoutFixture()
         let v3 = try fixture.release(
             "v3.0.0",
-            "echo '*.bat text eol=crlf' >.gitattributes; printf 'a\\r\\n' >ü.bat"
+            "echo '*.bat text eol=crlf' >.gitattributes; printf 'a\\r\\n' >ü.bat; echo x >'two\nlines.txt'"
         )
         _ = try fixture.deployed("v3.0.0", v3)
         #expect(fixture.directory.read("home/my app/ü.bat") == "a\r\n")

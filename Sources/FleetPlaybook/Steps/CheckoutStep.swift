@@ -210,7 +210,8 @@ struct CheckoutStep: ReleaseStepKind {
                     fail "E_TAG_MOVED tag $FLEET_TAG is $here on this host, not $FLEET_COMMIT"
             fi
             files=
-            [ -z "$changed$index" ] || files=$(files_id) ||
+            # A way back by hand has the facts of the rollout that it undoes.
+            [ -z "$changed$index" ] || files=$(files_id) || [ -n "${FLEET_GOING_BACK:-}" ] ||
                 fail "E_GIT_REPOSITORY the local changes of $FLEET_PATH cannot be told apart from others"
             echo "state=present"
             # Tells what this rollout sets aside from what others did.
