@@ -30,7 +30,7 @@ import Testing
             def type(text): os.write(terminal, text.encode())
             def echo(): return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
             def echoes(what):
-                # Modes change beside what is printed.
+                # No event: a terminal tells nobody that its modes have changed.
                 for _ in range(600):
                     if echo() == what: return True
                     time.sleep(0.05)

@@ -209,6 +209,28 @@ struct ServiceStepTests {
         #expect(try !step("{ name: web }").leavesProcesses)
     }
 
+    private static let hasControlGroups = ["", "/systemd", "/unified"].contains {
+        FileManager.default.fileExists(atPath: "/sys/fs/cgroup\($0)/cgroup.procs")
+    }
+
+    @Test(
+        "What a restart is meant to leave running is no fault; what it should have ended is",
+        .enabled(if: hasControlGroups),
+        arguments: [("process", 0, "unknown="), ("control-group", 1, "E_PROCESS")]
+    )
+    func survivors(mode: String, status: Int32, words: String) throws {
+        // The group of this test: what runs in it is older than any moment from now on.
+        let own = try Command.shell("sed -n 's/^0:://p' /proc/self/cgroup").trimmingCharacters(
+            in: .newlines
+        )
+        try systemctl(facts(pid: 1_000_000_000, group: own, killMode: mode))
+        let seen = try run(
+            step("{ name: app }").verification(in: scope()),
+            ["TOLD_TREE": moment()]
+        )
+        #expect(seen.status == status && seen.output.contains(words), "\(seen.output)")
+    }
+
     @Test("A unit file that was changed is read again before the restart, and never runs old")
     func daemonReload() throws {
         let step = try step("{ name: app }")

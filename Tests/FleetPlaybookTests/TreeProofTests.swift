@@ -232,13 +232,13 @@ struct TreeProofTests {
     )
     func notLeftovers() throws {
         let fixture = try CheckoutFixture()
-        let v3 = try fixture.release("v3.0.0", "ln -s ../shared up")
+        let v3 = try fixture.release("v3.0.0", "ln -s ../outside up")
         let v4 = try fixture.release(
             "v4.0.0",
             "rm up; mkdir up; echo logo >up/logo; echo own >own; echo n >new"
         )
         _ = try fixture.deployed("v3.0.0", v3)
-        try Command.shell("mkdir ../shared; echo logo >../shared/logo", in: fixture.app)
+        try Command.shell("mkdir ../outside; echo logo >../outside/logo", in: fixture.app)
         let asked = try fixture.run(fixture.step().preflight(in: fixture.scope("v4.0.0", v4)))
         #expect(asked.status == 0, "\(asked.output)")
         let snapshot = CheckoutFixture.facts(asked.output)
@@ -254,7 +254,7 @@ struct TreeProofTests {
         let done = try fixture.run(fixture.script(action), snapshot: snapshot)
         #expect(done.status == 0, "\(done.output)\(done.errors)")
         #expect(fixture.directory.read("home/my app/own") == "own\n")
-        #expect(fixture.directory.read("home/shared/logo") == "logo\n")
+        #expect(fixture.directory.read("home/outside/logo") == "logo\n")
     }
 
     @Test("A change that git was told not to see is set aside and put back like any other")

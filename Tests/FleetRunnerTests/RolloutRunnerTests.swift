@@ -58,6 +58,22 @@ struct RolloutRunnerTests {
         )
     }
 
+    /// A plan for one host.
+    private static func plan(releaseStep: String, _ host: PlannedHost) -> Plan {
+        Plan(
+            kind: .deploy,
+            environment: "e",
+            title: "t",
+            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+            releaseStep: releaseStep,
+            fanout: 1,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: [[host.name]],
+            hosts: [host]
+        )
+    }
+
     private func run(_ transport: ScriptedTransport, plan: Plan = plan()) async throws -> Rollout {
         try await RolloutRunner(
             id: id,
@@ -167,26 +183,16 @@ struct RolloutRunnerTests {
             deadlineMilliseconds: 0
         )
         let checks = ["before", "pull", "app"].map(look) + [health] + ["before", "app"].map(look)
-        let plan = Plan(
-            kind: .deploy,
-            environment: "e",
-            title: "t",
-            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+        let plan = Self.plan(
             releaseStep: "pull",
-            fanout: 1,
-            maxFailures: 0,
-            onFailure: .revert,
-            batches: [["web1"]],
-            hosts: [
-                PlannedHost(
-                    endpoint: HostEndpoint(name: "web1"),
-                    preflight: [PlannedPreflight(step: "pull", script: Script("facts"))],
-                    steps: [step("before"), step("pull"), step("app")],
-                    checks: checks,
-                    revertSteps: [step("pull"), step("app")],
-                    revertChecks: checks
-                )
-            ]
+            PlannedHost(
+                endpoint: HostEndpoint(name: "web1"),
+                preflight: [PlannedPreflight(step: "pull", script: Script("facts"))],
+                steps: [step("before"), step("pull"), step("app")],
+                checks: checks,
+                revertSteps: [step("pull"), step("app")],
+                revertChecks: checks
+            )
         )
         let asked = Mutex(0)
         let transport = ScriptedTransport { _, call in
@@ -238,31 +244,21 @@ struct RolloutRunnerTests {
 
     @Test("Where sudo says no, that is what is said, and not that a step's own question failed")
     func sudoComesFirst() async throws {
-        let plan = Plan(
-            kind: .deploy,
-            environment: "e",
-            title: "t",
-            release: Release(tag: "v2", commit: String(repeating: "b", count: 40)),
+        let plan = Self.plan(
             releaseStep: "restart",
-            fanout: 1,
-            maxFailures: 0,
-            onFailure: .revert,
-            batches: [["web1"]],
-            hosts: [
-                PlannedHost(
-                    endpoint: HostEndpoint(name: "web1"),
-                    preflight: [
-                        PlannedPreflight(step: "restart", script: Script("ask", becomeUser: "root"))
-                    ],
-                    steps: [
-                        PlannedStep(
-                            name: "restart",
-                            kind: "service",
-                            action: .script(Script("go", becomeUser: "root"))
-                        )
-                    ]
-                )
-            ]
+            PlannedHost(
+                endpoint: HostEndpoint(name: "web1"),
+                preflight: [
+                    PlannedPreflight(step: "restart", script: Script("ask", becomeUser: "root"))
+                ],
+                steps: [
+                    PlannedStep(
+                        name: "restart",
+                        kind: "service",
+                        action: .script(Script("go", becomeUser: "root"))
+                    )
+                ]
+            )
         )
         let transport = ScriptedTransport { _, call in
             call == "run :" || call == "run ask" ? Self.no : Self.ok
