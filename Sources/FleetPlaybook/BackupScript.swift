@@ -71,31 +71,49 @@ enum BackupScript {
     /// SQLite is reached through its own program or Python's module: a copy of a database that is
     /// being written to is no database, its own online backup is. `E_SQLITE` if there is neither.
     static let functions =
-        HostTools.surroundings + HostTools.sha256 + #"""
+        HostTools.surroundings + SafePath.functions + HostTools.sha256 + #"""
             set -u
             umask 077
             fail() { echo "$1"; exit 1; }
-            home() { case "$1" in '~/'*) echo "$HOME/${1#??}" ;; '~') echo "$HOME" ;; *) echo "$1" ;; esac; }
-            database=$(home "$FLEET_DATABASE") directory=$(home "$FLEET_DIRECTORY")
-            # The database itself: a link to it is left alone, and the kernel speaks of no links.
-            if [ -e "$database" ]; then database=$(readlink -f "$database") || exit 1
-            elif [ -n "$database" ]; then
-                place=$(cd "$(dirname "$database")" 2>/dev/null && pwd -P) && database=$place/${database##*/}
+            # Playbook's commands run where the step does.
+            began=$(pwd) directory=$(absolute "$FLEET_DIRECTORY") database=$FLEET_DATABASE
+            as= run=
+            enter_directory() { walk "$directory/." "$@"; }
+            # The database itself: a link to it is left alone, and the kernel speaks of no links. SQLite opens files
+            # beside it, through any link: where others could put one there, it runs as whom the database belongs to.
+            if [ -n "$database" ]; then
+                database=$(absolute "$database")
+                found=$(resolve "$database")
+                case $? in 0) database=${found#* } ;; 3) exit 1 ;; *) found=$me ;; esac
+                actor=${found%% *}
+                if [ "$me$actor" = 00 ]; then
+                    actor=$(
+                        walk "$database" && ! is_safe_all || exit 0
+                        set -- $(itself "./$name") 0
+                        [ "$1" != 0 ] || set -- $(itself .) 0
+                        echo "$1"
+                    )
+                    actor=${actor:-0}
+                fi
+                [ "$actor" = "$me" ] || as_account "$actor"
             fi
+            # With its module, and nothing of the directory that it is started in (-I).
             python=$(command -v python3 || command -v python || :)
-            [ -z "$python" ] || "$python" -c 'import sqlite3, urllib.parse; sqlite3.Connection.backup' 2>/dev/null || python=
+            [ -z "$python" ] || "$python" -I -c 'import sqlite3, urllib.parse; sqlite3.Connection.backup' 2>/dev/null || python=
             [ -z "$database" ] || command -v sqlite3 >/dev/null || [ -n "$python" ] ||
                 fail "E_SQLITE neither sqlite3 nor python3 with its module is installed"
+            # live COMMAND…: the command, as whom the database belongs to.
+            live() (run=$as; "$@")
             # Nobody's ~/.sqliterc, and no header, timer or mode of it in what is printed.
-            sqlite() { sqlite3 -init /dev/null -batch -noheader -list "$@"; }
+            sqlite() { $run sqlite3 -init /dev/null -batch -noheader -list "$@"; }
             sql() {
                 if command -v sqlite3 >/dev/null; then sqlite -cmd '.timeout 60000' "$1" "$2"
-                else "$python" -c 'import sqlite3, sys
+                else $run "$python" -I -c 'import sqlite3, sys
             c = sqlite3.connect(sys.argv[1], timeout=60)
             for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"; fi
             }
             online_copy() {
-                if [ -n "$python" ]; then "$python" -c 'import sqlite3, sys, urllib.parse
+                if [ -n "$python" ]; then $run "$python" -I -c 'import sqlite3, sys, urllib.parse
             s = sqlite3.connect("file:" + urllib.parse.quote(sys.argv[1]) + "?mode=rw", timeout=60, uri=True)
             d = sqlite3.connect(sys.argv[2])
             s.backup(d)
@@ -105,14 +123,32 @@ enum BackupScript {
             }
             # A command of the playbook's: its variables need not be set, and every part of a pipeline counts,
             # where a shell can see to that.
-            theirs() {
-                if (set -o pipefail) 2>/dev/null; then (set +u; set -o pipefail; eval "$1")
+            theirs() (
+                cd "$began" || exit 1
+                if (set -o pipefail) 2>/dev/null; then
+                    set +u
+                    set -o pipefail
+                    eval "$1"
                 elif command -v bash >/dev/null 2>&1; then bash -o pipefail -c "$1"
-                else (set +u; eval "$1"); fi
-            }
+                else
+                    set +u
+                    eval "$1"
+                fi
+            )
+            # copy FILE, in a directory of our own.
             copy() {
-                if [ -n "$database" ]; then online_copy "$database" "$1"
-                else theirs "$FLEET_COMMAND" </dev/null >"$1"; fi
+                if [ -z "$database" ]; then
+                    theirs "$FLEET_COMMAND" </dev/null >"$1"
+                    return
+                fi
+                [ -n "$as" ] || { online_copy "$database" "$1"; return; }
+                # Written by whom it belongs to, in a place of its own, and taken from there.
+                theirs=${database%/*}/.fleet-copy.$$
+                $as mkdir -m 700 "$theirs" 2>/dev/null || theirs=$($as mktemp -d) || return 1
+                live online_copy "$database" "$theirs/copy" && (walk "$theirs/copy" && reading ./copy cat) >"$1"
+                set -- $?
+                $as rm -rf "$theirs"
+                return "$1"
             }
             # An empty file would be a new, sound database to SQLite.
             sound() {
@@ -121,11 +157,12 @@ enum BackupScript {
                     said=$(sql "$1" 'PRAGMA integrity_check' 2>&1)
                     [ "$said" = ok ] || { printf '%s\n' "integrity_check: $said" | head -n 10; false; }
                 # A check may stop reading once it has seen enough, which ends what writes to it.
-                else [ -z "$FLEET_CHECK" ] || (set +u; eval "$FLEET_CHECK") <"$1" >/dev/null; fi
+                else [ -z "$FLEET_CHECK" ] || (cd "$began" && set +u && eval "$FLEET_CHECK") <"$1" >/dev/null; fi
             }
             ! no_sha || exit 1
             sum() { $sha <"$1" | cut -c1-64; }
-            backups() { ls "$directory" 2>/dev/null | grep '^[0-9]\{8\}T[0-9]\{6\}Z_[A-Za-z0-9._+-]*\.gz$'; }
+            # In the directory of the backups.
+            backups() { ls . 2>/dev/null | grep '^[0-9]\{8\}T[0-9]\{6\}Z_[A-Za-z0-9._+-]*\.gz$'; }
 
             """#
 }

@@ -16,8 +16,10 @@ enum GitScript {
         fail() { printf '%s\n' "$*"; exit 1; }
         # Comes before everything else: what `g` works in.
         enter() {
-            case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
+            FLEET_PATH=$(absolute "$FLEET_PATH")
             FLEET_PATH=${FLEET_PATH%/}
+            (walk "$FLEET_PATH/.")
+            [ $? != 3 ] || exit 1
             ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
                 git config core.sshCommand 2>/dev/null || echo ssh)
             export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes"
@@ -229,11 +231,14 @@ enum GitScript {
                 d=$(g rev-parse --absolute-git-dir) || exit 1
                 [ -n "${FLEET_SNAPSHOT_LOOK:-}" ] || return 0
                 [ "$(cat "$d/fleet-added.look" 2>/dev/null)" != "$FLEET_SNAPSHOT_LOOK" ] || return 0
-                rm -f "$d/fleet-added.look"
-                changing "$1" "$2" A >"$d/fleet-added.all" || exit 1
-                there no <"$d/fleet-added.all" >"$d/fleet-added" || fail "E_CHECKOUT $d/fleet-added cannot be written"
-                rm -f "$d/fleet-added.all"
-                printf '%s\n' "$FLEET_SNAPSHOT_LOOK" >"$d/fleet-added.look" || exit 1
+                all=$(mktemp) || exit 1
+                changing "$1" "$2" A >"$all" || exit 1
+                (
+                    walk "$d/." && rm -f ./fleet-added.look || exit 1
+                    there no <"$all" | put fleet-added || fail "E_CHECKOUT $d/fleet-added cannot be written"
+                    printf '%s\n' "$FLEET_SNAPSHOT_LOOK" | put fleet-added.look
+                ) || exit 1
+                rm -f "$all"
             }
             # Takes away what this rollout's checkout of a commit has put there, if it is still as git wrote it:
             # never what was there before, and nothing behind a link.
@@ -251,6 +256,7 @@ enum GitScript {
                     t=$1
                     shift
                     for f do
+                        case /$f/ in */../*) continue ;; esac
                         [ -h "./$f" ] || [ -f "./$f" ] || continue
                         p=$f behind=
                         while case $p in */*) ;; *) false ;; esac; do

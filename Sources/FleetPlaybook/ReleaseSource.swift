@@ -77,10 +77,7 @@ public struct ReleaseBundle: Sendable, Hashable {
                 [ "$($sha <"$file" | cut -c1-64)" = "$FLEET_BUNDLE" ] ||
                     fail "E_BUNDLE the bytes that arrived are not the bundle's"
                 seen=$(g fetch --quiet --no-tags -- "$file" \
-                    "+refs/fleet/outgoing/$FLEET_COMMIT:refs/fleet/release" 2>&1) || {
-                case $FLEET_PATH in *.fleet-new) rm -rf "$FLEET_PATH" ;; esac
-                fail "E_BUNDLE $seen"
-            }
+                    "+refs/fleet/outgoing/$FLEET_COMMIT:refs/fleet/release" 2>&1) || fail "E_BUNDLE $seen"
                 rm -f "$file"
             }
 

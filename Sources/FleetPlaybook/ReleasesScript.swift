@@ -1,10 +1,14 @@
 /// What `releases` and `switch` have in common on a host.
 enum ReleasesScript {
-    /// Sets `root` from `FLEET_ROOT`.
+    /// Sets `root` from `FLEET_ROOT`; `enter_root` goes there, and makes it with `make`.
     static let root = #"""
         fail() { printf '%s\n' "$*"; exit 1; }
-        case "$FLEET_ROOT" in '~/'*) root=$HOME/${FLEET_ROOT#??} ;; *) root=$FLEET_ROOT ;; esac
+        root=$(absolute "$FLEET_ROOT")
         root=${root%/}
+        enter_root() { walk "$root/." "$@"; }
+        # A link that is not followed is known before anything is done.
+        (enter_root && walk "$root/repo/." && walk "$root/releases/.")
+        [ $? != 3 ] || exit 1
 
         """#
 
@@ -14,12 +18,15 @@ enum ReleasesScript {
     /// A release's directory carries its commit and tag in `.fleet-release`, and `.fleet-live` once it
     /// was still the current one when the next came.
     static let functions = #"""
-        live() {
-            { read -r commit _ <"$root/current/.fleet-release"; } 2>/dev/null && echo "$commit"
-        }
-        tell() {
+        current() {
             commit= tag=
             { read -r commit tag <"$root/current/.fleet-release"; } 2>/dev/null
+            # Whatever else a link may have put there is no release.
+            case $commit in '' | *[!0-9a-f]*) commit= tag= ;; *) [ -z "${1:-}" ] || echo "$commit" ;; esac
+        }
+        live() { current say; }
+        tell() {
+            current
             if [ -z "$commit" ]; then echo state=absent; return; fi
             echo state=present
             echo "commit=$commit"
@@ -62,27 +69,44 @@ enum ReleasesScript {
             [ ! -e "$dir/.fleet-release" ] || return 0
             writable_commit "$1"
             # Whole commits: what a repository keeps out of its archives is part of a release.
-            mkdir -p "$FLEET_PATH/info" && echo '* -export-ignore -export-subst' >"$FLEET_PATH/info/attributes"
-            rm -rf "$root"/releases/.new.*
-            new=$root/releases/.new.$$
-            trap 'rm -rf "$new"' EXIT
-            rm -rf "$new" "$dir" && mkdir -p "$new" || exit 1
-            g archive "$1" >"$new.tar" && tar -xf "$new.tar" -C "$new" && rm -f "$new.tar" || {
-                rm -f "$new.tar"
-                fail "E_RELEASE $1 cannot be unpacked into $dir"
-            }
-            # Archives are not checked by whoever unpacks them.
-            d=$(tree_in "$new"; differences "$1") || fail "E_RELEASE $new cannot be compared with $1: $d"
-            [ -z "$d" ] || fail "E_RELEASE these files are not what $1 holds:
+            (walk "$FLEET_PATH/info/." make && echo '* -export-ignore -export-subst' | put attributes) || exit 1
+            (
+                enter_root make && { [ -d ./releases ] || mkdir ./releases; } && into releases || exit 1
+                rm -rf ./.new.[0-9]*
+                open_work .new.fleet
+                trap 'rm -rf ./new ./new.tar; close_work' EXIT
+                rm -rf ./new && mkdir ./new || exit 1
+                g archive "$1" >./new.tar && tar -xf ./new.tar -C ./new && rm -f ./new.tar ||
+                    fail "E_RELEASE $1 cannot be unpacked into $dir"
+                # Archives are not checked by whoever unpacks them.
+                d=$(tree_in "$where/new"; differences "$1") ||
+                    fail "E_RELEASE $where/new cannot be compared with $1: $d"
+                [ -z "$d" ] || fail "E_RELEASE these files are not what $1 holds:
         $(named "$d")"
-            for name in $FLEET_SHARED; do
-                case $name in */*) mkdir -p "$new/${name%/*}" "$root/shared/${name%/*}" || exit 1 ;; esac
-                # What the first release brings along is what all of them share from then on.
-                if [ -e "$new/$name" ] && [ ! -e "$root/shared/$name" ]; then mv "$new/$name" "$root/shared/$name" || exit 1; fi
-                rm -rf "$new/$name"
-                ln -s "$root/shared/$name" "$new/$name" || exit 1
+                for item in $FLEET_SHARED; do share "$item" "$where" || exit 1; done
+                # The commit may hold a link of that name.
+                rm -rf ./new/.fleet-release
+                printf '%s %s\n' "$1" "$2" >./new/.fleet-release && rm -rf "../$1" && onto ./new "../$1" || exit 1
+            ) || exit 1
+        }
+        # share ITEM DIRECTORY: a link in DIRECTORY/new, which is the working directory's, to what all releases share.
+        share() {
+            p=./new rest=$1
+            while case $rest in */*) ;; *) false ;; esac; do
+                p=$p/${rest%%/*}
+                rest=${rest#*/}
+                [ ! -h "$p" ] || fail "E_RELEASE $1 cannot be shared: in this release ${p#./new/} is a link"
+                [ -d "$p" ] || mkdir "$p" || exit 1
             done
-            printf '%s %s\n' "$1" "$2" >"$new/.fleet-release" && mv "$new" "$dir" || exit 1
+            # What the first release brings along is what all of them share from then on.
+            if [ -e "./new/$1" ] || [ -h "./new/$1" ]; then
+                (
+                    walk "$root/shared/$1" make || exit 1
+                    [ -e "./$name" ] || [ -h "./$name" ] || onto "$2/new/$1" "./$name"
+                ) || exit 1
+            else case $1 in */*) (walk "$root/shared/$1" make) || exit 1 ;; esac; fi
+            rm -rf "./new/$1"
+            ln -s "$root/shared/$1" "./new/$1"
         }
 
         """#

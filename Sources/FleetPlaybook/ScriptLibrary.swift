@@ -15,12 +15,18 @@ public enum ScriptLibrary: String, Sendable, Hashable, CaseIterable {
     public var text: String {
         switch self {
         case .git:
-            GitScript.functions + GitScript.tree + ReleaseBundle.functions
+            SafePath.functions + GitScript.functions + GitScript.tree + ReleaseBundle.functions
                 + ReleasesScript.functions
         case .service: ServiceStep.functions + ProcessProof.functions
-        case .upload: UploadStep.functions
-        case .backup: BackupScript.functions
+        case .upload: Self.twice(UploadStep.functions)
+        case .backup:
+            "fleet_functions=\(ShellWord.quote(SafePath.functions))\n" + BackupScript.functions
         }
+    }
+
+    /// They are needed once more by whoever goes on as another account.
+    private static func twice(_ functions: String) -> String {
+        "fleet_functions=\(ShellWord.quote(functions))\neval \"$fleet_functions\"\n"
     }
 
     /// Every library's text, by name.

@@ -123,6 +123,38 @@ public struct StepScope: Sendable {
         return try script(text: prologue + shell, more: used + more, at: text.location)
     }
 
+    /// Tells ``SafePath`` whether links are another account's business.
+    var became: EnvironmentVariable {
+        EnvironmentVariable("FLEET_BECAME", becomeUser == nil ? "" : "1")
+    }
+
+    /// The same, and where relative paths of the step begin.
+    func placing() -> [EnvironmentVariable] {
+        [became, EnvironmentVariable("FLEET_BASE", directory ?? laterDirectory ?? "")]
+    }
+
+    /// A script that writes where links may be in the way; see ``SafePath``.
+    ///
+    /// It begins in the login directory: a relative path is its own to make sense of, by `absolute`. Its
+    /// standard input is what was sent.
+    ///
+    /// - Throws: As ``script(text:library:more:at:)``.
+    func placing(
+        _ text: String,
+        library: ScriptLibrary,
+        more: [EnvironmentVariable] = []
+    ) throws(UndefinedReference) -> Script {
+        var scope = self
+        scope.directory = nil
+        return try scope.script(
+            text: "fleet_text=\(ShellWord.quote(text))\n"
+                + "[ -z \"${FLEET_UPLOAD:-}\" ] || exec <\"$FLEET_UPLOAD\" || exit 1\n"
+                + "eval \"$fleet_text\"",
+            library: library,
+            more: more + placing()
+        )
+    }
+
     /// A script whose text is fleet's own, behind a library.
     ///
     /// - Throws: ``UndefinedReference`` for values that have none, and for one that is too long for the

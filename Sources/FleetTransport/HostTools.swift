@@ -44,7 +44,7 @@ public enum HostTools {
         elif command -v perl >/dev/null 2>&1 && perl -MPOSIX -e 1 2>/dev/null; then
             fleet_setsid='perl -MPOSIX -e setsid;exec{$ARGV[0]}@ARGV'
         elif command -v python3 >/dev/null 2>&1; then
-            fleet_setsid='python3 -c o=__import__("os");a=__import__("sys").argv;o.setsid();o.execvp(a[1],a[1:])'
+            fleet_setsid='python3 -I -c o=__import__("os");a=__import__("sys").argv;o.setsid();o.execvp(a[1],a[1:])'
         fi
 
         """#

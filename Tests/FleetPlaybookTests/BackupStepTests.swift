@@ -273,13 +273,13 @@ import Testing
         _ = try Command.run([Self.python, "-c", program, database])
         #expect(FileManager.default.fileExists(atPath: database + "-wal"))
         let step = try step(RestoreStep.self)
-        // `mv` that works so many times and then takes the shell with it.
+        // `mv` that works so many times and then takes every shell with it.
         try Command.shell(
             """
             mkdir bin
             cat >bin/mv <<'END'
             #!/bin/sh
-            n=$(cat "$HOME/moves"); [ "$n" -gt 0 ] || { kill -9 $PPID; exit 1; }
+            n=$(cat "$HOME/moves"); [ "$n" -gt 0 ] || { kill -9 0; exit 1; }
             echo $((n - 1)) >"$HOME/moves"; exec /bin/mv "$@"
             END
             chmod +x bin/mv
@@ -291,7 +291,7 @@ import Testing
             let script = try bound(action, asked)
             try "\(moves)".write(toFile: home + "/moves", atomically: true, encoding: .utf8)
             _ = try Command.run(
-                ["dash", "-s"],
+                ["setsid", "-w", "dash", "-s"],
                 environment: ["HOME": home, "PATH": home + "/bin:" + Self.path],
                 input: script.runnableText
             )
@@ -452,6 +452,122 @@ import Testing
         let done = try run(bound(try step.action(in: scope), asked))
         #expect(done.status == 0, "\(done.output)\(done.errors)")
     }
+
+    // MARK: Somebody else's directory
+
+    /// The database in a directory of the application's, backed up by root into one of its own.
+    private func inApplicationsDirectory() throws {
+        try Command.shell(
+            """
+            chmod 755 .; mkdir app backups etc; mv app.db* app/; echo untouched >etc/victim
+            cp app/app.db etc/other.db; chmod 600 etc/*; ln -s app current
+            chown -hR 65534:65534 app current
+            """,
+            in: home
+        )
+    }
+
+    private func asRoot<T: StepKind>(_ type: T.Type, _ fields: String) throws -> (T, StepScope) {
+        let reader = YAMLReader(file: "p", source: fields)
+        let step = type.init(try YAMLDocument.parse(fields, file: "p"), reader: reader)
+        try reader.finish()
+        var scope = scope
+        scope.becomeUser = "root"
+        return (try #require(step), scope)
+    }
+
+    /// Row H51.
+    @Test(
+        "A database that the application's own link leads to is backed up and put back, as the application",
+        .enabled(if: getuid() == 0),
+        arguments: ["app/app.db", "current/app.db"]
+    )
+    func applicationsDatabase(path: String) throws {
+        try inApplicationsDirectory()
+        let fields = "{ database: ~/\(path), directory: ~/backups }"
+        let (backup, scope) = try asRoot(BackupStep.self, fields)
+        let asked = try run(try backup.preflight(in: scope))
+        #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
+        let made = try run(try backup.action(in: scope))
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        // SQLite's own files are the application's, or it could not write any more.
+        let owners = "find app -printf '%u\\n' | sort -u; stat -c '%u %a' backups/*; ls -A app"
+        #expect(
+            try Command.shell(owners, in: home)
+                == "nobody\n0 600\n0 600\n"
+                + (try Command.shell("ls -A app", in: home))
+        )
+        #expect(!(try Command.shell("ls -A app backups", in: home)).contains("fleet"))
+        try Command.shell(
+            "setpriv --reuid=65534 --clear-groups /usr/bin/python3 -c '\nimport sqlite3\nc = sqlite3.connect(\"app/app.db\")\nc.execute(\"DELETE FROM job\"); c.commit()'",
+            in: home
+        )
+        let (restore, _) = try asRoot(RestoreStep.self, fields)
+        let seen = try run(try restore.preflight(in: scope))
+        #expect(seen.status == 0, "\(seen.output)\(seen.errors)")
+        let done = try run(bound(try restore.action(in: scope), seen))
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try sql("SELECT count(*) FROM job", in: home + "/app/app.db") == "1")
+        #expect(try Command.shell("stat -c %u app/app.db", in: home) == "65534\n")
+        var back = scope
+        back.direction = .revert
+        let undone = try run(
+            bound(try restore.revertAction(in: back, isIdempotent: false), seen)
+        )
+        #expect(undone.status == 0, "\(undone.output)\(undone.errors)")
+        #expect(try sql("SELECT count(*) FROM job", in: home + "/app/app.db") == "0")
+    }
+
+    /// Row H51.
+    @Test(
+        "Neither links beside the database nor in the place of the backups lead root elsewhere",
+        .enabled(if: getuid() == 0),
+        arguments: [
+            (
+                "app",
+                "ln -s $T/victim app/app.db-journal; rm -f app/app.db-wal; ln -s $T/victim app/app.db-wal"
+            ),
+            ("app", "rm app/app.db; ln -s $T/other.db app/app.db"),
+            ("app", "ln -s $T app/.app.db.fleet"),
+            (
+                "backups",
+                "chown 65534 backups; for n in new scratch new.gz sum; do ln -s $T/victim backups/$n; done; ln -s $T backups/.fleet"
+            ),
+            ("backups", "rmdir backups; ln -s $T backups; chown -h 65534 backups"),
+        ]
+    )
+    func linksBesideTheDatabase(place: String, trap: String) throws {
+        try inApplicationsDirectory()
+        try Command.shell("T=\(home)/etc; \(trap); chown -hR 65534 app", in: home)
+        let all = "ls -A etc; cat etc/victim; sha256sum etc/other.db; stat -c '%u %a' etc/*"
+        let before = try Command.shell(all, in: home)
+        let fields = "{ database: ~/app/app.db, directory: ~/backups }"
+        let (backup, scope) = try asRoot(BackupStep.self, fields)
+        let made = try run(try backup.action(in: scope))
+        #expect(try Command.shell(all, in: home) == before, "\(made.output)\(made.errors)")
+        let (restore, _) = try asRoot(RestoreStep.self, fields)
+        let seen = try run(try restore.preflight(in: scope))
+        if seen.status == 0 {
+            _ = try run(bound(try restore.action(in: scope), seen))
+        }
+        #expect(try Command.shell(all, in: home) == before)
+    }
+
+    /// Row K1.
+    @Test("Python reads no module from the directory that a step runs in")
+    func plantedModule() throws {
+        try Command.shell(
+            "mkdir app; echo 'open(\"planted\", \"w\")' >app/sqlite3.py; cp app/sqlite3.py app/urllib.py",
+            in: home
+        )
+        var scope = scope
+        scope.directory = home + "/app"
+        let made = try run(try step(BackupStep.self).action(in: scope))
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+        #expect(!FileManager.default.fileExists(atPath: home + "/app/planted"))
+    }
+
+    // MARK: What stays
 
     @Test("Old backups go by age, never the newest ones, never those of the release that runs")
     func retention() throws {

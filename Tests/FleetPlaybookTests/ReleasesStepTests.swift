@@ -199,19 +199,93 @@ import Testing
         #expect(file("current/file") == "4\n")
     }
 
+    /// Row H51.
+    @Test(
+        "Links that the application puts into its directory lead root nowhere else",
+        .enabled(if: getuid() == 0),
+        arguments: [
+            "ln -sf $T/victim fleet-switched", "mkdir x; ln -s $T/dir current.new",
+            "ln -s $T/dir .current.fleet", "ln -s $T/dir releases/.new.fleet",
+            "for n in releases/*; do ln -s $T/victim $n/.fleet-live; done",
+            "mv shared s; ln -s $T shared", "rm -rf shared/instance; ln -s $T/dir shared/instance",
+            "mv releases r; ln -s $T/dir releases", "ln -s $T/dir .repo.fleet",
+        ]
+    )
+    func linksOfTheApplication(trap: String) throws {
+        try deploy(0)
+        try Command.shell(
+            "mkdir etc etc/dir; echo untouched | tee etc/victim >etc/dir/file",
+            in: directory.path
+        )
+        try Command.shell(
+            "T=\(directory.path)/etc; \(trap); find . -path ./repo -prune -o -exec chown -h 65534 {} +",
+            in: root
+        )
+        let all = "cd etc && find . -printf '%p %y %u %m\\n' | sort && cat victim dir/file"
+        let before = try Command.shell(all, in: directory.path)
+        let facts = facts(try run(try releases().preflight(in: scope(1))).output)
+        let unpacked = try run(try releases().action(in: scope(1)), facts: facts)
+        let switched = try run(try switching().action(in: scope(1)), facts: facts)
+        #expect(
+            try Command.shell(all, in: directory.path) == before,
+            "\(unpacked.output)\(unpacked.errors)\(switched.output)\(switched.errors)"
+        )
+        // Either it did what it says, or it says so.
+        #expect(switched.status != 0 || file("current/file") == "1\n")
+    }
+
+    /// Row H51.
+    @Test(
+        "Links in a commit are part of the release, and nothing is written through them",
+        arguments: ["ln -s $T/victim .fleet-release", "rm -rf instance; ln -s $T instance"]
+    )
+    func linksInTheCommit(change: String) throws {
+        try Command.shell("mkdir etc; echo untouched >etc/victim", in: directory.path)
+        let commit = try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t
+            export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
+            T=\(directory.path)/etc; \(change)
+            git add -A; git commit -qm links; git tag -a v2.0.0 -m links
+            git push -q ../origin.git main --tags; git rev-parse HEAD
+            """,
+            in: directory.path + "/work"
+        ).trimmingCharacters(in: .newlines)
+        var scope = scope(0)
+        scope.release = (tag: "v2.0.0", commit: commit)
+        let step = try step(
+            ReleasesStep.self,
+            "{ path: \"~/my app\", repository: \"\(directory.path)/origin.git\", shared: [instance/victim] }"
+        )
+        let asked = facts(try run(try step.preflight(in: scope)).output)
+        let done = try run(try step.action(in: scope), facts: asked)
+        #expect(
+            try Command.shell("cat victim; ls -A", in: directory.path + "/etc")
+                == "untouched\nvictim\n"
+        )
+        if change.contains("instance") {
+            #expect(
+                done.status == 1
+                    && done.output.contains("E_RELEASE instance/victim cannot be shared")
+            )
+        } else {
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+    }
+
     @Test("Cut off right after the link was renamed, and run again, the old release is still there")
     func cutOffAfterTheRename() throws {
         try deploy(0)
         let asked = facts(try run(try releases().preflight(in: scope(1))).output)
         #expect(try run(try releases().action(in: scope(1)), facts: asked).status == 0)
-        // `mv` that takes the shell with it once it has done its work.
+        // `mv` that takes every shell with it once it has renamed the link.
         try Command.shell(
-            "mkdir bin && printf '#!/bin/sh\n/bin/mv \"$@\"; kill -9 $PPID\n' >bin/mv && chmod +x bin/mv",
+            "mkdir bin && printf '#!/bin/sh\n/bin/mv \"$@\"; case $* in *../current) kill -9 0 ;; esac\n' >bin/mv && chmod +x bin/mv",
             in: directory.path
         )
         guard case .script(let script) = try switching().action(in: scope(1)) else { return }
         _ = try Command.run(
-            ["dash", "-s"],
+            ["setsid", "-w", "dash", "-s"],
             environment: [
                 "HOME": directory.path + "/home", "PATH": directory.path + "/bin:/usr/bin:/bin",
             ],

@@ -40,7 +40,7 @@ struct BackupStep: StepKind {
         try scope.script(
             text: text,
             library: .backup,
-            more: try source.variables(in: scope) + [
+            more: try scope.placing() + source.variables(in: scope) + [
                 EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
                 EnvironmentVariable("FLEET_APP", try app?.value(in: scope) ?? ""),
                 EnvironmentVariable("FLEET_KEEP", String(keep)),
@@ -72,11 +72,13 @@ struct BackupStep: StepKind {
             try script(
                 #"""
                 [ -z "$database" ] || [ -s "$database" ] || fail "E_NO_DATABASE $database is not there"
-                mkdir -p "$directory" || exit 1
+                enter_directory make || fail "E_BACKUP $directory cannot be made"
                 # Left by a run that was killed; hosts are locked, so there is no other one.
-                rm -f "$directory"/.new.* "$directory"/.scratch.*
-                new=$directory/.new.$$ scratch=$directory/.scratch.$$
-                trap 'rm -f "$new" "$new.gz" "$scratch" "$scratch"-*' EXIT
+                rm -f ./.new.* ./.scratch.*
+                open_work .fleet
+                tidy() { rm -f ./new ./new-* ./new.gz ./scratch ./scratch-* ./sum; close_work; }
+                trap tidy EXIT
+                new=./new scratch=./scratch
                 what=${database:-what the command backs up}
                 copy "$new" || fail "E_BACKUP $what cannot be copied"
                 sound "$new" || fail "E_BACKUP the copy of $what is not sound"
@@ -87,10 +89,10 @@ struct BackupStep: StepKind {
                     sound "$scratch" || fail "E_BACKUP what was packed cannot be unpacked"
                 live=
                 if [ -n "$FLEET_APP" ]; then
-                    app=$(home "$FLEET_APP")
+                    app=$(absolute "$FLEET_APP")
                     if [ -e "$app/current/.fleet-release" ]; then
                         read -r commit tag <"$app/current/.fleet-release"
-                        live=${tag:-$(printf %.12s "$commit")}
+                        case $commit in '' | *[!0-9a-f]*) ;; *) live=${tag:-$(printf %.12s "$commit")} ;; esac
                     elif [ -e "$app/.git" ]; then
                         live=$(git -C "$app" describe --tags --exact-match 2>/dev/null ||
                             git -C "$app" rev-parse --short=12 HEAD 2>/dev/null)
@@ -99,16 +101,18 @@ struct BackupStep: StepKind {
                 live=$(printf %s "${live:-none}" | tr -c 'A-Za-z0-9._+-' -)
                 name=$(date -u +%Y%m%dT%H%M%SZ)_$live.gz
                 printf '%s schema=%s bytes=%s\n' "$(sum "$new")" "$schema" "$(($(wc -c <"$new")))" \
-                    >"$directory/$name.sum" && mv "$new.gz" "$directory/$name" || exit 1
-                sync "$directory/$name" 2>/dev/null || sync
+                    >./sum && onto ./sum "../$name.sum" && onto "$new.gz" "../$name" || exit 1
+                sync "../$name" 2>/dev/null || sync
+                size=$(($(wc -c <"$new")))
+                trap - EXIT
+                tidy
                 echo "backup=$directory/$name"
                 # Much less than last time is no reason to remove what is more.
                 before=$(backups | sort -r | sed -n 2p)
                 if [ -n "$before" ]; then
-                    was=$(sed -n 's/.* bytes=\([0-9]*\).*/\1/p' "$directory/$before.sum" 2>/dev/null)
-                    is=$(($(wc -c <"$new")))
-                    if [ "${was:-0}" -gt $((is * 2)) ]; then
-                        echo "WARNING: this backup holds $is bytes, and the last one $was: nothing old is removed"
+                    was=$(sed -n 's/.* bytes=\([0-9]*\).*/\1/p' "./$before.sum" 2>/dev/null)
+                    if [ "${was:-0}" -gt $((size * 2)) ]; then
+                        echo "WARNING: this backup holds $size bytes, and the last one $was: nothing old is removed"
                         backups | sort -r
                         exit 0
                     fi
@@ -116,8 +120,8 @@ struct BackupStep: StepKind {
                 old=$(backups | sort -r | tail -n "+$((FLEET_KEEP + 1))")
                 for file in $old; do
                     case $file in *_none.gz) ;; *"_$live.gz") continue ;; esac
-                    [ -z "$(find "$directory/$file" -mtime "+$FLEET_DAYS")" ] || {
-                        rm -f "$directory/$file" "$directory/$file.sum"
+                    [ -z "$(find "./$file" -mtime "+$FLEET_DAYS")" ] || {
+                        rm -f "./$file" "./$file.sum"
                         echo "removed $file, older than $FLEET_DAYS days"
                     }
                 done

@@ -57,6 +57,7 @@ struct CheckoutStep: ReleaseStepKind {
             text: "enter\n" + text,
             library: .git,
             more: more + ReleaseBundle.variables(in: scope) + [
+                scope.became,
                 EnvironmentVariable("FLEET_PATH", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_STASHES", stashes ? "1" : ""),
                 EnvironmentVariable(
@@ -244,15 +245,20 @@ struct CheckoutStep: ReleaseStepKind {
                 Self.preparation + #"""
                     has() { g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null; }
                     if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
-                        rm -rf "$FLEET_PATH.fleet-new"
-                        if [ -n "$FLEET_SENT" ]; then
-                            quiet_git init --quiet "$FLEET_PATH.fleet-new" || exit 1
-                            (FLEET_PATH=$FLEET_PATH.fleet-new; receive) || exit 1
-                        else quiet_git clone --quiet --no-checkout --origin origin -- "$FLEET_REPOSITORY" "$FLEET_PATH.fleet-new" ||
-                            fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
-                        rmdir "$FLEET_PATH" 2>/dev/null || :
-                        [ ! -e "$FLEET_PATH" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
-                        mv "$FLEET_PATH.fleet-new" "$FLEET_PATH" || exit 1
+                        (
+                            walk "$FLEET_PATH" make || exit 1
+                            rm -rf "./$name.fleet-new"
+                            open_work ".$name.fleet"
+                            rm -rf ./new
+                            if [ -n "$FLEET_SENT" ]; then
+                                quiet_git init --quiet ./new || exit 1
+                                (FLEET_PATH=$where/new; receive) || exit 1
+                            else quiet_git clone --quiet --no-checkout --origin origin -- "$FLEET_REPOSITORY" ./new ||
+                                fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
+                            rmdir "../$name" 2>/dev/null || :
+                            [ ! -e "../$name" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
+                            onto ./new "../$name" && close_work
+                        ) || exit 1
                         now=nothing settled=
                     else
                         now=$(g rev-parse --verify HEAD) || exit 1
@@ -319,7 +325,7 @@ struct CheckoutStep: ReleaseStepKind {
         }
         complete() { [ -z "$settled" ] || g checkout-index -q -u -a || :; }
         # After what moment a process must have started to run these files.
-        mark() { stamp "$1" >"$(g rev-parse --absolute-git-dir)/fleet-tree" || exit 1; }
+        mark() { (walk "$(g rev-parse --absolute-git-dir)/." && stamp "$1" | put fleet-tree) || exit 1; }
 
         """#
 
@@ -422,7 +428,7 @@ struct CheckoutStep: ReleaseStepKind {
                 [ -e "$FLEET_PATH" ] || exit 0
                 there=$FLEET_PATH.fleet-removed
                 [ ! -e "$there" ] || there=$there-$(date -u +%Y%m%dT%H%M%SZ)
-                [ ! -e "$there" ] && mv "$FLEET_PATH" "$there" || exit 1
+                walk "$FLEET_PATH" && [ ! -e "./${there##*/}" ] && onto "./$name" "./${there##*/}" || exit 1
                 echo "$FLEET_PATH: moved to $there"
                 """,
                 in: scope

@@ -107,25 +107,24 @@ struct EnvFileStep: StepKind {
         """#
 
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
-        guard case .upload(let upload) = try upload(in: scope).action(in: scope) else {
+        let step = upload(in: scope)
+        guard case .upload(let upload) = try step.action(in: scope) else {
             preconditionFailure("an upload uploads")
         }
-        let finish = Script(
-            Self.difference
-                + #"""
-                case "$FLEET_DESTINATION" in '~/'*) there=$HOME/${FLEET_DESTINATION#??} ;; *) there=$FLEET_DESTINATION ;; esac
-                [ -n "${FLEET_PRESENT:-}" ] || changes "$there" "${FLEET_UPLOAD:-$there.fleet-part}"
+        let finish = try step.finish(
+            last: Self.difference + #"""
 
-                """# + upload.finish.text,
-            environment: upload.finish.environment + [
+                if [ -f "../$name" ]; then (umask 077; reading "../$name" cat >./was) || exit 1; else : >./was; fi
+                (changes ./was ./part)
+                rm -f ./was
+                """#,
+            more: [
                 EnvironmentVariable(
                     "FLEET_KEYS",
                     (scope.files[source(in: scope.environment)]?.keys ?? []).joined(separator: " ")
                 )
             ],
-            directory: upload.finish.directory,
-            becomeUser: upload.finish.becomeUser,
-            library: upload.finish.library
+            in: scope
         )
         return .upload(
             Upload(

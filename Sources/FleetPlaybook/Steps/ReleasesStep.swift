@@ -66,6 +66,7 @@ struct ReleasesStep: ReleaseStepKind {
             text: ReleasesScript.root + "FLEET_PATH=$root/repo\nenter\n" + text,
             library: .git,
             more: ReleaseBundle.variables(in: scope) + [
+                scope.became,
                 EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
                 EnvironmentVariable("FLEET_REPOSITORY", try repository?.value(in: scope) ?? ""),
                 EnvironmentVariable("FLEET_SENT", source.isController ? "1" : ""),
@@ -116,23 +117,26 @@ struct ReleasesStep: ReleaseStepKind {
         ReleaseBundle.action(
             try script(
                 #"""
-                mkdir -p "$root/releases" "$root/shared" || exit 1
+                (enter_root make && { [ -d ./releases ] || mkdir ./releases; } &&
+                    { [ -d ./shared ] || mkdir ./shared; }) || exit 1
                 now=$(live)
                 case "$now" in
                 "$FLEET_COMMIT" | "${FLEET_SNAPSHOT_COMMIT:-$now}") ;;
                 *) fail "E_HOST_CHANGED $root runs $now, but ran $FLEET_SNAPSHOT_COMMIT when this rollout looked" ;;
                 esac
-                if [ -n "$FLEET_SENT" ]; then
-                    if [ ! -d "$FLEET_PATH" ]; then
-                        rm -rf "$FLEET_PATH.new"
-                        quiet_git init --quiet --bare "$FLEET_PATH.new" && mv "$FLEET_PATH.new" "$FLEET_PATH" || exit 1
-                    fi
-                    has || receive
-                elif [ ! -d "$FLEET_PATH" ]; then
-                    rm -rf "$FLEET_PATH.new"
-                    quiet_git clone --quiet --bare -- "$FLEET_REPOSITORY" "$FLEET_PATH.new" &&
-                        mv "$FLEET_PATH.new" "$FLEET_PATH" || fail "E_REMOTE cannot clone $FLEET_REPOSITORY"
+                if [ ! -d "$FLEET_PATH" ]; then
+                    (
+                        enter_root || exit 1
+                        rm -rf ./repo.new
+                        open_work .repo.fleet
+                        rm -rf ./new
+                        if [ -n "$FLEET_SENT" ]; then quiet_git init --quiet --bare ./new || exit 1
+                        else quiet_git clone --quiet --bare -- "$FLEET_REPOSITORY" ./new ||
+                            fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
+                        onto ./new ../repo && close_work
+                    ) || exit 1
                 fi
+                [ -z "$FLEET_SENT" ] || has || receive
                 fetch
                 unpack "$FLEET_COMMIT" "$FLEET_TAG"
                 echo "$root/releases/$FLEET_COMMIT: ${FLEET_TAG:-$FLEET_COMMIT}"
@@ -184,7 +188,8 @@ struct ReleasesStep: ReleaseStepKind {
                 [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
                 [ -e "$root" ] || exit 0
                 there=$root.fleet-removed-$(date -u +%Y%m%dT%H%M%SZ)
-                [ ! -e "$there" ] && mv "$root" "$there" && echo "$root: moved to $there"
+                walk "$root" && [ ! -e "./${there##*/}" ] && onto "./$name" "./${there##*/}" &&
+                    echo "$root: moved to $there"
                 """#,
                 in: scope
             )

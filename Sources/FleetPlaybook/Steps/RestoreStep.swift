@@ -53,18 +53,21 @@ struct RestoreStep: StepKind {
                 + #"""
                 # What preflight looked at, and not what has come since.
                 [ -z "${FLEET_SNAPSHOT_BACKUP:-}" ] || FLEET_FROM=$FLEET_SNAPSHOT_BACKUP
+                enter_directory || fail "E_NO_BACKUP there is no backup in $directory"
                 case $FLEET_FROM in newest) file=$(backups | sort -r | head -n 1) ;; *) file=$FLEET_FROM ;; esac
                 case $file in '' ) fail "E_NO_BACKUP there is no backup in $directory" ;;
                 */* | .*) fail "E_NO_BACKUP $file is not the name of a backup" ;; esac
-                [ -f "$directory/$file" ] || [ ! -f "$directory/$file.gz" ] || file=$file.gz
+                [ -f "./$file" ] || [ ! -f "./$file.gz" ] || file=$file.gz
                 backup=$directory/$file
+                from_backups() (enter_directory && reading "$@")
+                # unpack FILE, in a directory of our own.
                 unpack() {
                     [ -f "$backup" ] || fail "E_NO_BACKUP there is no $backup"
-                    gzip -t "$backup" 2>/dev/null || fail "E_BACKUP_CORRUPT $backup cannot be unpacked"
-                    said=$(gzip -dc "$backup" 2>&1 >"$1") || fail "E_DISK $backup cannot be unpacked here: $said"
-                    wanted=
-                    { read -r wanted _ <"$backup.sum"; } 2>/dev/null
-                    [ "$(sum "$1")" = "$wanted" ] ||
+                    from_backups "./$file" gzip -t 2>/dev/null || fail "E_BACKUP_CORRUPT $backup cannot be unpacked"
+                    said=$(from_backups "./$file" gzip -dc 2>&1 >"$1") ||
+                        fail "E_DISK $backup cannot be unpacked here: $said"
+                    wanted=$(from_backups "./$file.sum" cat 2>/dev/null)
+                    [ "$(sum "$1")" = "${wanted%% *}" ] ||
                         fail "E_BACKUP_CORRUPT $backup is not what was backed up (SHA-256)"
                     sound "$1" || fail "E_BACKUP_CORRUPT $backup holds no sound database"
                 }
@@ -80,7 +83,7 @@ struct RestoreStep: StepKind {
     private func variables(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable]
     {
         let (text, used) = try save?.shell(in: scope) ?? ("", [])
-        return try source.variables(in: scope) + used + [
+        return try scope.placing() + source.variables(in: scope) + used + [
             EnvironmentVariable("FLEET_SAVE", text),
             EnvironmentVariable("FLEET_DIRECTORY", try directory.value(in: scope)),
         ]
@@ -90,12 +93,13 @@ struct RestoreStep: StepKind {
         try script(
             #"""
             [ -z "${FLEET_GOING_BACK:-}" ] || exit 0
-            scratch=$directory/.scratch.$$
-            trap 'rm -f "$scratch" "$scratch"-*' EXIT
+            open_work .fleet
+            scratch=./scratch
+            trap 'rm -f ./scratch ./scratch-*; close_work' EXIT
             unpack "$scratch"
             if [ -n "$database" ] && [ -s "$database" ]; then
                 schema=$(sql "$scratch" 'PRAGMA user_version')
-                ours=$(sql "$database" 'PRAGMA user_version' 2>&1)
+                ours=$(live sql "$database" 'PRAGMA user_version' 2>&1)
                 case $ours in
                 *'not a database'* | *malformed*) ;;
                 '' | *[!0-9]*) fail "E_DATABASE the schema of $database cannot be read: $ours" ;;
@@ -126,10 +130,15 @@ struct RestoreStep: StepKind {
                 if [ "$f" -ef "$1" ] || [ "$f" -ef "$1-wal" ]; then return 1; fi
             done
         }
+        # stand_aside: in the directory of the database, enters what is kept beside it.
+        stand_aside() {
+            aside=${there##*/}
+            open_work "$aside"
+        }
         # The database itself moves last, both ways: while it is there, nothing is lost yet.
         move() {
             for part in -wal -shm -journal ''; do
-                [ ! -e "$1$part" ] || mv "$1$part" "$2$part" || exit 1
+                { [ ! -e "$1$part" ] && [ ! -h "$1$part" ]; } || onto "$1$part" "$2$part" || exit 1
             done
         }
 
@@ -141,31 +150,37 @@ struct RestoreStep: StepKind {
                 #"""
                 there=${FLEET_SNAPSHOT_ASIDE:?}
                 if [ -z "$database" ]; then
-                    new=$directory/.restore.$$
-                    trap 'rm -f "$new" "$there.new"*' EXIT
-                    unpack "$new"
-                    theirs "$FLEET_SAVE" </dev/null >"$there.new" && [ -s "$there.new" ] &&
-                        gzip -f "$there.new" && mv "$there.new.gz" "$there.gz" ||
+                    open_work .fleet
+                    trap 'rm -f ./new ./saved ./saved.gz; close_work' EXIT
+                    unpack ./new
+                    theirs "$FLEET_SAVE" </dev/null >./saved && [ -s ./saved ] &&
+                        gzip -f ./saved && onto ./saved.gz "../${there##*/}.gz" ||
                         fail "E_RESTORE what is to be replaced cannot be saved; nothing was restored"
-                    sync "$there.gz" 2>/dev/null || sync
-                    theirs "$FLEET_COMMAND" <"$new" || fail "E_RESTORE the command does not take $file in"
+                    sync "../${there##*/}.gz" 2>/dev/null || sync
+                    theirs "$FLEET_COMMAND" <./new || fail "E_RESTORE the command does not take $file in"
                     echo "restored $file; what was there is in $there.gz"
                     exit
                 fi
                 unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
-                new=$database.fleet-new
-                trap 'rm -f "$new"' EXIT
-                unpack "$new"
+                walk "$database" || fail "E_NO_DATABASE there is no directory for $database"
+                open_work ".$name.fleet"
+                trap 'rm -f ./new ./new-*; close_work' EXIT
+                unpack ./new
                 # Unpacking takes its time.
                 unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
-                mkdir "$there" || exit 1
-                if [ -e "$database" ]; then
-                    mode=$(stat -c %a "$database" 2>/dev/null) owner=$(stat -c %u:%g "$database" 2>/dev/null)
-                    [ -z "$mode" ] || { chmod "$mode" "$new" && chown "$owner" "$new"; } || exit 1
-                fi
-                move "$database" "$there/data"
-                : >"$there/moved" && mv "$new" "$database" || exit 1
-                sound "$database" || fail "E_RESTORE $database is not sound"
+                [ ! -e "../${there##*/}" ] || fail "E_RESTORE $there is there already"
+                if [ -e "../$name" ]; then
+                    mode=$(stat -c %a "../$name" 2>/dev/null) owner=$(stat -c %u:%g "../$name" 2>/dev/null)
+                    [ -z "$mode" ] || { chown "$owner" ./new && chmod "$mode" ./new; } || exit 1
+                elif [ -n "$as" ]; then chown "$actor" ./new || exit 1; fi
+                (
+                    cd -P .. && where=${where%/*} || exit 1
+                    stand_aside
+                    move "../$name" ./data
+                    : >./moved
+                ) || exit 1
+                onto ./new "../$name" || exit 1
+                live sound "$database" || fail "E_RESTORE $database is not sound"
                 echo "restored $file; what was there is in $there"
                 """#,
                 in: scope
@@ -181,7 +196,7 @@ struct RestoreStep: StepKind {
                     [ ! -e "$database" ] || fail "$database was not there before"
                     exit 0
                 }
-                sound "$database" || fail "$database is not sound"
+                live sound "$database" || fail "$database is not sound"
                 """#,
             library: .backup,
             more: try variables(in: scope)
@@ -199,24 +214,29 @@ struct RestoreStep: StepKind {
                     there=${FLEET_SNAPSHOT_ASIDE:?}
                     if [ -z "$database" ]; then
                         [ -e "$there.gz" ] || exit 0
-                        new=$directory/.restore.$$
-                        trap 'rm -f "$new"' EXIT
-                        gzip -dc "$there.gz" >"$new" && theirs "$FLEET_COMMAND" <"$new" ||
+                        enter_directory || exit 1
+                        open_work .fleet
+                        trap 'rm -f ./new; close_work' EXIT
+                        (enter_directory && reading "./${there##*/}.gz" gzip -dc) >./new && theirs "$FLEET_COMMAND" <./new ||
                             fail "E_RESTORE what was replaced cannot be put back: it is in $there.gz"
                         echo "what was there is back"
                         exit
                     fi
-                    rm -f "$database.fleet-new"
-                    [ -d "$there" ] || exit 0
-                    if [ -e "$there/moved" ] && [ ! -e "$there/going-back" ]; then
-                        # The whole of it was moved: what stands there now is the backup's.
-                        rm -f "$database" "$database-wal" "$database-shm" "$database-journal"
-                        : >"$there/going-back" || exit 1
-                    fi
-                    move "$there/data" "$database"
+                    walk "$database" || fail "E_RESTORE there is no directory for $database"
+                    [ ! -d "./.$name.fleet" ] || (open_work ".$name.fleet"; rm -f ./new ./new-*; close_work)
+                    [ -d "./${there##*/}" ] || exit 0
+                    (
+                        stand_aside
+                        if [ -e ./moved ] && [ ! -e ./going-back ]; then
+                            # The whole of it was moved: what stands there now is the backup's.
+                            rm -f "../$name" "../$name-wal" "../$name-shm" "../$name-journal"
+                            : >./going-back || exit 1
+                        fi
+                        move ./data "../$name"
+                    ) || exit 1
                     [ -e "$database" ] || [ "${FLEET_SNAPSHOT_DATABASE:-}" = absent ] ||
                         fail "E_RESTORE $database is not back; what there is stands in $there"
-                    rm -rf "$there"
+                    rm -rf "./${there##*/}"
                     echo "$database is back"
                     """#,
                 library: .backup,

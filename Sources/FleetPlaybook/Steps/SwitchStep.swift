@@ -33,6 +33,7 @@ struct SwitchStep: StepKind {
                 text: ReleasesScript.root + Self.text,
                 library: .git,
                 more: [
+                    scope.became,
                     EnvironmentVariable("FLEET_ROOT", try path.value(in: scope)),
                     EnvironmentVariable("FLEET_KEEP", String(keep)),
                 ]
@@ -46,18 +47,21 @@ struct SwitchStep: StepKind {
         before=$(live)
         # Before the rename: a run that is cut off between the two must find the mark.
         if [ -z "${FLEET_REVERT:-}" ] && [ -n "$before" ] && [ "$before" != "$FLEET_COMMIT" ]; then
-            : >"$root/releases/$before/.fleet-live" || exit 1
+            (walk "$root/releases/$before/." && put .fleet-live </dev/null) || exit 1
         fi
-        rm -f "$root/current.new"
-        ln -s "releases/$FLEET_COMMIT" "$root/current.new" && mv -fT "$root/current.new" "$root/current" ||
-            exit 1
+        (
+            enter_root && rm -f ./current.new || exit 1
+            open_work .current.fleet
+            rm -f ./new
+            ln -s "releases/$FLEET_COMMIT" ./new && onto ./new ../current && close_work
+        ) || exit 1
         [ "$(live)" = "$FLEET_COMMIT" ] || fail "E_RELEASE $root/current is not $FLEET_COMMIT"
         # After what moment a process must have started to run this release.
-        stamp "$FLEET_COMMIT" >"$root/fleet-switched" || exit 1
+        (enter_root && stamp "$FLEET_COMMIT" | put fleet-switched) || exit 1
         echo "$root/current: ${before:-nothing} -> $FLEET_COMMIT"
         # On the way back everything stays as it is, to be looked at.
         [ -z "${FLEET_REVERT:-}" ] || exit 0
-        cd "$root/releases" || exit 1
+        walk "$root/releases/." || exit 1
         count=0
         for mark in $(ls -t ./*/.fleet-live 2>/dev/null); do
             dir=${mark%/.fleet-live}

@@ -125,14 +125,8 @@ struct TemplateStep: StepKind {
         let (scope, text) = try result(in: scope)
         return .script(
             try upload.finish(
-                after: #"""
-                    FLEET_UPLOAD=$FLEET_DESTINATION.fleet-part
-                    if [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]
-                    then FLEET_PRESENT=1
-                    else (umask 077; printf %s "$FLEET_TEXT" >"$FLEET_UPLOAD") || exit 1; fi
-                    unset FLEET_TEXT
-
-                    """#,
+                first: #"[ "$(digest "./$name")" != "$FLEET_SHA256" ] || FLEET_PRESENT=1"#,
+                arrival: #"printf %s "$FLEET_TEXT""#,
                 more: [EnvironmentVariable("FLEET_TEXT", text)],
                 in: scope
             )

@@ -74,34 +74,83 @@ struct UploadStep: StepKind {
 
     func localFiles(in environment: String) -> [String] { [source] }
 
-    /// A link is followed, as `cp` and `scp` do: what it points to is replaced, and it stays.
-    private static let place = #"""
-        case "$FLEET_DESTINATION" in '~/'*) FLEET_DESTINATION=$HOME/${FLEET_DESTINATION#??} ;; esac
-        case "$FLEET_DESTINATION" in ?*/) FLEET_DESTINATION=${FLEET_DESTINATION%/} ;; esac
-        if [ -h "$FLEET_DESTINATION" ]; then
-            FLEET_DESTINATION=$(readlink -f "$FLEET_DESTINATION") || exit 1
-        fi
-
-        """#
-
-    /// The library ``ScriptLibrary/upload``.
+    /// What every script of an upload begins with: `locate` enters the destination's directory, where
+    /// ``SafePath`` follows links; `name` is what is to be replaced there.
+    ///
+    /// Whatever arrives is unpacked in `.NAME.fleet`, a directory of this account's own. Of what is replaced a copy
+    /// stays for the way back: in the account's home, or in that directory where it has none.
     static let functions =
-        HostTools.surroundings + place + DirectoryDigest.shellFunction + #"""
+        HostTools.surroundings + SafePath.functions + DirectoryDigest.shellFunction + #"""
 
-            sum() {
-                if [ -d "$1" ]; then (cd "$1" && fleet_digest)
-                else $sha 2>/dev/null <"$1" | cut -c1-64; fi
+            wrong() { echo "E_UPLOAD $1"; exit 1; }
+            locate() {
+                FLEET_DESTINATION=$(absolute "$FLEET_DESTINATION")
+                export FLEET_DESTINATION
+                walk "$FLEET_DESTINATION" || return 1
+                old=$name.fleet-old
             }
-            own() { [ -z "$FLEET_OWNER" ] || chown -R "$FLEET_OWNER" "$1"; }
-            old=$FLEET_DESTINATION.fleet-old new=$FLEET_DESTINATION.fleet-new
-            kept=$HOME/.fleet/kept
-            mend() { [ ! -d "$old" ] || [ -e "$FLEET_DESTINATION" ] || mv "$old" "$FLEET_DESTINATION"; }
-            place() {
-                if [ -d "$new" ]; then
-                    rm -rf "$old"
-                    [ ! -e "$FLEET_DESTINATION" ] || mv "$FLEET_DESTINATION" "$old" || return 1
+            # digest ./NAME, a file's or a directory's; nothing if there is none.
+            digest() {
+                if [ -h "$1" ]; then echo link
+                elif [ -d "$1" ]; then
+                    (into "${1#./}" && fleet_digest)
+                elif [ -f "$1" ]; then (reading "$1" $sha 2>/dev/null) | cut -c1-64; fi
+            }
+            # Whether all of a directory belongs to whom it should: changing that where it stands would give
+            # away what somebody puts in its way meanwhile.
+            is_owned() {
+                [ -n "$FLEET_OWNER" ] || return 0
+                u=${FLEET_OWNER%%:*} g=
+                case $FLEET_OWNER in *:?*) g=${FLEET_OWNER#*:} ;; *:) g=$(id -g "$u") ;; esac
+                [ -z "$(find "$1" ${u:+! -user "$u"} 2>/dev/null | head -n 1)" ] &&
+                    [ -z "$(find "$1" ${g:+! -group "$g"} 2>/dev/null | head -n 1)" ]
+            }
+            own() { [ -z "$FLEET_OWNER" ] || chown -hR "$FLEET_OWNER" "$1"; }
+            # A replacement that was cut off between its two renames.
+            mend() {
+                [ ! -d "./$old" ] || [ -h "./$old" ] || [ -e "./$name" ] || [ -h "./$name" ] ||
+                    onto "./$old" "./$name"
+            }
+            # Sets `kept`; from within the directory that is entered for the work.
+            find_kept() {
+                kept=$HOME/.fleet/kept
+                # sudo may have left another account's there.
+                if [ -n "$strict" ] && [ ! -O "$HOME" ]; then
+                    kept=$(home_of "$me")
+                    if [ -O "${kept:-/nonexistent}" ]; then kept=$kept/.fleet/kept; else kept=./kept; fi
                 fi
-                mv "$new" "$FLEET_DESTINATION" && rm -rf "$old"
+            }
+            # Keeps a copy of what is to be replaced. It is named for what is in the copy, which is looked at.
+            keep() {
+                [ -e "../$name" ] || return 0
+                find_kept
+                (umask 077; mkdir -p "$kept") || exit 1
+                copy=$kept/.new.$$
+                rm -rf "$copy" && cp -RPp "../$name" "$copy" || exit 1
+                [ ! -h "$copy" ] || no_link "${where%/*}/$name was replaced while it was copied"
+                if [ -d "$copy" ]; then sum=$(cd "$copy" && fleet_digest); else sum=$($sha <"$copy" | cut -c1-64); fi
+                if [ -e "$kept/$sum" ]; then rm -rf "$copy"; else mv "$copy" "$kept/$sum" || exit 1; fi
+                : >"$kept/$sum.at" || exit 1
+                prune
+            }
+            # The newest twenty copies stay, and those of the last thirty days.
+            prune() {
+                for copy in "$kept"/*; do
+                    case $copy in *.at | *'/*') continue ;; esac
+                    # Without a mark since before there were marks: its time begins now.
+                    [ -e "$copy.at" ] || : >"$copy.at"
+                done
+                ls -t "$kept" | grep '^[0-9a-f]\{64\}\.at$' | tail -n +21 | while IFS= read -r mark; do
+                    [ -n "$(find "$kept/$mark" -prune -mtime +30)" ] || continue
+                    rm -rf "${kept:?}/${mark%.at}" "$kept/$mark"
+                done
+            }
+            place() {
+                if [ -d ./new ]; then
+                    rm -rf "../$old"
+                    if [ -e "../$name" ]; then onto "../$name" "../$old" || return 1; fi
+                fi
+                onto ./new "../$name" && rm -rf "../$old"
             }
 
             """#
@@ -124,7 +173,7 @@ struct UploadStep: StepKind {
             more.append(EnvironmentVariable("FLEET_SENT_SHA256", file.sha256))
             more.append(EnvironmentVariable("FLEET_SIZE", String(file.sizeBytes)))
         }
-        return try scope.script(text: text, library: .upload, more: more)
+        return try scope.placing(text, library: .upload, more: more)
     }
 
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
@@ -139,33 +188,36 @@ struct UploadStep: StepKind {
         let refusal =
             file.directorySHA256 == nil
             ? """
-            if [ -d "$FLEET_DESTINATION" ]; then
-                echo "E_UPLOAD $FLEET_DESTINATION is a directory"
-                exit 1
-            fi
+            [ ! -d "./$name" ] || wrong "$FLEET_DESTINATION is a directory"
             """
             : """
-            case $FLEET_DESTINATION in '' | / | "$HOME")
-                echo "E_UPLOAD $FLEET_DESTINATION would be replaced as a whole"
-                exit 1 ;;
+            case ${where:-/}/$name in */. | "$(absolute '~')" | "$(cd -P && pwd)")
+                wrong "$FLEET_DESTINATION would be replaced as a whole" ;;
             esac
-            if [ -e "$FLEET_DESTINATION" ] && [ ! -d "$FLEET_DESTINATION" ]; then
-                echo "E_UPLOAD $FLEET_DESTINATION is not a directory"
-                exit 1
-            fi
-            command -v tar >/dev/null || { echo "E_UPLOAD tar is not installed"; exit 1; }
+            [ ! -e "./$name" ] || [ -d "./$name" ] || wrong "$FLEET_DESTINATION is not a directory"
+            command -v tar >/dev/null || wrong "tar is not installed"
             """
         return try script(
-            "! no_sha || exit 1\n" + refusal + """
+            "! no_sha || exit 1\nlocate || { echo state=absent; exit 0; }\n" + refusal + #"""
 
-                if [ -f "$FLEET_DESTINATION" ]; then
-                    echo "sha256=$(sum "$FLEET_DESTINATION")"
+                if [ -n "${FLEET_GOING_BACK:-}" ] && [ -n "${FLEET_SNAPSHOT_SHA256:-}" ] &&
+                    [ "$(digest "./$name")" != "$FLEET_SNAPSHOT_SHA256" ]
+                then
+                    work=.$name.fleet
+                    [ ! -d "./$work" ] || cd "./$work"
+                    find_kept
+                    [ -e "$kept/$FLEET_SNAPSHOT_SHA256" ] ||
+                        wrong "the copy of what was $FLEET_DESTINATION before is not kept any more"
+                    exit 0
+                fi
+                if [ -f "./$name" ]; then
+                    echo "sha256=$(digest "./$name")"
                     stat -c 'mode=%a
-                owner=%u:%g' "$FLEET_DESTINATION" 2>/dev/null || :
-                elif [ -e "$FLEET_DESTINATION" ]; then echo "sha256=$(sum "$FLEET_DESTINATION")"
-                elif [ -d "$old" ]; then echo "sha256=$(sum "$old")"
+                owner=%u:%g' "./$name" 2>/dev/null || :
+                elif [ -e "./$name" ]; then echo "sha256=$(digest "./$name")"
+                elif [ -d "./$old" ]; then echo "sha256=$(digest "./$old")"
                 else echo state=absent; fi
-                """,
+                """#,
             in: scope
         )
     }
@@ -186,8 +238,8 @@ struct UploadStep: StepKind {
         let isDirectory = file.directorySHA256 != nil
         let prepare = try script(
             """
-            [ -e "$FLEET_DESTINATION" ] && [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] &&
-                echo \(Upload.presentMark)
+            locate && [ -e "./$name" ] && [ "$(digest "./$name")" = "$FLEET_SHA256" ] \
+            \(isDirectory ? #"&& is_owned "./$name" "# : "")&& echo \(Upload.presentMark)
             exit 0
             """,
             in: scope
@@ -204,47 +256,72 @@ struct UploadStep: StepKind {
         )
     }
 
-    /// Puts what has arrived into place; `arrival` may bring it along, with variables of its own, or
-    /// set `FLEET_PRESENT`.
+    /// Puts what has arrived into place.
+    ///
+    /// - Parameters:
+    ///   - isDirectory: Whether it is a directory, packed.
+    ///   - first: Runs in the destination's directory before anything else; may set `FLEET_PRESENT`.
+    ///   - arrival: Writes what is to arrive to standard output.
+    ///   - last: Runs before `./part` takes the place of `../$name`.
+    ///   - more: Variables for these.
+    ///   - scope: The host.
+    /// - Returns: A script that finds what was sent on its standard input, or handed over before.
+    /// - Throws: ``UndefinedReference`` for values that have none.
     func finish(
         isDirectory: Bool = false,
-        after arrival: String = "",
+        first: String = "",
+        arrival: String = "cat",
+        last: String = "",
         more: [EnvironmentVariable] = [],
         in scope: StepScope
     ) throws(UndefinedReference) -> Script {
         let unpack =
             isDirectory
-            ? #"rm -rf "$new" && mkdir "$new" && tar -xpof "$FLEET_UPLOAD" -C "$new""#
-            : #"(umask 077; cp "$FLEET_UPLOAD" "$new") && chmod "$FLEET_MODE" "$new""#
+            ? "rm -rf ./new && mkdir ./new && tar -xpof ./part -C ./new"
+            : "rm -rf ./new && mv -f ./part ./new"
+        let (check, present) =
+            isDirectory
+            ? (
+                "\n[ \"$(cd ./new && fleet_digest)\" = \"$FLEET_SHA256\" ] || wrong \"what was unpacked is not what was packed\"",
+                #"is_owned "./$name""#
+            )
+            : (
+                "",
+                #"""
+                { [ -z "$FLEET_OWNER" ] || dressing "./$name" chown "$FLEET_OWNER"; } &&
+                        dressing "./$name" chmod "$FLEET_MODE"
+                """#
+            )
         return try script(
-            arrival + """
-                wrong() { echo "E_UPLOAD $1"; exit 1; }
-                if [ -n "${FLEET_PRESENT:-}" ]; then
-                    [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ] ||
-                        wrong "$FLEET_DESTINATION changed while it was looked at"
-                    \(isDirectory ? "" : #"chmod "$FLEET_MODE" "$FLEET_DESTINATION" &&"#)
-                    own "$FLEET_DESTINATION"
-                    exit
-                fi
-                FLEET_UPLOAD=${FLEET_UPLOAD:-$FLEET_DESTINATION.fleet-part}
-                size=$(wc -c <"$FLEET_UPLOAD") || exit 1
-                [ "$((size))" = "$FLEET_SIZE" ] && [ "$(sum "$FLEET_UPLOAD")" = "$FLEET_SENT_SHA256" ] ||
-                    wrong "the bytes that arrived are not the file's"
-                mend
-                if [ -e "$FLEET_DESTINATION" ]; then
-                    copy=$kept/$(sum "$FLEET_DESTINATION")
-                    if [ ! -e "$copy" ]; then
-                        mkdir -p "$kept" && rm -rf "$copy.new" &&
-                            cp -Rp "$FLEET_DESTINATION" "$copy.new" && mv "$copy.new" "$copy" || exit 1
-                    fi
-                fi
-                \(unpack) && own "$new" || exit 1
-                [ "$(sum "$new")" = "$FLEET_SHA256" ] || wrong "what was unpacked is not what was packed"
-                place || exit 1
-                rm -f "$FLEET_UPLOAD"
-                echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
-                """,
-            more: more,
+            """
+            locate || wrong "there is no directory for $FLEET_DESTINATION"
+            \(first)
+            if [ -n "${FLEET_PRESENT:-}" ]; then
+                [ "$(digest "./$name")" = "$FLEET_SHA256" ] ||
+                    wrong "$FLEET_DESTINATION changed while it was looked at"
+                \(present)
+                exit
+            fi
+            mend || exit 1
+            open_work ".$name.fleet"
+            # Handed over before, or it comes now.
+            [ -n "${FLEET_HANDED:-}" ] || (umask 077; \(arrival) >./part) || exit 1
+            size=$(wc -c <./part) || exit 1
+            [ "$((size))" = "$FLEET_SIZE" ] && [ "$($sha <./part | cut -c1-64)" = "$FLEET_SENT_SHA256" ] ||
+                wrong "the bytes that arrived are not the file's"
+            \(last)
+            keep
+            \(unpack) || exit 1\(check)
+            # An owner first: a change of owner takes special modes away.
+            own ./new\(isDirectory ? "" : #" && chmod "$FLEET_MODE" ./new"#) || exit 1
+            place || exit 1
+            rm -f ./part
+            close_work
+            echo "$FLEET_DESTINATION: $FLEET_SIZE bytes, sha256 $FLEET_SHA256"
+            """,
+            more: more
+                + (scope.becomeUser == nil || arrival != "cat"
+                    ? [] : [EnvironmentVariable("FLEET_HANDED", "1")]),
             in: scope
         )
     }
@@ -252,12 +329,18 @@ struct UploadStep: StepKind {
     /// Only the destination's path goes with it: it may show in a process list.
     private func handOver(in scope: StepScope) throws(UndefinedReference) -> Script? {
         guard scope.becomeUser != nil else { return nil }
-        return Script(
-            Self.place + #"umask 077; cat >"$FLEET_DESTINATION.fleet-part""#,
-            environment: [
-                EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope))
-            ],
-            becomeUser: scope.becomeUser
+        var bare = scope
+        bare.stepEnvironment = []
+        return try bare.placing(
+            """
+            locate || wrong "there is no directory for $FLEET_DESTINATION"
+            mend || exit 1
+            open_work ".$name.fleet"
+            umask 077
+            cat >./part
+            """,
+            library: .upload,
+            more: [EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope))]
         )
     }
 
@@ -266,10 +349,11 @@ struct UploadStep: StepKind {
         return try script(
             isBack
                 ? #"""
-                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "$FLEET_DESTINATION" ]
-                else [ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
+                locate || [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || exit 1
+                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "./$name" ]
+                else [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
                 """#
-                : #"[ "$(sum "$FLEET_DESTINATION")" = "$FLEET_SHA256" ]"#,
+                : #"locate && [ "$(digest "./$name")" = "$FLEET_SHA256" ]"#,
             in: scope
         )
     }
@@ -281,22 +365,32 @@ struct UploadStep: StepKind {
         .script(
             try script(
                 """
+                if ! locate; then
+                    [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || wrong "there is no directory for $FLEET_DESTINATION"
+                    exit 0
+                fi
                 if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
-                    rm -rf "$FLEET_DESTINATION" "$new" "$old"
+                    rm -rf "./$name" "./$old"
+                    [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
                     exit
                 fi
                 # As it was, whatever it was kept as.
-                dress() {
+                dress_up() {
                     [ -n "${FLEET_SNAPSHOT_MODE:-}" ] || return 0
-                    [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || chown "$FLEET_SNAPSHOT_OWNER" "$1" || return 1
-                    [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || chmod "$FLEET_SNAPSHOT_MODE" "$1"
+                    [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || "$2" "$1" chown "$FLEET_SNAPSHOT_OWNER" || return 1
+                    [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || "$2" "$1" chmod "$FLEET_SNAPSHOT_MODE"
                 }
-                mend
-                [ "$(sum "$FLEET_DESTINATION")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress "$FLEET_DESTINATION"; exit; }
-                rm -rf "$new"
+                ours() { file=$1; shift; "$@" "$file"; }
+                mend || exit 1
+                [ "$(digest "./$name")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress_up "./$name" dressing; exit; }
+                open_work ".$name.fleet"
+                rm -rf ./new ./part
+                find_kept
                 if [ -n "${FLEET_SNAPSHOT_MODE:-}" ]; then
-                    (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" "$new") && dress "$new" && place
-                else cp -Rp "$kept/$FLEET_SNAPSHOT_SHA256" "$new" && place; fi
+                    (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" ./new) && dress_up ./new ours || exit 1
+                else cp -RPp "$kept/$FLEET_SNAPSHOT_SHA256" ./new || exit 1; fi
+                place || exit 1
+                close_work
                 """,
                 in: scope
             )

@@ -1,0 +1,450 @@
+import FleetTestSupport
+import FleetTransport
+import FleetYAML
+import Foundation
+import Testing
+
+@testable import FleetPlaybook
+
+/// Links that the application's account puts where a step is about to write or read as root.
+@Suite(.serialized, .enabled(if: getuid() == 0)) struct SafePathTests {
+    private static let shells = [["dash"], ["bash"], ["/bin/busybox", "sh"]]
+    /// The application's account: number of `nobody` and of `daemon`.
+    private static let application = 65534
+    private static let other = 1
+
+    private let directory: TemporaryDirectory
+    private var root: String { directory.path }
+
+    /// `/srv` belongs to root, `/srv/app` to the application; `secret` is root's.
+    init() throws {
+        directory = try TemporaryDirectory()
+        try Command.shell(
+            """
+            chmod 755 .
+            mkdir home srv srv/app srv/app/sub etc
+            echo root-only >etc/secret; chmod 600 etc/secret
+            echo untouched >etc/victim; chmod 600 etc/victim
+            mkdir etc/dir; echo untouched >etc/dir/file
+            chown -R \(Self.application):\(Self.application) srv/app
+            """,
+            in: root
+        )
+    }
+
+    /// Everything of root's that an attacker might reach: contents, owners, modes, names.
+    private func treasures() throws -> String {
+        try Command.shell(
+            "find etc -printf '%p %u %m %y %l\\n' | sort; cat etc/secret etc/victim etc/dir/file; find etc | wc -l",
+            in: root
+        )
+    }
+
+    private func asApplication(_ script: String) throws {
+        let done = try Command.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-ec", script],
+            in: root + "/srv/app"
+        )
+        guard done.status == 0 else { throw Command.Failed(description: done.errors) }
+    }
+
+    private func upload(_ destination: String, _ more: String = "") throws -> UploadStep {
+        let text = "{ source: f, destination: \"\(root)/\(destination)\"\(more) }"
+        let reader = YAMLReader(file: "p", source: text)
+        let step = UploadStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        try reader.finish()
+        return try #require(step)
+    }
+
+    private static let content = "new content\n"
+
+    private func scope(back: Bool = false) -> StepScope {
+        var scope = StepScope(
+            environment: "test",
+            endpoint: HostEndpoint(name: "web1"),
+            variables: [:],
+            release: nil,
+            direction: back ? .revert : .forward,
+            files: [
+                "f": LocalFile(
+                    path: "f",
+                    sizeBytes: Self.content.utf8.count,
+                    sha256: Self.digest(of: Self.content)
+                )
+            ]
+        )
+        scope.becomeUser = "root"
+        return scope
+    }
+
+    private static func digest(of text: String) -> String {
+        let output = try? Command.run(["sha256sum"], input: text).output
+        return String(output?.prefix(64) ?? "")
+    }
+
+    private func run(_ script: Script, _ shell: [String], facts: [String: String] = [:]) throws
+        -> Command
+    {
+        try Command.run(
+            shell + ["-s"],
+            in: root + "/home",
+            environment: ["HOME": root + "/home", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"],
+            input: script.adding(
+                facts.map { EnvironmentVariable("FLEET_SNAPSHOT_\($0.key.uppercased())", $0.value) }
+            ).runnableText
+        )
+    }
+
+    /// Preflight, what is handed over, and the step's end, as a session runs them.
+    private func perform(_ step: UploadStep, shell: [String] = ["dash"]) throws -> (
+        facts: [String: String], last: Command
+    ) {
+        let seen = try run(try #require(try step.preflight(in: scope())), shell)
+        guard seen.status == 0 else { return ([:], seen) }
+        let facts = CheckoutFixture.facts(seen.output)
+        guard case .upload(let upload) = try step.action(in: scope()) else {
+            throw Command.Failed(description: "no upload")
+        }
+        let handOver = try #require(upload.handOver).completed(by: ScriptLibrary.texts)
+        let given = try Command.run(
+            shell + ["-c", "eval \"$1\"", "fleet", handOver.streamText],
+            in: root + "/home",
+            environment: ["HOME": root + "/home", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"],
+            input: Self.content
+        )
+        guard given.status == 0 else { return (facts, given) }
+        return (facts, try run(upload.finish, shell, facts: facts))
+    }
+
+    private func goBack(_ step: UploadStep, _ facts: [String: String], shell: [String] = ["dash"])
+        throws -> Command
+    {
+        guard
+            case .script(let script) = try step.revertAction(
+                in: scope(back: true),
+                isIdempotent: true
+            )
+        else { throw Command.Failed(description: "no script") }
+        return try run(script, shell, facts: facts)
+    }
+
+    private func look(_ script: String) throws -> String {
+        try Command.shell(script, in: root).trimmingCharacters(in: .newlines)
+    }
+
+    /// Row H51.
+    @Test("Nothing in the way: written, put back, with owner and mode", arguments: shells)
+    func plain(shell: [String]) throws {
+        try Command.shell("echo old >srv/app/conf; chmod 640 srv/app/conf", in: root)
+        let step = try upload("srv/app/conf", ", mode: \"4751\", owner: \"daemon:daemon\"")
+        let (facts, done) = try perform(step, shell: shell)
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(
+            try look("cat srv/app/conf; stat -c '%U %a' srv/app/conf") == "new content\ndaemon 4751"
+        )
+        #expect(try look("ls -A srv/app") == "conf\nsub")
+        // The same again, and then only its owner is another.
+        let again = try perform(step, shell: shell)
+        #expect(again.last.status == 0, "\(again.last.output)\(again.last.errors)")
+        let back = try goBack(step, facts, shell: shell)
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try look("cat srv/app/conf; stat -c '%U %a' srv/app/conf") == "old\nroot 640")
+        #expect(try look("ls -A srv/app") == "conf\nsub")
+    }
+
+    /// What the application puts in the way, and where the step writes.
+    static let allTraps: [(name: String, trap: String, destination: String)] = [
+        ("destination", "ln -s $T/victim conf", "srv/app/conf"),
+        ("directory on the way", "rmdir sub; ln -s $T/dir sub", "srv/app/sub/file"),
+        ("chain of links", "ln -s $T a; ln -s a/dir b", "srv/app/b/file"),
+        ("relative, upwards", "ln -s ../../etc up", "srv/app/up/dir/file"),
+        ("where it is written first", "ln -s $T/victim .conf.fleet", "srv/app/conf"),
+        ("directory where it is written first", "ln -s $T/dir .conf.fleet", "srv/app/conf"),
+        (
+            "the names that earlier versions used",
+            "for n in new part old; do ln -s $T/victim conf.fleet-$n; done", "srv/app/conf"
+        ),
+        (
+            "a directory for the work", "mkdir .conf.fleet; ln -s $T/victim .conf.fleet/part",
+            "srv/app/conf"
+        ),
+        ("a secret, to be kept and put back", "ln -s $T/secret conf", "srv/app/conf"),
+    ]
+
+    /// Row H51.
+    @Test(
+        "Nothing of root's changes, and nothing is read, whatever is put in the way",
+        arguments: allTraps,
+        shells
+    )
+    func reachesNothing(trap: (name: String, trap: String, destination: String), shell: [String])
+        throws
+    {
+        try asApplication("T=\(root)/etc; \(trap.trap)")
+        let before = try treasures()
+        let step = try upload(trap.destination, ", mode: \"0644\"")
+        let (facts, done) = try perform(step, shell: shell)
+        #expect(try treasures() == before, "\(trap.name): \(done.output)\(done.errors)")
+        #expect(facts["sha256"] != Self.digest(of: "root-only\n"))
+        _ = try goBack(
+            step,
+            facts.isEmpty ? ["sha256": Self.digest(of: "root-only\n")] : facts,
+            shell: shell
+        )
+        #expect(try treasures() == before, "\(trap.name), back")
+        #expect(
+            try !look("find srv home -type f -exec cat {} +").contains("root-only")
+        )
+    }
+
+    /// Row H51.
+    @Test(
+        "What the application's own link leads to is written as the application",
+        arguments: shells
+    )
+    func applicationsLink(shell: [String]) throws {
+        try asApplication(
+            "mkdir -p releases/v1; echo old >releases/v1/conf; ln -s releases/v1 current; ln -s current/conf conf"
+        )
+        for destination in ["srv/app/current/conf", "srv/app/conf"] {
+            let step = try upload(destination)
+            let (facts, done) = try perform(step, shell: shell)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+            #expect(
+                try look(
+                    "cat srv/app/releases/v1/conf; stat -c %u srv/app/releases/v1/conf; readlink srv/app/conf"
+                ) == "new content\n65534\ncurrent/conf"
+            )
+            let back = try goBack(step, facts, shell: shell)
+            #expect(back.status == 0, "\(back.output)\(back.errors)")
+            #expect(try look("cat srv/app/releases/v1/conf") == "old")
+        }
+    }
+
+    /// Row H51.
+    @Test("Root's own link in the application's directory is followed as root", arguments: shells)
+    func rootsLink(shell: [String]) throws {
+        try Command.shell(
+            "ln -s ../../etc/dir srv/app/current; touch -hd '1 hour ago' srv/app/current",
+            in: root
+        )
+        let step = try upload("srv/app/current/file")
+        let (facts, done) = try perform(step, shell: shell)
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(
+            try look("cat etc/dir/file; stat -c %u etc/dir/file; ls -A etc/dir")
+                == "new content\n0\nfile"
+        )
+        #expect(try goBack(step, facts, shell: shell).status == 0)
+        #expect(try look("cat etc/dir/file") == "untouched")
+    }
+
+    /// Row H51.
+    @Test("A file that is there already, under a second name, gets no other mode or owner")
+    func hardLink() throws {
+        try Command.shell(
+            "printf 'new content\\n' >etc/twin; chmod 600 etc/twin; ln etc/twin srv/app/conf",
+            in: root
+        )
+        let step = try upload("srv/app/conf", ", mode: \"0666\", owner: \"nobody\"")
+        guard case .upload(let upload) = try step.action(in: scope()) else { return }
+        let seen = try run(upload.prepare, ["dash"])
+        #expect(seen.output.contains(Upload.presentMark))
+        let done = try run(
+            upload.finish.adding([EnvironmentVariable("FLEET_PRESENT", "1")]),
+            ["dash"]
+        )
+        #expect(done.status != 0)
+        #expect(done.errors.contains("E_LINK") && done.errors.contains("more than one name"))
+        #expect(try look("stat -c '%u %a' etc/twin") == "0 600")
+    }
+
+    /// Row H51.
+    @Test("An account that is not root refuses somebody else's link, and says whose it is")
+    func refused() throws {
+        try asApplication("ln -s \(root)/srv/app/sub there")
+        var scope = scope()
+        scope.becomeUser = "daemon"
+        let script = try #require(try upload("srv/app/there/file").preflight(in: scope))
+        let seen = try Command.run(
+            ["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "dash", "-s"],
+            in: "/",
+            environment: ["HOME": "/", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"],
+            input: script.runnableText
+        )
+        #expect(seen.status == 3)
+        #expect(
+            seen.errors.contains(
+                "E_LINK \(root)/srv/app/there is a link of nobody's, which daemon does not follow"
+            ),
+            "\(seen.errors)"
+        )
+    }
+
+    /// Row H51.
+    @Test(
+        "Links that are swapped in at any moment reach nothing of root's",
+        arguments: [
+            // The destination, a directory on the way, the directory of the work.
+            "ln -s $T/victim x; mv -fT x conf; rm -f conf; echo mine >y; mv -f y conf",
+            "mv sub sub2; ln -s $T/dir sub; rm sub; mv sub2 sub",
+            "mv .conf.fleet w 2>/dev/null; ln -s $T/dir .conf.fleet 2>/dev/null; rm -f .conf.fleet; mv w .conf.fleet 2>/dev/null; :",
+            "mv sub/.file.fleet w 2>/dev/null; mkdir sub/.file.fleet 2>/dev/null; ln -s $T/victim sub/.file.fleet/part 2>/dev/null; rm -rf sub/.file.fleet; mv w sub/.file.fleet 2>/dev/null; :",
+        ],
+        ["srv/app/conf", "srv/app/sub/file"]
+    )
+    func races(swap: String, destination: String) throws {
+        let before = try treasures()
+        let attacker = Process()
+        attacker.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
+        attacker.arguments = [
+            "--reuid=65534", "--regid=65534", "--clear-groups", "dash", "-c",
+            "cd \(root)/srv/app; T=\(root)/etc; while :; do \(swap); done 2>/dev/null",
+        ]
+        try attacker.run()
+        defer {
+            kill(attacker.processIdentifier, SIGKILL)
+            attacker.waitUntilExit()
+        }
+        let step = try upload(destination, ", mode: \"0644\"")
+        for round in 0..<3 {
+            let (facts, done) = try perform(step, shell: Self.shells[round % 3])
+            #expect(try treasures() == before, "\(done.output)\(done.errors)")
+            #expect(facts["sha256"] != Self.digest(of: "untouched\n"))
+            _ = try goBack(step, facts.isEmpty ? ["state": "absent"] : facts)
+            #expect(try treasures() == before)
+        }
+    }
+
+    @Test("The newest twenty copies of what was replaced stay, and those of the last thirty days")
+    func pruning() throws {
+        let names = (10..<40).map { String(repeating: "0", count: 62) + String($0) }
+        try Command.shell("mkdir -p home/.fleet/kept; echo old >srv/app/conf", in: root)
+        for (age, name) in names.enumerated() {
+            // The first five are old and many; one of these has no mark, as before there were marks.
+            let days = age < 25 ? 31 + age : 1
+            try Command.shell(
+                "echo x >\(name); touch -d '\(days) days ago' \(name).at"
+                    + (age == 20 ? "; rm \(name).at" : ""),
+                in: root + "/home/.fleet/kept"
+            )
+        }
+        let done = try perform(try upload("srv/app/conf"))
+        #expect(done.last.status == 0, "\(done.last.output)\(done.last.errors)")
+        let left = try look("ls home/.fleet/kept | grep -v at$")
+            .split(separator: "\n").map(String.init)
+        let kept = Self.digest(of: "old\n")
+        // This one, the one without a mark, five of yesterday, and thirteen old ones.
+        #expect(Set(left) == Set([kept, names[20]] + names[25...] + names[..<13]), "\(left)")
+    }
+
+    @Test("A way back whose copy is gone says so before anything is done")
+    func copyIsGone() throws {
+        try Command.shell("echo old >srv/app/conf", in: root)
+        let step = try upload("srv/app/conf")
+        let (facts, done) = try perform(step)
+        #expect(done.status == 0)
+        let question = try #require(try step.preflight(in: scope(back: true)))
+            .adding([EnvironmentVariable("FLEET_GOING_BACK", "1")])
+        #expect(try run(question, ["dash"], facts: facts).status == 0)
+        try Command.shell("rm -r home/.fleet/kept", in: root)
+        let asked = try run(question, ["dash"], facts: facts)
+        #expect(asked.status == 1)
+        #expect(asked.output.contains("is not kept any more"), "\(asked.output)")
+    }
+
+    @Test("A relative destination is looked at where the step will write it")
+    func relativeDestination() throws {
+        let reader = YAMLReader(file: "p", source: "{ source: f, destination: conf }")
+        let text = "{ source: f, destination: conf }"
+        let step = try #require(
+            UploadStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
+        )
+        try Command.shell("echo old >srv/app/conf", in: root)
+        var asking = scope()
+        asking.laterDirectory = root + "/srv/app"
+        let seen = try run(try #require(try step.preflight(in: asking)), ["dash"])
+        #expect(CheckoutFixture.facts(seen.output)["sha256"] == Self.digest(of: "old\n"))
+        var acting = scope()
+        acting.directory = root + "/srv/app"
+        guard case .upload(let upload) = try step.action(in: acting) else { return }
+        let there = try run(upload.prepare, ["dash"])
+        #expect(there.status == 0 && !there.output.contains(Upload.presentMark))
+    }
+
+    /// Exchanges two names in `/srv/app` as fast as the kernel lets it, until it is ended.
+    private func exchanging(_ one: String, _ two: String) throws -> Process {
+        let attacker = Process()
+        attacker.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
+        let program = """
+            import ctypes, sys
+            c = ctypes.CDLL(None)
+            while True: c.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)
+            """
+        attacker.arguments = [
+            "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", program,
+            root + "/srv/app/" + one, root + "/srv/app/" + two,
+        ]
+        try attacker.run()
+        return attacker
+    }
+
+    /// Row H51.
+    @Test(
+        "A directory and a link that change places all the time: no walk ends elsewhere",
+        arguments: shells
+    )
+    func walksWhileNamesChange(shell: [String]) throws {
+        try asApplication("ln -s \(root)/etc/dir link")
+        let attacker = try exchanging("sub", "link")
+        defer {
+            kill(attacker.processIdentifier, SIGKILL)
+            attacker.waitUntilExit()
+        }
+        let script = Script(
+            SafePath.functions + """
+                sleep 0.3
+                i=0
+                while [ $i -lt 150 ]; do
+                    i=$((i + 1))
+                    (fleet_text=:; as_account() { as=true; }; walk "\(root)/srv/app/sub/file" && env pwd -P)
+                done
+                """
+        )
+        let seen = try run(script, shell)
+        let landed = Set(seen.output.split(separator: "\n").map { $0.replacing(root, with: "") })
+        #expect(
+            landed.contains("/srv/app/sub") || landed.contains("/srv/app/link"),
+            "\(seen.errors)"
+        )
+        #expect(!landed.contains("/etc/dir"))
+    }
+
+    /// Row H51.
+    @Test(
+        "A file and a link that change places all the time: the link's file is never read",
+        arguments: shells
+    )
+    func readsWhileNamesChange(shell: [String]) throws {
+        try asApplication("echo ours >conf; ln -s \(root)/etc/secret link")
+        let attacker = try exchanging("conf", "link")
+        defer {
+            kill(attacker.processIdentifier, SIGKILL)
+            attacker.waitUntilExit()
+        }
+        let script = Script(
+            SafePath.functions + """
+                sleep 0.3
+                cd "\(root)/srv/app"
+                i=0
+                while [ $i -lt 300 ]; do
+                    i=$((i + 1))
+                    reading ./conf cat
+                done
+                """
+        )
+        let seen = try run(script, shell)
+        #expect(seen.output.contains("ours"), "\(seen.errors)")
+        #expect(!seen.output.contains("root-only"))
+    }
+}
