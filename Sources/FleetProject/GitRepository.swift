@@ -109,7 +109,10 @@ public struct GitRepository: Sendable {
         do {
             let result = try await run(
                 .name("git"),
-                arguments: .init(GitSettings.localOptions + arguments),
+                // A pushed directory that looks like a bare repository is none of ours.
+                arguments: .init(
+                    GitSettings.localOptions + ["-c", "safe.bareRepository=explicit"] + arguments
+                ),
                 environment: environment,
                 workingDirectory: .init(directory),
                 input: .string(input),

@@ -11,6 +11,8 @@ public enum ProjectError: Error, Sendable, Hashable {
     case unknown(message: String, hints: [String])
     /// A file is invalid.
     case invalid(Diagnostics)
+    /// Values take effect only after somebody has agreed to them, and nobody has.
+    case untrusted([SensitiveValue])
 }
 
 /// Finds and reads a project's files; the only place that does.
@@ -20,12 +22,26 @@ public enum ProjectError: Error, Sendable, Hashable {
 public struct Project: Sendable, Hashable {
     /// The directory.
     public let root: String
+    /// What its files may do on this machine.
+    public let trusted: TrustedValues
 
     /// The largest file uploaded, in bytes.
     public static let uploadLimitBytes = 8 << 30
 
     /// Uses a directory as the project.
-    public init(root: String) { self.root = root }
+    ///
+    /// - Parameters:
+    ///   - root: The directory.
+    ///   - trusted: What its files may do on this machine.
+    public init(root: String, trusted: TrustedValues = .only([])) {
+        self.root = root
+        self.trusted = trusted
+    }
+
+    /// The same project, whose files may do so much on this machine.
+    public func trusting(_ values: TrustedValues) -> Project {
+        Project(root: root, trusted: values)
+    }
 
     /// Looks for the project from a directory upwards.
     ///
@@ -71,10 +87,21 @@ public struct Project: Sendable, Hashable {
 
     // MARK: Reading
 
-    /// Reads an environment's inventory.
+    /// Reads an environment's inventory, to do what it says.
+    ///
+    /// - Throws: ``ProjectError``: the environment is not known, its file is invalid, or says what nobody has
+    ///   agreed to.
+    public func inventory(_ environment: String) throws(ProjectError) -> Inventory {
+        let inventory = try inventoryAsWritten(environment)
+        let lacking = trusted.lacking(sensitiveValues(of: inventory))
+        guard lacking.isEmpty else { throw .untrusted(lacking) }
+        return inventory
+    }
+
+    /// Reads an environment's inventory, to look at it: nothing in it may be run, read or connected to.
     ///
     /// - Throws: ``ProjectError``: the environment is not known, or its file is invalid.
-    public func inventory(_ environment: String) throws(ProjectError) -> Inventory {
+    public func inventoryAsWritten(_ environment: String) throws(ProjectError) -> Inventory {
         guard environments.contains(environment) else {
             let known = environments
             throw .unknown(
@@ -129,9 +156,12 @@ public struct Project: Sendable, Hashable {
     }
 
     private func read(_ folder: String, _ name: String) throws(ProjectError) -> (String, String) {
-        let ending = Self.exists("\(root)/\(folder)/\(name).yml") ? "yml" : "yaml"
-        let file = "\(folder)/\(name).\(ending)"
+        let file = fileName(in: folder, of: name)
         return (try Self.text(of: "\(root)/\(file)", file: file), file)
+    }
+
+    func fileName(in folder: String, of name: String) -> String {
+        "\(folder)/\(name).\(Self.exists("\(root)/\(folder)/\(name).yml") ? "yml" : "yaml")"
     }
 
     /// Measures the local files that a playbook uploads, relative to the project, and packs the
@@ -142,12 +172,15 @@ public struct Project: Sendable, Hashable {
     ///   - environment: The environment, which some files are named by.
     ///   - archives: The directory that packed directories are kept in; made if one is needed.
     /// - Returns: The files by their path as written.
-    /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read.
+    /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read, ``ProjectError/untrusted(_:)``
+    ///   before any is read that is not the project's.
     public func files(
         of playbook: Playbook,
         in environment: String,
         packedIn archives: String
     ) async throws(ProjectError) -> [String: LocalFile] {
+        let lacking = trusted.lacking(sensitiveValues(of: playbook, in: environment))
+        guard lacking.isEmpty else { throw .untrusted(lacking) }
         var files: [String: LocalFile] = [:]
         var problems: [Diagnostic] = []
         let needed = (playbook.steps + (playbook.revert ?? [])).flatMap { step in

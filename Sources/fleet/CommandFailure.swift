@@ -2,6 +2,7 @@ import FleetInventory
 import FleetJournal
 import FleetPlan
 import FleetProject
+import FleetReport
 import FleetRollout
 import FleetTransport
 import FleetYAML
@@ -26,6 +27,15 @@ struct CommandFailure: Error {
         switch error {
         case .unknown(let message, let hints): self.init(.usage, message, hints: hints)
         case .invalid(let diagnostics): self.init(diagnostics)
+        case .untrusted(let values):
+            self.init(
+                .refused,
+                "E_UNTRUSTED the project's files would run commands here, read files here or trust more hosts, "
+                    + "and nobody has agreed to that:\n"
+                    + values.map { "  \(Sanitizer.line($0.text))  (\($0.file))" }
+                    .joined(separator: "\n"),
+                hints: ["look at them, then: fleet trust --files", "nothing was changed"]
+            )
         }
     }
 

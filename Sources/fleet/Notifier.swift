@@ -26,9 +26,13 @@ struct Notifier {
             let project = try common.openProject()
             found = (project.root, try project.inventory(environment).notifications)
         } catch {
+            let isUntrusted = if case ProjectError.untrusted = error { true } else { false }
             common.tell(
                 common.standardErrorStyle.yellow(
-                    "nobody is told: the inventory of \(environment) cannot be read"
+                    isUntrusted
+                        ? "nobody is told: nobody has agreed to what the inventory of \(environment) does here: "
+                            + "fleet trust --files"
+                        : "nobody is told: the inventory of \(environment) cannot be read"
                 )
             )
         }

@@ -36,6 +36,16 @@ struct CommonOptions: ParsableArguments {
     @Flag(name: [.short, .long], help: "Only results, no progress.")
     var quiet = false
 
+    @Option(
+        name: .customLong("trusted-files"),
+        help: ArgumentHelp(
+            "What the project's files may do here, for CI: the digest that `fleet trust --files` prints, or `all`; "
+                + "else FLEET_TRUSTED_FILES.",
+            valueName: "digest"
+        )
+    )
+    var trustedFiles: String?
+
     @Flag(
         name: .customLong("accept-libssh2"),
         help: "Go on with a libssh2 that is known to be unsafe; see `fleet doctor`."
@@ -49,12 +59,39 @@ struct CommonOptions: ParsableArguments {
     var archives: String { Surroundings.stateDirectory(option: stateDirectory) + "/uploads" }
 
     func openProject() throws(CommandFailure) -> Project {
-        if let project { return Project(root: Surroundings.fromHere(project)) }
-        do {
-            return try Project.find(from: Surroundings.workingDirectory)
-        } catch {
-            throw CommandFailure(error)
+        let found: Project
+        if let project {
+            found = Project(root: Surroundings.fromHere(project))
+        } else {
+            do {
+                found = try Project.find(from: Surroundings.workingDirectory)
+            } catch {
+                throw CommandFailure(error)
+            }
         }
+        let known = trustStore.values(of: found)
+        guard let wanted = trustedFiles ?? Surroundings.variable("FLEET_TRUSTED_FILES") else {
+            return found.trusting(.only(known))
+        }
+        if wanted == "all" { return found.trusting(.all) }
+        let values = found.sensitiveValues()
+        let digest = Project.digest(of: values)
+        guard wanted == digest else {
+            throw CommandFailure(
+                .refused,
+                "E_UNTRUSTED what the project's files may do here has changed: it is \(digest), and \(Sanitizer.line(wanted)) was agreed to",
+                hints: [
+                    "look at it with `fleet trust --files`, then give CI the new digest",
+                    "nothing was changed",
+                ]
+            )
+        }
+        return found.trusting(.only(Set(values.map(\.text))))
+    }
+
+    /// What the people of this machine have agreed to.
+    var trustStore: TrustStore {
+        TrustStore(in: Surroundings.stateDirectory(option: stateDirectory))
     }
 
     func openJournal() throws(CommandFailure) -> (StateDirectory, Journal) {
@@ -115,10 +152,21 @@ struct HostOptions: ParsableArguments {
     )
     var asksForBecomePassword = false
 
-    func select(in project: Project) throws(CommandFailure) -> (Inventory, [Host]) {
+    /// The environment, and those of its hosts that are meant.
+    ///
+    /// - Parameters:
+    ///   - project: The project.
+    ///   - isOnlyShown: Whether no host is connected to.
+    /// - Returns: The inventory and the hosts.
+    /// - Throws: ``CommandFailure``.
+    func select(in project: Project, isOnlyShown: Bool = false) throws(CommandFailure)
+        -> (Inventory, [Host])
+    {
         var inventory: Inventory
         do {
-            inventory = try project.inventory(environment)
+            inventory =
+                isOnlyShown
+                ? try project.inventoryAsWritten(environment) : try project.inventory(environment)
         } catch {
             throw CommandFailure(error)
         }

@@ -38,7 +38,7 @@ struct PolicyCheck {
                 project: project,
                 journal: journal,
                 environment: environment,
-                policy: try project.inventory(environment).policy
+                policy: try project.inventoryAsWritten(environment).policy
             )
         } catch {
             throw CommandFailure(error)

@@ -21,6 +21,7 @@ import Testing
             in: fixture.directory.path + "/project",
             environment: [
                 "FLEET_STATE_DIR": fixture.directory.path + "/state",
+                "FLEET_TRUSTED_FILES": "all",
                 "HOME": fixture.directory.path,
                 "SSH_AUTH_SOCK": "",
             ].merging(environment) { $1 }

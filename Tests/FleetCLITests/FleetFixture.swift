@@ -126,7 +126,7 @@ final class FleetFixture {
     private func surroundings(of machine: String) -> [String: String] {
         [
             "FLEET_STATE_DIR": "\(directory.path)/\(machine)", "HOME": directory.path,
-            "SSH_AUTH_SOCK": "", "CI": "",
+            "SSH_AUTH_SOCK": "", "CI": "", "FLEET_TRUSTED_FILES": "all",
         ]
     }
 

@@ -20,7 +20,8 @@ struct CheckCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let project = try common.openProject()
+        // What is looked at only has no effect here.
+        let project = try common.openProject().trusting(.all)
         var problems: Diagnostics?
         func gather(_ found: Diagnostics) {
             problems = problems.map { $0.merging(found) } ?? found
@@ -28,7 +29,7 @@ struct CheckCommand: AsyncParsableCommand {
         var inventories: [Inventory] = []
         for name in environment.map({ [$0] }) ?? project.environments {
             do throws(ProjectError) {
-                let inventory = try project.inventory(name)
+                let inventory = try project.inventoryAsWritten(name)
                 inventories.append(inventory)
                 let policy = inventory.policy
                 if TimeZones.offset(of: policy.timeZone) == nil {
@@ -72,6 +73,13 @@ struct CheckCommand: AsyncParsableCommand {
             )
         }
         let style = common.standardOutputStyle
+        let lacking = Set(
+            try common.openProject().trusted.lacking(project.sensitiveValues()).map(\.text)
+        )
+        for text in lacking.sorted() {
+            common.print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")
+        }
+        if !lacking.isEmpty { common.print("  next: fleet trust --files") }
         for inventory in inventories {
             common.print(
                 "\(style.green("ok")) \(inventory.environment): \(inventory.hosts.count) hosts, "

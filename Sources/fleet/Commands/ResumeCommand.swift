@@ -108,7 +108,7 @@ struct Resumption {
     {
         guard project.environments.contains(environment) else { return false }
         do throws(ProjectError) {
-            return try project.inventory(environment).policy.isProtected
+            return try project.inventoryAsWritten(environment).policy.isProtected
         } catch {
             throw CommandFailure(error)
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetInventory
+import FleetProject
 import FleetReport
 import FleetRollout
 import FleetSSH
@@ -10,15 +11,25 @@ struct TrustCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trust",
         _superCommandName: Fleet.name,
-        abstract: "Collect the keys of hosts that are not known yet, show them, and remember them.",
+        abstract:
+            "Collect the keys of hosts that are not known yet; or agree to what the project's files do here.",
         discussion: """
-            Compare each fingerprint with the host's own, from its console or its cloud's page:
+            With --files: what the project's files would run on this machine, read of it, or trust, takes effect
+            only after you have agreed to it. A change asks again. CI is given the digest that it prints, as
+            --trusted-files or FLEET_TRUSTED_FILES.
+
+            With an environment: Compare each fingerprint with the host's own, from its console or its cloud's page:
             ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. A key that has changed is never
             replaced.
             """
     )
 
-    @OptionGroup var hosts: HostOptions
+    @Argument(help: "The environment whose hosts' keys are collected: inventory/ENV.yml.")
+    var environment: String?
+    @Option(name: [.short, .long], help: "A host pattern: web:!web03, web[01:04], db*.")
+    var limit: String?
+    @Flag(name: .customLong("files"), help: "Agree to what the project's files do on this machine.")
+    var isAboutFiles = false
     @Option(name: [.customShort("f"), .long], help: "The most hosts in flight at once.")
     var fanout = 32
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
@@ -31,10 +42,18 @@ struct TrustCommand: AsyncParsableCommand {
         if !(1...10_000).contains(fanout) {
             throw ValidationError("--fanout must be from 1 to 10000")
         }
+        if isAboutFiles == (environment != nil) {
+            throw ValidationError("name an environment, or give --files")
+        }
     }
 
     func run() async throws {
+        guard let environment else {
+            try agree(to: common.openProject())
+            return
+        }
         let project = try common.openProject()
+        let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
         let (_, selected) = try hosts.select(in: project)
         let endpoints = selected.map(\.endpoint)
         let transport = try await common.openTransport(for: selected, in: project)
@@ -47,6 +66,58 @@ struct TrustCommand: AsyncParsableCommand {
             isGood = isGood && new
         }
         if !isGood { throw ExitStatus.saidNo }
+    }
+
+    /// Shows what the files would do here, beside what was agreed to before, and keeps a person's word.
+    private func agree(to project: Project) throws(CommandFailure) {
+        let values = project.sensitiveValues()
+        let known = common.trustStore.values(of: project)
+        let style = common.standardOutputStyle
+        let texts = Set(values.map(\.text))
+        for value in values.sorted() {
+            let isKnown = known.contains(value.text)
+            common.print(
+                "\(isKnown ? "  " : style.green("+ "))\(Sanitizer.line(value.text))  (\(value.file))"
+            )
+        }
+        for text in known.subtracting(texts).sorted() {
+            common.print(style.red("- ") + Sanitizer.line(text))
+        }
+        for file in project.invalidFiles {
+            common.print("\(style.yellow("not looked at:")) \(file) is not valid: fleet check")
+        }
+        if values.isEmpty {
+            common.print("the project's files do nothing on this machine")
+        } else {
+            common.print("for CI: --trusted-files \(Project.digest(of: values))")
+        }
+        guard texts != known else { return }
+        if !isConfirmed {
+            guard Terminal.canAsk else {
+                throw CommandFailure(
+                    .refused,
+                    "what the project's files do here needs a person's word",
+                    hints: ["look at the list, then add --yes", "nothing was changed"]
+                )
+            }
+            let answer =
+                Terminal.ask("may the project's files do that on this machine? [y/N] ") ?? ""
+            guard ["y", "yes"].contains(answer.lowercased()) else {
+                throw CommandFailure(.refused, "not confirmed; nothing was changed")
+            }
+        }
+        _ = try common.openJournal()
+        do throws(TrustStore.Failure) {
+            try common.trustStore.keep(
+                values,
+                of: project,
+                by: Surroundings.user,
+                at: Surroundings.unixMilliseconds
+            )
+        } catch {
+            throw CommandFailure(.stateDirectory, "the agreement cannot be kept: \(error.reason)")
+        }
+        common.print("agreed")
     }
 
     private func stages(of endpoints: [HostEndpoint], _ transport: SSHTransport)

@@ -1,0 +1,178 @@
+internal import FleetDigest
+internal import FleetFiles
+public import FleetInventory
+public import FleetPlaybook
+internal import FleetTransport
+internal import FleetYAML
+internal import Glibc
+
+/// A value in a project's files that runs a program on this machine, reads something of it, or lets fleet
+/// trust more hosts than it would.
+///
+/// Whoever may push to the project may write such a value, and has no right yet to do any of that here. So it
+/// takes effect only after a person of this machine has agreed to it; see ``TrustedValues``.
+public struct SensitiveValue: Sendable, Hashable, Comparable {
+    /// What it is and what it says, on one line.
+    ///
+    /// This is what is agreed to. A file of the project that it names comes with its SHA-256, because that file can
+    /// be pushed, too.
+    public let text: String
+    /// The file that it stands in.
+    public let file: String
+
+    /// Sorted by text.
+    public static func < (one: SensitiveValue, other: SensitiveValue) -> Bool {
+        (one.text, one.file) < (other.text, other.file)
+    }
+}
+
+/// What a person of this machine has agreed to.
+public enum TrustedValues: Sendable, Hashable {
+    /// Whatever the files say: somebody else has looked at them.
+    case all
+    /// These texts of values, and no others.
+    case only(Set<String>)
+
+    /// Of some values those that nobody has agreed to.
+    public func lacking(_ values: Set<SensitiveValue>) -> [SensitiveValue] {
+        guard case .only(let known) = self else { return [] }
+        return values.filter { !known.contains($0.text) }.sorted()
+    }
+}
+
+extension Project {
+    /// What an inventory's values would do on this machine.
+    public func sensitiveValues(of inventory: Inventory) -> Set<SensitiveValue> {
+        let file = fileName(in: "inventory", of: inventory.environment)
+        var texts: Set<String> = []
+        for host in inventory.hosts {
+            let ssh = host.ssh
+            if let command = ssh.proxyCommand, command != "none" {
+                texts.insert("proxy_command: \(named(by: command))")
+            }
+            for (name, source) in [
+                ("passphrase", ssh.passphrase), ("password", ssh.password),
+                ("become_password", ssh.becomePassword),
+            ] {
+                switch source {
+                case .command(let words):
+                    texts.insert("\(name) from command: \(named(by: words.joined(separator: " ")))")
+                case .file(let path): texts.insert("\(name) from file: \(path)")
+                case .environment(let variable): texts.insert("\(name) from variable: \(variable)")
+                case .prompt, nil: break
+                }
+            }
+            // With other hosts' keys trusted, whatever is sent there is read by others.
+            if ssh.hostKeys == .acceptNew {
+                texts.insert("host_keys in \(inventory.environment): accept-new")
+            }
+            if let path = ssh.knownHostsFile {
+                texts.insert(
+                    "known_hosts in \(inventory.environment): \(path)"
+                        + (ssh.hostKeys == .acceptNew ? "" : digest(of: path))
+                )
+            }
+        }
+        for rule in inventory.notifications { texts.insert("notify: \(named(by: rule.command))") }
+        return Set(texts.map { SensitiveValue(text: $0, file: file) })
+    }
+
+    /// What a playbook's values would do on this machine, in an environment.
+    public func sensitiveValues(of playbook: Playbook, in environment: String)
+        -> Set<SensitiveValue>
+    {
+        var texts: Set<String> = []
+        let file = playbook.steps.first?.location.file ?? "playbooks"
+        for step in playbook.steps + (playbook.revert ?? []) {
+            for source in step.kind.localFiles(in: environment) {
+                guard let place = placeOutside(source) else { continue }
+                texts.insert("\(type(of: step.kind).key) of a file outside: \(source)\(place)")
+            }
+        }
+        if case .controller(let path) = playbook.releaseSource, path != "." {
+            texts.insert("repository on this machine: \(path)")
+        }
+        return Set(texts.map { SensitiveValue(text: $0, file: file) })
+    }
+
+    /// Every such value of every file that can be read; what cannot be read has no effect either.
+    public func sensitiveValues() -> Set<SensitiveValue> {
+        var values: Set<SensitiveValue> = []
+        let playbooks = playbooks.compactMap { name in
+            Self.ifValid { () throws(ProjectError) in try playbook(name) }
+        }
+        for environment in environments {
+            if let inventory = Self.ifValid({ () throws(ProjectError) in
+                try inventoryAsWritten(environment)
+            }) {
+                values.formUnion(sensitiveValues(of: inventory))
+            }
+            for playbook in playbooks {
+                values.formUnion(sensitiveValues(of: playbook, in: environment))
+            }
+        }
+        return values
+    }
+
+    /// The files that say nothing because they are not valid.
+    public var invalidFiles: [String] {
+        environments.filter { name in
+            Self.ifValid { () throws(ProjectError) in try inventoryAsWritten(name) } == nil
+        }.map { fileName(in: "inventory", of: $0) }
+            + playbooks.filter { name in
+                Self.ifValid { () throws(ProjectError) in try playbook(name) } == nil
+            }.map { fileName(in: "playbooks", of: $0) }
+    }
+
+    private static func ifValid<T>(_ read: () throws(ProjectError) -> T) -> T? {
+        do { return try read() } catch { return nil }
+    }
+
+    /// The SHA-256 by which somebody agrees to some values and to nothing else, as `sha256:…`.
+    public static func digest(of values: Set<SensitiveValue>) -> String {
+        let texts = Set(values.map(\.text)).sorted()
+        return "sha256:\(SHA256Digest(of: Array(texts.joined(separator: "\n").utf8)))"
+    }
+
+    // MARK: Places
+
+    /// A command, with the digests of the project's files that it names.
+    private func named(by command: String) -> String {
+        let files = command.split(whereSeparator: \.isWhitespace).map(String.init)
+            .map { digest(of: $0) }.filter { !$0.isEmpty }
+        return command.split(whereSeparator: \.isNewline).joined(separator: "; ")
+            + files.joined()
+    }
+
+    /// The digest of a file of the project's; empty for everything else.
+    private func digest(of path: String) -> String {
+        guard !path.isEmpty, !path.hasPrefix("~") else { return "" }
+        let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
+        guard let real = Self.realPath(place), isInside(real),
+            let bytes = WholeFile.read(real, limit: 16 << 20)
+        else { return "" }
+        return " (sha256:\(SHA256Digest(of: bytes)))"
+    }
+
+    /// For a local file that is not in the project, where it is if its path does not say that; nil for one that is.
+    private func placeOutside(_ source: String) -> String? {
+        let place = source.hasPrefix("/") ? source : "\(root)/\(source)"
+        guard let real = Self.realPath(place) else {
+            let climbs = source.split(separator: "/").contains("..")
+            return source.hasPrefix("/") || climbs ? "" : nil
+        }
+        guard !isInside(real) else { return nil }
+        return real == source ? "" : " -> \(real)"
+    }
+
+    private func isInside(_ real: String) -> Bool {
+        guard let top = Self.realPath(root) else { return false }
+        return real.hasPrefix(top == "/" ? top : top + "/")
+    }
+
+    static func realPath(_ path: String) -> String? {
+        guard let pointer = realpath(path, nil) else { return nil }
+        defer { free(pointer) }
+        return String(cString: pointer)
+    }
+}

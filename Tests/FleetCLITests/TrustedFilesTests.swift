@@ -1,0 +1,252 @@
+import FleetTestSupport
+import Foundation
+import Testing
+
+/// What a pushed file may do on the controller: nothing that a person there has not agreed to.
+@Suite(.serialized) struct TrustedFilesTests {
+    private let directory: TemporaryDirectory
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        try directory.write(
+            "hosts: [127.0.0.1]\nssh: { port: 1, user: x, connect_timeout: 1s }\n",
+            to: "project/inventory/production.yml"
+        )
+        try directory.write("hosts: [b.test]\n", to: "project/inventory/staging.yml")
+        try directory.write(
+            "steps:\n  - upload: { source: here.txt, destination: ~/here.txt }\n",
+            to: "project/playbooks/push.yml"
+        )
+        try directory.write("here\n", to: "project/here.txt")
+        try directory.write("a secret of the controller\n", to: "secret", mode: 0o600)
+    }
+
+    private func fleet(_ arguments: String..., environment: [String: String] = [:]) throws
+        -> Command
+    {
+        try Command.run(
+            [Package.binary] + arguments,
+            in: directory.path + "/project",
+            environment: [
+                "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path, "CI": "1",
+                "SSH_AUTH_SOCK": "",
+            ].merging(environment) { $1 }
+        )
+    }
+
+    private func inventory(_ ssh: String, more: String = "") throws {
+        try directory.write(
+            "hosts: [127.0.0.1]\nssh: { port: 1, user: x, connect_timeout: 1s, \(ssh) }\n\(more)",
+            to: "project/inventory/production.yml"
+        )
+    }
+
+    private func isRefused(_ result: Command, naming text: String) -> Bool {
+        result.status == 11 && result.errors.contains("E_UNTRUSTED") && result.errors.contains(text)
+            && result.errors.contains("fleet trust --files")
+    }
+
+    private var mark: String { directory.path + "/ran" }
+
+    /// Row H52.
+    @Test(
+        "Values of an inventory that run, read or loosen something here have no effect before they are agreed to",
+        arguments: [
+            ("proxy_command: \"touch MARK; false\"", "proxy_command: touch MARK; false"),
+            ("password: { command: [touch, MARK] }", "password from command: touch MARK"),
+            ("become_password: { file: ../secret }", "become_password from file: ../secret"),
+            ("passphrase: { env: AWS_SECRET }", "passphrase from variable: AWS_SECRET"),
+            ("host_keys: accept-new", "host_keys in production: accept-new"),
+            ("known_hosts: /etc/keys", "known_hosts in production: /etc/keys"),
+        ]
+    )
+    func inventories(ssh: String, text: String) throws {
+        func filled(_ text: String) -> String { text.replacing("MARK", with: mark) }
+        try inventory(filled(ssh))
+        for command in [
+            ["exec", "production", "--", "true"], ["status", "production"],
+            ["trust", "production", "--yes"],
+            ["run", "push", "production", "--yes"], ["health", "production"],
+        ] {
+            let refused = try Command.run(
+                [Package.binary] + command,
+                in: directory.path + "/project",
+                environment: [
+                    "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path, "CI": "1",
+                ]
+            )
+            #expect(isRefused(refused, naming: filled(text)), "\(command) \(refused.errors)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: mark))
+        // What only looks at files says so, and does it.
+        #expect(try fleet("hosts", "production").status == 0)
+        let checked = try fleet("check")
+        #expect(
+            checked.output.contains("not agreed to here \(filled(text))"),
+            "\(checked.output)\(checked.errors)"
+        )
+
+        let shown = try fleet("trust", "--files")
+        #expect(
+            shown.status == 11 && shown.output.contains("+ \(filled(text))"),
+            "\(shown.output)\(shown.errors)"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+    }
+
+    /// Row H52.
+    @Test(
+        "Only those values count: other changes ask nothing, a change of one asks again and is shown"
+    )
+    func changes() throws {
+        try inventory("identities_only: true", more: "notify: [{ command: ./tell }]\n")
+        try directory.write("#!/bin/sh\nexit 0\n", to: "project/tell", mode: 0o755)
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        try inventory(
+            "identities_only: false",
+            more: "notify: [{ command: ./tell }]\nvars: { a: b }\n"
+        )
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        // The program that it names is pushed as well.
+        try directory.write("#!/bin/sh\ntouch \(mark)\n", to: "project/tell", mode: 0o755)
+        #expect(
+            isRefused(
+                try fleet("exec", "production", "--", "true"),
+                naming: "notify: ./tell (sha256:"
+            )
+        )
+        let shown = try fleet("trust", "--files")
+        let lines = shown.output.split(separator: "\n")
+        #expect(lines.contains { $0.hasPrefix("+ notify: ./tell (sha256:") }, "\(shown.output)")
+        #expect(lines.contains { $0.hasPrefix("- notify: ./tell (sha256:") }, "\(shown.output)")
+        #expect(shown.status == 11)
+        // A file that is not valid has no effect, and is named.
+        try directory.write("steps: [", to: "project/playbooks/broken.yml")
+        #expect(
+            try fleet("trust", "--files").output.contains("not looked at: playbooks/broken.yml")
+        )
+        // Fewer of them need nobody's word.
+        try inventory("identities_only: false")
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        // Another environment may not use what one was trusted with.
+        try inventory("host_keys: accept-new")
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        try directory.write(
+            "hosts: [b.test]\nssh: { host_keys: accept-new }\n",
+            to: "project/inventory/staging.yml"
+        )
+        #expect(
+            isRefused(
+                try fleet("exec", "staging", "--", "true"),
+                naming: "host_keys in staging: accept-new"
+            )
+        )
+    }
+
+    /// Row H52.
+    @Test(
+        "Files outside the project are not read for a step before that was agreed to",
+        arguments: ["upload", "template", "env_file"],
+        ["/SECRET", "../secret", "link", "dir/link"]
+    )
+    func sources(kind: String, source: String) throws {
+        try Command.shell(
+            "ln -s ../secret link; mkdir dir; ln -s ../../secret dir/link",
+            in: directory.path + "/project"
+        )
+        let path = source.replacing("/SECRET", with: directory.path + "/secret")
+        try directory.write(
+            "steps:\n  - \(kind): { source: \"\(path)\", destination: ~/x }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let refused = try fleet("run", "push", "production", "--yes")
+        #expect(
+            isRefused(refused, naming: "\(kind) of a file outside: \(path)"),
+            "\(refused.errors)"
+        )
+        #expect(refused.errors.contains("playbooks/push.yml"))
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("run", "push", "production", "--yes")).errors.contains("E_UNTRUSTED"))
+    }
+
+    /// Row H52.
+    @Test("A repository of this machine that a playbook names is asked about")
+    func repositories() throws {
+        try directory.write(
+            "steps:\n  - checkout: { path: ~/app, source: controller, repository: ../other }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let refused = try fleet("run", "push", "production", "--yes")
+        #expect(
+            isRefused(refused, naming: "repository on this machine: ../other"),
+            "\(refused.errors)"
+        )
+    }
+
+    /// Row H52.
+    @Test("CI gives the digest of what was looked at; another one is refused, and `all` is all")
+    func digests() throws {
+        try inventory("host_keys: accept-new")
+        let shown = try fleet("trust", "--files")
+        let digest = try #require(
+            shown.output.firstMatch(of: /--trusted-files (sha256:[0-9a-f]{64})/)?.1
+        )
+        for environment in [
+            ["FLEET_TRUSTED_FILES": String(digest)], ["FLEET_TRUSTED_FILES": "all"],
+        ] {
+            let done = try fleet("exec", "production", "--", "true", environment: environment)
+            #expect(!done.errors.contains("E_UNTRUSTED"), "\(done.errors)")
+        }
+        let flag = try fleet("exec", "production", "--trusted-files", String(digest), "--", "true")
+        #expect(!flag.errors.contains("E_UNTRUSTED"), "\(flag.errors)")
+        try inventory("host_keys: accept-new, proxy_command: \"touch \(mark)\"")
+        let changed = try fleet(
+            "exec",
+            "production",
+            "--trusted-files",
+            String(digest),
+            "--",
+            "true"
+        )
+        #expect(
+            changed.status == 11 && changed.errors.contains("was agreed to"),
+            "\(changed.errors)"
+        )
+        #expect(!FileManager.default.fileExists(atPath: mark))
+    }
+
+    /// Row H52.
+    @Test(
+        "Agreements of several processes at once are all kept, and a file that others may write counts for nothing"
+    )
+    func agreements() throws {
+        try inventory("host_keys: accept-new")
+        let projects = (0..<6).map { "p\($0)" }
+        for project in projects {
+            try Command.shell("cp -r project \(project)", in: directory.path)
+        }
+        let running = try projects.map { name in
+            try ChildProcess(
+                [
+                    Package.binary, "trust", "--files", "--yes", "--project",
+                    "\(directory.path)/\(name)",
+                ],
+                in: directory.path,
+                environment: [
+                    "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path,
+                ],
+                files: ("/dev/null", "/dev/null", "/dev/null")
+            )
+        }
+        for child in running { #expect(child.wait() == 0) }
+        for project in projects {
+            let done = try fleet("exec", "production", "--project", "../\(project)", "--", "true")
+            #expect(!done.errors.contains("E_UNTRUSTED"), "\(project)")
+        }
+        try Command.shell("chmod 666 state/trusted-files", in: directory.path)
+        let refused = try fleet("exec", "production", "--project", "../p0", "--", "true")
+        #expect(isRefused(refused, naming: "accept-new"))
+    }
+}
