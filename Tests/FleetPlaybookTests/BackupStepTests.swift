@@ -569,6 +569,52 @@ import Testing
 
     // MARK: What stays
 
+    /// Row K2.
+    @Test(
+        "A database that another account's process has open is not replaced, although that process cannot be seen",
+        .enabled(if: getuid() == 0)
+    )
+    func inUseByAnotherAccount() throws {
+        #expect(try backUp().status == 0)
+        try Command.shell("chmod 755 .; chown -R 65534:65534 .", in: home)
+        let holder = Process()
+        holder.executableURL = URL(fileURLWithPath: Self.python)
+        holder.arguments = [
+            "-c",
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM job').fetchall(); print('open', flush=True); sys.stdin.read()",
+            database,
+        ]
+        let (input, output) = (Pipe(), Pipe())
+        holder.standardInput = input
+        holder.standardOutput = output
+        try holder.run()
+        defer {
+            kill(holder.processIdentifier, SIGKILL)
+            holder.waitUntilExit()
+        }
+        #expect(!output.fileHandleForReading.availableData.isEmpty)
+        let step = try step(RestoreStep.self)
+        let asked = try run(try step.preflight(in: scope))
+        func restored() throws -> Command {
+            try Command.run(
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dash", "-s"],
+                environment: ["HOME": home, "PATH": Self.path],
+                input: bound(try step.action(in: scope), asked).runnableText
+            )
+        }
+        try Command.shell("chown -R 65534:65534 .", in: home)
+        let refused = try restored()
+        #expect(
+            refused.status == 1 && refused.output.contains("E_IN_USE"),
+            "\(refused.output)\(refused.errors)"
+        )
+        input.fileHandleForWriting.closeFile()
+        holder.waitUntilExit()
+        try Command.shell("chown -R 65534:65534 .", in: home)
+        let done = try restored()
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+    }
+
     @Test("Old backups go by age, never the newest ones, never those of the release that runs")
     func retention() throws {
         try Command.shell(

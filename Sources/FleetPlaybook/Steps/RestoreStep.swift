@@ -126,9 +126,27 @@ struct RestoreStep: StepKind {
         # container or a bind mount has its own.
         unused() {
             [ / -ef / ] 2>/dev/null || fail "E_DATABASE this host's sh cannot tell whether files are the same (test -ef)"
-            for f in /proc/[0-9]*/fd/*; do
-                if [ "$f" -ef "$1" ] || [ "$f" -ef "$1-wal" ]; then return 1; fi
-            done
+            # To look at an open file of a file system that hangs is to hang: the kernel has its number (proc(5),
+            # fdinfo, since Linux 5.14), and only those with the right one are looked at.
+            if grep -q '^ino:' /proc/self/fdinfo/0 2>/dev/null; then
+                for part in "$1" "$1-wal"; do
+                    n=$(stat -c %i "$part" 2>/dev/null) || continue
+                    for f in $(find /proc/[0-9]*/fdinfo -type f -exec grep -lx "ino:[[:space:]]*$n" {} + 2>/dev/null); do
+                        if [ "${f%/fdinfo/*}/fd/${f##*/}" -ef "$part" ]; then return 1; fi
+                    done
+                done
+            else
+                for f in /proc/[0-9]*/fd/*; do
+                    if [ "$f" -ef "$1" ] || [ "$f" -ef "$1-wal" ]; then return 1; fi
+                done
+            fi
+            # Other accounts' processes show only root what they have open; SQLite's own locks show everybody
+            # (https://www.sqlite.org/lockingv3.html; in write-ahead mode whoever has it open holds one).
+            [ -z "$python" ] || [ ! -s "$1" ] || live locks "$1"
+        }
+        locks() {
+            $run "$python" -I -c 'import fcntl, sys
+        with open(sys.argv[1], "rb+") as f: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)' "$1" 2>/dev/null
         }
         # stand_aside: in the directory of the database, enters what is kept beside it.
         stand_aside() {
