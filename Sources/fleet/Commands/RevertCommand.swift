@@ -280,6 +280,25 @@ enum RolloutLookup {
                 hints: ["see `fleet history`"]
             )
         }
-        return Rollout(plan: plan, replaying: entries)
+        return try replay(plan, entries, id)
+    }
+
+    /// The same, of entries that were read already.
+    static func replay(_ plan: Plan, _ entries: [JournalEntry], _ id: RolloutID)
+        throws(CommandFailure) -> Rollout
+    {
+        do {
+            return try Rollout.replay(plan, entries)
+        } catch {
+            let place = error.sequence.map { ", entry \($0)" } ?? ""
+            throw CommandFailure(
+                .journal,
+                "E_CORRUPT the journal of rollout \(id) does not fit its plan\(place): \(error.reason)",
+                hints: [
+                    "fleet journal verify",
+                    "fleet recover ENV rebuilds it from what hosts have kept",
+                ]
+            )
+        }
     }
 }

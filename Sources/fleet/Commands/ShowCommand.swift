@@ -52,11 +52,9 @@ struct ShowCommand: AsyncParsableCommand {
                 common.print(style.yellow("\(kind)\(rules): “\(Sanitizer.line(reason))”"))
             }
             var text = ProgressText(plan: plan, style: style)
-            var replayed = Rollout(plan: plan)
+            let replayed = try RolloutLookup.replay(plan, entries, id)
             for entry in entries {
                 for line in text.lines(for: entry) { common.print(line.text) }
-                guard case .event(let event) = entry.body else { continue }
-                _ = replayed.handle(event, at: entry.elapsedMilliseconds)
             }
             let elapsed = entries.last?.elapsedMilliseconds ?? 0
             common.print("\n" + RolloutText.summary(replayed, id: id, at: elapsed, style: style))

@@ -34,7 +34,8 @@ public struct Simulation {
     private var rollout: Rollout
     /// A second machine that is fed from the encoded journal only.
     private var replica: Rollout
-    private var journal: [JournalEntry] = []
+    /// Every event of the rollout, if the trace is kept.
+    public private(set) var journal: [JournalEntry] = []
     private var queue = EventQueue()
     private var now = 0
     private var keepsTrace: Bool
@@ -249,6 +250,10 @@ public struct Simulation {
                 throw violation("a record cannot be read back: \(event)")
             }
         }
+        if let reason = replica.misfit(of: stored) {
+            throw violation("a journal of its own does not fit: \(reason), \(event)")
+        }
+        if keepsTrace { journal.append(entry(.event(stored))) }
         // Comparing every host after every event would be most of the time spent, too.
         guard replica.handle(stored, at: now) == effects, !encodesJournal || replica == rollout
         else {
