@@ -21,6 +21,8 @@ public enum Admission {
         public var authors: Set<String> = []
         /// What git says of its tag's signature.
         public var signature = Signature.unknown
+        /// The hotfix that runs now and that the release is not known to have; nil if there is none.
+        public var hotfix: Hotfix?
         /// The time, in milliseconds since 1970.
         public let unixMilliseconds: Int
         /// What the policy's time zone adds to UTC now, in seconds.
@@ -31,6 +33,23 @@ public enum Admission {
             self.release = release
             self.unixMilliseconds = unixMilliseconds
             self.offsetSeconds = offsetSeconds
+        }
+    }
+
+    /// An emergency's release.
+    public struct Hotfix: Sendable, Hashable {
+        /// What it is called.
+        public let label: String
+        /// Why it was made.
+        public let reason: String
+        /// Whether the release is known to lack it; otherwise nobody can tell.
+        public let isMissing: Bool
+
+        /// Describes it.
+        public init(label: String, reason: String, isMissing: Bool) {
+            self.label = label
+            self.reason = reason
+            self.isMissing = isMissing
         }
     }
 
@@ -97,6 +116,24 @@ public enum Admission {
         }
         if required.contains(.approved) {
             refusals += approval(for: environment, policy, evidence).map { [$0] } ?? []
+        }
+        // In an emergency nobody is kept waiting for another one's sake.
+        if !isHotfix, let hotfix = evidence.hotfix {
+            refusals.append(
+                Refusal(
+                    rule: "hotfix",
+                    message:
+                        "E_HOTFIX_LOST \(environment) runs the hotfix \(hotfix.label) (“\(hotfix.reason)”), and "
+                        + (hotfix.isMissing
+                            ? "\(release) does not have it: deploying that takes the fix away"
+                            : "nobody can tell whether \(release) has it"),
+                    hints: [
+                        hotfix.isMissing
+                            ? "bring the fix to the branch that releases are made from, and release again"
+                            : "run fleet in a clone of the repository that has both (git fetch --tags --unshallow)"
+                    ]
+                )
+            )
         }
         let now = LocalTime(
             unixSeconds: evidence.unixMilliseconds / 1000,

@@ -55,6 +55,13 @@ public struct Plan: Sendable, Hashable, Codable {
     /// the same.
     public var digest: String { SHA256Digest(of: CanonicalJSON.encode(self)).description }
 
+    /// Whether on every host some smoke test passes only if the new release answers: an old process that survived,
+    /// or somebody else's, may answer as well.
+    public var provesRelease: Bool {
+        guard let release else { return true }
+        return hosts.allSatisfy { host in host.checks.contains { $0.proves(release) } }
+    }
+
     /// The plan's canonical form: what the digest is taken over.
     public var json: String { String(decoding: CanonicalJSON.encode(self), as: UTF8.self) }
     /// Whether every host is locked before the first step.
@@ -325,6 +332,18 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
     public let deadlineMilliseconds: Int
     /// The time before the first question, in milliseconds.
     public let settleMilliseconds: Int
+    /// Whether it can only pass if what answers is this release: it asks for its tag or its commit.
+    func proves(_ release: Release) -> Bool {
+        guard step == nil else { return false }
+        let names = [release.tag, release.commit].compactMap { $0 }
+        switch action {
+        case .http(let probe): return names.contains { probe.contains?.contains($0) ?? false }
+        case .script(let script):
+            return ["FLEET_TAG", "FLEET_COMMIT"].contains { script.text.contains($0) }
+        case .upload, .tcp, .deadman: return false
+        }
+    }
+
     /// On which hosts it is asked after going back; nil is all of them.
     public let condition: SnapshotCondition?
     /// Whether it is asked over a connection of its own, made for it.

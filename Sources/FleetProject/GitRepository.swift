@@ -59,6 +59,19 @@ public struct GitRepository: Sendable {
         }
     }
 
+    /// Whether a commit has everything that another one has: its commits themselves, or others that make the same
+    /// change (`git rev-list --cherry-pick`, by patch id).
+    ///
+    /// - Parameters:
+    ///   - other: What might be missing.
+    ///   - commit: The commit that might lack it.
+    /// - Returns: Nil if this clone does not know both.
+    public func holds(_ other: String, in commit: String) async -> Bool? {
+        if other == commit { return true }
+        let words = ["rev-list", "--cherry-pick", "--right-only", "--no-merges", "--max-count=1"]
+        return await answer(words + ["\(commit)...\(other)", "--"]).map { $0.isEmpty }
+    }
+
     /// Whether git accepts a tag's signature, by its configuration (`gpg.format`, allowed signers, keys),
     /// and what it says about that.
     ///

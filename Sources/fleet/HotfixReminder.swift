@@ -44,7 +44,13 @@ struct HotfixReminder {
     private func isContained(_ commit: String, in other: String?) async -> Bool {
         guard let other else { return false }
         if commit == other { return true }
-        return await ask("merge-base", "--is-ancestor", commit, other) != nil
+        do throws(GitRepository.Failure) {
+            return try await GitRepository(containing: project.root).holds(commit, in: other)
+                ?? false
+        } catch {
+            // The project is no clone: only the journal can tell.
+            return false
+        }
     }
 
     private func releaseBranch() async -> String? {

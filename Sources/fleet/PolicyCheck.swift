@@ -94,6 +94,7 @@ struct PolicyCheck {
         if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {
             evidence.signature = await signature(of: release)
         }
+        if !isHotfix { evidence.hotfix = try await lostHotfix(release) }
         let refusals = Admission.refusals(to: environment, policy, evidence, isHotfix: isHotfix)
         guard offset == nil else { return refusals }
         return refusals.filter { $0.rule != "window" } + [
@@ -105,6 +106,35 @@ struct PolicyCheck {
                 hints: ["use a name of the tz database, as in `Europe/Berlin`, or `UTC`"]
             )
         ]
+    }
+
+    /// The hotfix that runs now, if the release is not known to have it.
+    private func lostHotfix(_ release: Release) async throws(CommandFailure) -> Admission.Hotfix? {
+        let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        do {
+            live = try journal.live(in: environment)
+        } catch {
+            throw CommandFailure(error)
+        }
+        guard let live, live.origin.isHotfix else { return nil }
+        let isThere: Bool?
+        if live.release.commit == release.commit {
+            isThere = true
+        } else {
+            do throws(GitRepository.Failure) {
+                isThere = try await GitRepository(containing: project.root)
+                    .holds(live.release.commit, in: release.commit)
+            } catch {
+                // No clone here: nobody can tell, and that is said.
+                isThere = nil
+            }
+        }
+        guard isThere != true else { return nil }
+        return Admission.Hotfix(
+            label: live.release.label,
+            reason: Sanitizer.line(live.origin.reason ?? ""),
+            isMissing: isThere == false
+        )
     }
 
     /// Lets a release in, or says everything that is in its way and when it opens again.

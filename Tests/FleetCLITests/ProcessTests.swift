@@ -273,7 +273,10 @@ import Testing
         )
         expect(try fleet("audit"), 0, "overrides window", "“customer waits”", "“fire”")
         try policy("windows: [\"daily 00:00-24:00\"]")
-        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.0.0", "--override", "no fire after all"),
+            0
+        )
         try policy("freeze: [\"sometimes\"]")
         expect(try fleet("deploy", "production"), 65, "`sometimes` is not a stretch of time")
         try policy("windows: [\"daily 00:00-24:00\"], time_zone: Mars/Olympus")
@@ -287,6 +290,63 @@ import Testing
             try fleet("hotfix", "production", "--tag", "v1.1.0", "--reason", "fire", "--yes"),
             0
         )
+    }
+
+    /// Row K4.
+    @Test(
+        "A release without the hotfix that runs is refused by name; one that has it, or the same change, comes in"
+    )
+    func lostHotfix() throws {
+        try policy("protected: false")
+        expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+        // The fix is made on the release that runs; v1.1.0 was made before.
+        let work = fixture.directory.path + "/work"
+        let git =
+            "export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t; "
+        try Command.shell(
+            git + """
+                git checkout -q -b fix v1.0.0; echo fixed >fix; echo v1.0.1 >VERSION; git add -A
+                git commit -qm 'Mend the queue'; git tag -a v1.0.1 -m v1.0.1; git push -q ../origin.git v1.0.1
+                """,
+            in: work
+        )
+        try fetchTags()
+        expect(
+            try fleet(
+                "hotfix",
+                "production",
+                "--tag",
+                "v1.0.1",
+                "--reason",
+                "queue is stuck",
+                "--yes"
+            ),
+            0
+        )
+        let refused = try fleet("deploy", "production", "--tag", "v1.1.0")
+        expect(
+            refused,
+            11,
+            "E_HOTFIX_LOST production runs the hotfix v1.0.1 (“queue is stuck”), and v1.1.0 does not have it",
+            "--override REASON"
+        )
+        #expect(try fixture.tag(1) == "v1.0.1")
+        // A clone that cannot tell says that.
+        try Command.shell("mv .git .git-away", in: fixture.directory.path + "/project")
+        expect(try fleet("deploy", "production", "--tag", "v1.1.0"), 11, "nobody can tell")
+        try Command.shell("mv .git-away .git", in: fixture.directory.path + "/project")
+        // The same change, picked onto the branch that releases are made from.
+        try Command.shell(
+            git + """
+                git checkout -q -b next v1.0.0; echo other >other; git add -A; git commit -qm other
+                git cherry-pick fix >/dev/null; echo v1.2.1 >VERSION; git commit -qam 'Serve v1.2.1'
+                git tag -a v1.2.1 -m v1.2.1; git push -q ../origin.git v1.2.1
+                """,
+            in: work
+        )
+        try fetchTags()
+        expect(try fleet("deploy", "production", "--tag", "v1.2.1"), 0)
+        expect(try fleet("deploy", "production", "--tag", "v1.1.0"), 0)
     }
 
     @Test(

@@ -217,6 +217,28 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: mark))
     }
 
+    /// Row K3.
+    @Test("`check` says where no smoke test tells the new release from the old one")
+    func smokeTests() throws {
+        for (smoke, isWarned) in [
+            ("http: { url: \"http://127.0.0.1/health\" }", true), ("tcp: { port: 80 }", true),
+            ("http: { url: \"http://127.0.0.1/health\", contains: \"${{ release.tag }}\" }", false),
+            ("command: ./version | grep -qx \"$FLEET_TAG\"", false),
+            ("command: \"./version | grep -qx ${{ release.commit }}\"", false),
+        ] {
+            try directory.write(
+                "steps:\n  - checkout: { path: ~/app }\nsmoke:\n  - \(smoke)\n",
+                to: "project/playbooks/deploy.yml"
+            )
+            let checked = try fleet("check")
+            #expect(checked.status == 0, "\(checked.errors)")
+            #expect(
+                checked.output.contains("warning deploy: no smoke test") == isWarned,
+                "\(smoke)"
+            )
+        }
+    }
+
     /// Row H52.
     @Test(
         "Agreements of several processes at once are all kept, and a file that others may write counts for nothing"

@@ -46,6 +46,17 @@ struct AdmissionTests {
         }
     }
 
+    /// Row K4.
+    @Test func aReleaseThatLacksTheHotfixIsHeldUpButNoOtherHotfixIs() {
+        for isMissing in [true, false] {
+            let lost = evidence {
+                $0.hotfix = Admission.Hotfix(label: "v1.1.1", reason: "fire", isMissing: isMissing)
+            }
+            #expect(tokens(EnvironmentPolicy(), lost) == ["E_HOTFIX_LOST"])
+            #expect(tokens(EnvironmentPolicy(), lost, isHotfix: true).isEmpty)
+        }
+    }
+
     @Test func withoutAPolicyEverythingIsLetIn() {
         #expect(tokens(EnvironmentPolicy(), evidence()).isEmpty)
     }

@@ -59,9 +59,15 @@ struct CheckCommand: AsyncParsableCommand {
                 gather(found)
             }
         }
+        var unproved: Set<String> = []
         for inventory in inventories {
-            for (_, playbook) in playbooks {
-                if let found = await misfits(playbook, inventory, project) { gather(found) }
+            for (name, playbook) in playbooks {
+                do throws(Diagnostics) {
+                    let plan = try await plan(playbook, inventory, project)
+                    if !plan.provesRelease { unproved.insert(name) }
+                } catch {
+                    gather(error)
+                }
             }
         }
         if let problems {
@@ -89,11 +95,17 @@ struct CheckCommand: AsyncParsableCommand {
         for (name, playbook) in playbooks {
             common.print("\(style.green("ok")) \(name): \(playbook.steps.count) steps")
         }
+        for name in unproved.sorted() {
+            common.print(
+                "\(style.yellow("warning")) \(name): no smoke test proves which release answers, so an old process "
+                    + "could pass them\n  next: `contains: \"${{ release.tag }}\"` in an `http` test, or $FLEET_TAG in a `command`"
+            )
+        }
     }
 
     /// Plans a playbook for an environment with a release that stands for any.
-    private func misfits(_ playbook: Playbook, _ inventory: Inventory, _ project: Project)
-        async -> Diagnostics?
+    private func plan(_ playbook: Playbook, _ inventory: Inventory, _ project: Project)
+        async throws(Diagnostics) -> Plan
     {
         var request = PlanRequest(
             kind: .run,
@@ -110,14 +122,13 @@ struct CheckCommand: AsyncParsableCommand {
                 in: inventory.environment,
                 packedIn: common.archives
             )
-            _ = try Planner.plan(request)
-            return nil
+            return try Planner.plan(request)
         } catch let found as Diagnostics {
-            return found
+            throw found
         } catch ProjectError.invalid(let found) {
-            return found
+            throw found
         } catch {
-            return Diagnostics([Diagnostic("\(error)")])
+            throw Diagnostics([Diagnostic("\(error)")])
         }
     }
 }
