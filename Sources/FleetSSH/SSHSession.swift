@@ -241,6 +241,7 @@ actor SSHSession {
             stepOperations()
             if !closing.isEmpty { freeClosed() }
             if !tunnels.isEmpty { carryTunnels() }
+            if operations.isEmpty { answerWhileIdle() }
             flush()
             // The last bytes may be a piece of a packet: libssh2 takes them and asks for more, and
             // sees the end only when it asks again. Nothing will wake us for that.
@@ -250,6 +251,18 @@ actor SSHSession {
             self.timer = nil
             timerAt = .max
         }
+    }
+
+    /// Nobody waits for anything, and the server may still ask for a sign of life (`ClientAliveInterval`,
+    /// sshd_config(5)) or talk: libssh2 takes it in, and answers what wants an answer.
+    ///
+    /// A read of no bytes takes every packet that has arrived, and leaves what belongs to the channel in its queue,
+    /// which the window bounds.
+    private func answerWhileIdle() {
+        guard failure == nil, wire.incoming.count > 0, let channel = shell?.channel else { return }
+        var nothing: CChar = 0
+        // What it says is of no concern: whoever asks next finds out.
+        _ = libssh2_channel_read_ex(channel.pointer, 0, &nothing, 0)
     }
 
     private func stepOperations() {

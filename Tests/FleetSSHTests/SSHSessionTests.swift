@@ -57,6 +57,29 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
+    @Test("A session that nobody uses answers a server that asks whether it is there")
+    func idleSessionsAnswer() async throws {
+        let strict = try SSHDServer(
+            configuration: ["ClientAliveInterval 1", "ClientAliveCountMax 1"]
+        )
+        let session = try await transport().open(strict.endpoint(), rollout: "r1")
+        let begun = try await session.run(
+            Script("true"),
+            timeoutMilliseconds: 20_000,
+            output: OutputRecorder()
+        )
+        #expect(begun.status == .exited(0))
+        // No event: sshd ends a session in silence, after some intervals without an answer.
+        try await Task.sleep(for: .seconds(7))
+        let after = try await session.run(
+            Script("echo still here"),
+            timeoutMilliseconds: 20_000,
+            output: output
+        )
+        #expect(after.status == .exited(0) && output.text.contains("still here"))
+        await session.close(removingRunDirectory: false)
+    }
+
     @Test func aDetachedStepLeavesNothingBehind() async throws {
         let session = try await open()
         let result = try await session.runDetached(
