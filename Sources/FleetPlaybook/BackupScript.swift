@@ -84,15 +84,23 @@ enum BackupScript {
             if [ -n "$database" ]; then
                 database=$(absolute "$database")
                 found=$(resolve "$database")
-                case $? in 0) database=${found#* } ;; 3) exit 1 ;; *) found=$me ;; esac
+                case $? in 0) database=${found#* } ;; 3) exit 1 ;; *) fail "E_NO_DATABASE there is no directory for $database" ;; esac
                 actor=${found%% *}
                 if [ "$me$actor" = 00 ]; then
                     actor=$(
                         walk "$database" && ! is_safe_all || exit 0
                         set -- $(itself "./$name") 0
-                        [ "$1" != 0 ] || set -- $(itself .) 0
+                        # Root's own, where others may change names: whoever that is.
+                        while [ "$1" = 0 ]; do
+                            set -- $(itself .) 0
+                            [ "$1" = 0 ] || break
+                            [ "$(env pwd -P)" != / ] || { echo none; exit 0; }
+                            cd -P ..
+                        done
                         echo "$1"
                     )
+                    [ "$actor" != none ] ||
+                        no_link "others may put files beside $database: let the step act as the account that uses it (become_user)"
                     actor=${actor:-0}
                 fi
                 [ "$actor" = "$me" ] || as_account "$actor"

@@ -20,7 +20,8 @@ enum GitScript {
             FLEET_PATH=${FLEET_PATH%/}
             (walk "$FLEET_PATH/.")
             [ $? != 3 ] || exit 1
-            ssh=$(git -C "$FLEET_PATH" config core.sshCommand 2>/dev/null ||
+            anchor
+            ssh=$(git -C "${anchored:-$FLEET_PATH}" config core.sshCommand 2>/dev/null ||
                 git config core.sshCommand 2>/dev/null || echo ssh)
             export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_SSH_COMMAND="$ssh -o BatchMode=yes"
             export GIT_PAGER=cat GIT_ATTR_NOSYSTEM=1
@@ -29,6 +30,22 @@ enum GitScript {
             # it counts for nothing.
             links=$(git -C "$FLEET_PATH" config --local core.symlinks 2>/dev/null) || links=true
             folds=$(git -C "$FLEET_PATH" config --local core.ignoreCase 2>/dev/null) || folds=false
+        }
+        # Holds the repository's directory open, so that git works in that very one and reads its configuration,
+        # whatever its name stands for a moment later: git looks at who owns it by name.
+        anchor() {
+            anchored=
+            [ -n "$strict" ] && [ -e /proc/self/fd ] || return 0
+            fleet_began=$(pwd)
+            if walk "$FLEET_PATH/."; then
+                set -- $(itself .)
+                case ${1:-} in 0 | "$me" | "${SUDO_UID:-0}") ;; *)
+                    git config --get-all safe.directory 2>/dev/null | grep -qxF -e "$where" -e "$FLEET_PATH" -e '*' ||
+                        fail "E_GIT_REPOSITORY $FLEET_PATH belongs to $(name_of "$1"), not to $(id -un): let the step act as that account (become_user), or: git config --global --add safe.directory $where" ;;
+                esac
+                exec 9<. && anchored=/proc/self/fd/9
+            fi
+            cd "$fleet_began" || exit 1
         }
         free_index() {
             d=$(g rev-parse --absolute-git-dir) || return 0
@@ -48,7 +65,7 @@ enum GitScript {
             echo "removed $d/index.lock, which a git that ended had left"
         }
         links=true folds=false
-        g() { quiet_git -c core.symlinks="$links" -c core.ignoreCase="$folds" -C "$FLEET_PATH" "$@"; }
+        g() { quiet_git -c core.symlinks="$links" -c core.ignoreCase="$folds" -C "${anchored:-$FLEET_PATH}" "$@"; }
         tag_object() {
             if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
             then g rev-parse refs/fleet/release; else echo "$FLEET_COMMIT"; fi
@@ -91,7 +108,7 @@ enum GitScript {
             tree_in() { FLEET_TREE=$1; }
             t() {
                 if [ -z "${FLEET_TREE:-}" ]; then g "$@"
-                else quiet_git -c core.symlinks=true --git-dir="$FLEET_PATH" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
+                else quiet_git -c core.symlinks=true --git-dir="${anchored:-$FLEET_PATH}" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
             }
             # differences COMMIT: prints `WHAT TIME PATH` for every file that is not what git writes for it;
             # WHAT is missing, type, mode or content, TIME that of its last change. Fails if it cannot tell.

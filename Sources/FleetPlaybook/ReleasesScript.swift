@@ -83,13 +83,13 @@ enum ReleasesScript {
                     fail "E_RELEASE $where/new cannot be compared with $1: $d"
                 [ -z "$d" ] || fail "E_RELEASE these files are not what $1 holds:
         $(named "$d")"
-                for item in $FLEET_SHARED; do share "$item" "$where" || exit 1; done
+                for item in $FLEET_SHARED; do share "$item" || exit 1; done
                 # The commit may hold a link of that name.
                 rm -rf ./new/.fleet-release
                 printf '%s %s\n' "$1" "$2" >./new/.fleet-release && rm -rf "../$1" && onto ./new "../$1" || exit 1
             ) || exit 1
         }
-        # share ITEM DIRECTORY: a link in DIRECTORY/new, which is the working directory's, to what all releases share.
+        # share ITEM: a link in ./new to what all releases share.
         share() {
             p=./new rest=$1
             while case $rest in */*) ;; *) false ;; esac; do
@@ -100,9 +100,16 @@ enum ReleasesScript {
             done
             # What the first release brings along is what all of them share from then on.
             if [ -e "./new/$1" ] || [ -h "./new/$1" ]; then
-                (
+                # Out of a directory that is ours into another one, and never back by a path.
+                (cd ./new && tar -cf - "./$1") | (
                     walk "$root/shared/$1" make || exit 1
-                    [ -e "./$name" ] || [ -h "./$name" ] || onto "$2/new/$1" "./$name"
+                    if [ -e "./$name" ] || [ -h "./$name" ]; then
+                        cat >/dev/null
+                        exit 0
+                    fi
+                    open_work ".$name.fleet"
+                    rm -rf ./new
+                    mkdir ./new && tar -xpf - -C ./new && onto "./new/$1" "../$name" && rm -rf ./new && close_work
                 ) || exit 1
             else case $1 in */*) (walk "$root/shared/$1" make) || exit 1 ;; esac; fi
             rm -rf "./new/$1"

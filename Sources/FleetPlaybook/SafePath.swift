@@ -53,8 +53,9 @@ enum SafePath {
             case ${1:-} in 0 | "$me") ;; *) return 1 ;; esac
             case ${5:-777} in [1357]???) ;; *[2367] | *[2367]?) return 1 ;; esac
         }
-        # The same of every directory above it.
+        # The same of every directory above it; and nobody else can make a file in the first one.
         is_safe_all() (
+            case $(itself .) in *[2367] | *[2367]?) exit 1 ;; esac
             while is_safe; do
                 [ "$(env pwd -P)" != / ] || exit 0
                 cd -P .. || exit 1
@@ -170,6 +171,15 @@ enum SafePath {
         drop() {
             [ -n "${fleet_text:-}" ] ||
                 no_link "$where/$name is a link of $(name_of "$1")'s: let the step act as that account (become_user)"
+            # What is for others' eyes only does not become theirs by a link of theirs.
+            case ${FLEET_MODE:-0644} in
+            *[4-7]) ;;
+            *)
+                case $(id -u "${FLEET_OWNER%%:*}" 2>/dev/null) in "$1") ;; *)
+                    no_link "$where/$name is a link of $(name_of "$1")'s, who may not read what shall be there: name it as the \`owner\`, or let the step act as that account (become_user)" ;;
+                esac
+                ;;
+            esac
             as_account "$1"
             HOME=$(home_of "$1")
             export HOME="${HOME:-/nonexistent}" FLEET_BECAME=1
@@ -215,6 +225,12 @@ enum SafePath {
             work=$1
             [ -h "./$work" ] || [ -e "./$work" ] || mkdir -m 700 "./$work" || exit 1
             into "$work" || no_link "$where/$work is no directory: remove it"
+            # A list that the directory above hands down would let others in, whatever the mode says.
+            if [ -n "$strict" ]; then
+                case $(ls -ld . 2>/dev/null) in ??????????+*)
+                    setfacl -b . 2>/dev/null || no_link "$where: an access control list lets others in (setfacl -b)" ;;
+                esac
+            fi
             set -- $(itself .)
             # A directory hands its group on, and says so in the mode.
             case "${1:-} ${5:-}" in "$me 700" | "$me 2700") return ;; esac
@@ -231,8 +247,9 @@ enum SafePath {
         onto() {
             said=$(mv -fT "$1" "$2" 2>&1) && return
             case $said in
-            *sage* | *'option'*)
+            *"option -- 'T'"* | *'option -- T'*)
                 # A system whose mv knows no -T.
+                [ -z "$strict" ] || no_link "this host's mv knows no -T, and others may put links in the way"
                 if [ -d "$2" ] && [ ! -h "$2" ]; then rmdir "$2" || return 1; fi
                 [ ! -h "$2" ] || rm -f "$2"
                 mv -f "$1" "$2"

@@ -520,6 +520,34 @@ import Testing
 
     /// Row H51.
     @Test(
+        "SQLite never runs as root below a directory in which the application can change names",
+        .enabled(if: getuid() == 0)
+    )
+    func rootsDatabaseBelow() throws {
+        try inApplicationsDirectory()
+        try Command.shell(
+            "mkdir app/data; mv app/app.db app/data/; chown -R 0:0 app/data; chmod 600 app/data/app.db",
+            in: home
+        )
+        let (backup, scope) = try asRoot(
+            BackupStep.self,
+            "{ database: ~/app/data/app.db, directory: ~/backups }"
+        )
+        let made = try run(try backup.action(in: scope))
+        // As the application, which may not read it.
+        #expect(made.status != 0, "\(made.output)")
+        #expect(try Command.shell("ls backups", in: home) == "")
+        // Where whoever it is cannot be told, it is refused.
+        try Command.shell("chown 0:65534 app; chmod 2775 app", in: home)
+        let refused = try run(try backup.action(in: scope))
+        #expect(
+            refused.status == 3 && refused.errors.contains("E_LINK others may put files"),
+            "\(refused.errors)"
+        )
+    }
+
+    /// Row H51.
+    @Test(
         "Neither links beside the database nor in the place of the backups lead root elsewhere",
         .enabled(if: getuid() == 0),
         arguments: [

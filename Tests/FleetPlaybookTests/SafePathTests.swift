@@ -372,6 +372,92 @@ import Testing
         #expect(there.status == 0 && !there.output.contains(Upload.presentMark))
     }
 
+    /// Row H51.
+    @Test(
+        "What others may not read does not become the application's by its link",
+        arguments: shells
+    )
+    func privateContent(shell: [String]) throws {
+        try asApplication("touch got; ln -s got conf")
+        let refused = try perform(try upload("srv/app/conf", ", mode: \"0640\""), shell: shell).last
+        #expect(
+            refused.status == 3 && refused.errors.contains("name it as the `owner`"),
+            "\(refused.errors)"
+        )
+        #expect(try look("find srv -type f -size +0") == "")
+        let owned = try perform(
+            try upload("srv/app/conf", ", mode: \"0600\", owner: nobody"),
+            shell: shell
+        ).last
+        #expect(owned.status == 0, "\(owned.output)\(owned.errors)")
+        #expect(
+            try look("cat srv/app/got; stat -c '%u %a' srv/app/got") == "new content\n65534 600"
+        )
+    }
+
+    /// Row H51.
+    @Test(
+        "A rename that fails is no rename into a directory, whatever the file is called",
+        arguments: shells
+    )
+    func names(shell: [String]) throws {
+        try Command.shell("mkdir -p srv/app/messages.yml/options; echo x >srv/app/new", in: root)
+        let done = try run(
+            Script(SafePath.functions + "cd \(root)/srv/app; onto ./new ./messages.yml"),
+            shell
+        )
+        #expect(done.status == 1, "\(done.errors)")
+        #expect(try look("ls srv/app/messages.yml; cat srv/app/new") == "options\nx")
+    }
+
+    /// Row H51.
+    @Test(
+        "A list that would let the application into root's directory is taken away, or nothing is written"
+    )
+    func accessControlLists() throws {
+        guard access("/usr/bin/setfacl", X_OK) == 0 else { return }
+        try asApplication("setfacl -d -m u:65534:rwx .")
+        let done = try perform(try upload("srv/app/conf", ", mode: \"0640\"")).last
+        if done.status == 0 {
+            let read = try Command.run([
+                "setpriv", "--reuid=65534", "--clear-groups", "cat", root + "/srv/app/conf",
+            ])
+            #expect(read.status != 0)
+        } else {
+            #expect(done.errors.contains("access control list"))
+        }
+    }
+
+    /// Row H51.
+    @Test(
+        "Git works in the repository that was looked at, while another one takes its name",
+        arguments: shells
+    )
+    func repositoriesWhileNamesChange(shell: [String]) throws {
+        try Command.shell("git init -q --bare srv/app/repo", in: root)
+        try asApplication("git init -q --bare evil; git -C evil config core.sshCommand gotcha")
+        let attacker = try exchanging("repo", "evil")
+        defer {
+            kill(attacker.processIdentifier, SIGKILL)
+            attacker.waitUntilExit()
+        }
+        let script = Script(
+            """
+            sleep 0.3
+            i=0
+            while [ $i -lt 60 ]; do
+                i=$((i + 1))
+                (FLEET_PATH=\(root)/srv/app/repo; enter; g config core.sshCommand; echo done)
+            done
+            """,
+            environment: [EnvironmentVariable("FLEET_BECAME", "1")],
+            library: ScriptLibrary.git.rawValue
+        )
+        let seen = try run(script, shell)
+        #expect(!seen.output.contains("gotcha"))
+        #expect(seen.output.contains("done"), "\(seen.output)\(seen.errors)")
+    }
+
     /// Exchanges two names in `/srv/app` as fast as the kernel lets it, until it is ended.
     private func exchanging(_ one: String, _ two: String) throws -> Process {
         let attacker = Process()

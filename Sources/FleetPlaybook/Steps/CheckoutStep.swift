@@ -252,13 +252,14 @@ struct CheckoutStep: ReleaseStepKind {
                             rm -rf ./new
                             if [ -n "$FLEET_SENT" ]; then
                                 quiet_git init --quiet ./new || exit 1
-                                (FLEET_PATH=$where/new; receive) || exit 1
+                                (FLEET_PATH=$where/new; anchor; receive) || exit 1
                             else quiet_git clone --quiet --no-checkout --origin origin -- "$FLEET_REPOSITORY" ./new ||
                                 fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
                             rmdir "../$name" 2>/dev/null || :
                             [ ! -e "../$name" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
                             onto ./new "../$name" && close_work
                         ) || exit 1
+                        anchor
                         now=nothing settled=
                     else
                         now=$(g rev-parse --verify HEAD) || exit 1

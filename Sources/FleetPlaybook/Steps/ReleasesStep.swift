@@ -135,6 +135,7 @@ struct ReleasesStep: ReleaseStepKind {
                             fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
                         onto ./new ../repo && close_work
                     ) || exit 1
+                    anchor
                 fi
                 [ -z "$FLEET_SENT" ] || has || receive
                 fetch

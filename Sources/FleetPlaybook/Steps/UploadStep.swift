@@ -126,6 +126,7 @@ struct UploadStep: StepKind {
                 find_kept
                 (umask 077; mkdir -p "$kept") || exit 1
                 copy=$kept/.new.$$
+                [ -f "../$name" ] || [ -d "../$name" ] || wrong "$FLEET_DESTINATION is neither file nor directory"
                 rm -rf "$copy" && cp -RPp "../$name" "$copy" || exit 1
                 [ ! -h "$copy" ] || no_link "${where%/*}/$name was replaced while it was copied"
                 if [ -d "$copy" ]; then sum=$(cd "$copy" && fleet_digest); else sum=$($sha <"$copy" | cut -c1-64); fi
@@ -211,9 +212,13 @@ struct UploadStep: StepKind {
                     exit 0
                 fi
                 if [ -f "./$name" ]; then
-                    echo "sha256=$(digest "./$name")"
-                    stat -c 'mode=%a
-                owner=%u:%g' "./$name" 2>/dev/null || :
+                    # All of it about one open file: the name may stand for another one a moment later.
+                    told() {
+                        echo "sha256=$($sha | cut -c1-64)"
+                        stat -L -c 'mode=%a
+                owner=%u:%g' /dev/stdin 2>/dev/null || :
+                    }
+                    reading "./$name" told
                 elif [ -e "./$name" ]; then echo "sha256=$(digest "./$name")"
                 elif [ -d "./$old" ]; then echo "sha256=$(digest "./$old")"
                 else echo state=absent; fi
