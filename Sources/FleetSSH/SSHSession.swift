@@ -261,8 +261,10 @@ actor SSHSession {
     private func answerWhileIdle() {
         guard failure == nil, wire.incoming.count > 0, let channel = shell?.channel else { return }
         var nothing: CChar = 0
-        // What it says is of no concern: whoever asks next finds out.
-        _ = libssh2_channel_read_ex(channel.pointer, 0, &nothing, 0)
+        let count = libssh2_channel_read_ex(channel.pointer, 0, &nothing, 0)
+        guard count < 0, count != Int(LIBSSH2_ERROR_EAGAIN) else { return }
+        // A packet that was changed on its way is gone, and libssh2 says so only once.
+        _ = error(Int32(count), .channel)
     }
 
     private func stepOperations() {

@@ -355,6 +355,37 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
+    @Test("N15: a byte that is changed while nobody waits for anything ends the session, too")
+    func corruptionWhileIdle() async throws {
+        let transport = try transport()
+        let relay = try Relay(to: server.port)
+        relay.trouble(fromServer: .flip(at: 12_000))
+        let session = try await transport.open(
+            server.endpoint(name: HostName("idle"), port: relay.port),
+            rollout: "r1"
+        )
+        // It goes on talking once nobody listens any more, past the byte that is changed.
+        let begun = try await session.run(
+            Script(
+                "(i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo 0123456789012345678901234567890123456789; sleep 0.005; done; : >talked) &"
+            ),
+            timeoutMilliseconds: 20_000,
+            output: OutputRecorder()
+        )
+        #expect(begun.status == .exited(0))
+        try await eventually("it has said everything") {
+            FileManager.default.fileExists(atPath: server.home + "/talked")
+        }
+        await #expect(throws: TransportError.self) {
+            try await session.run(
+                Script("echo still here"),
+                timeoutMilliseconds: 20_000,
+                output: OutputRecorder()
+            )
+        }
+        await session.close(removingRunDirectory: false)
+    }
+
     @Test("N15: a changed byte ends the session and is never output")
     func corruption() async throws {
         let transport = try transport()
