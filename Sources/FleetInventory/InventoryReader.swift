@@ -212,6 +212,14 @@ private struct Assembly {
         level.ssh.passphrase = secret("passphrase", in: keys)
         level.ssh.password = secret("password", in: keys)
         level.ssh.becomePassword = secret("become_password", in: keys)
+        for (what, value) in [
+            ("host_key_alias", level.ssh.hostKeyAlias), ("jump", level.ssh.jump),
+        ] {
+            // They come into commands of ssh_config (`ProxyCommand nc %h`) and into known_hosts.
+            if let value, !Self.isPlainPlace(value) {
+                reader.report("`\(value)` cannot be a `\(what)`", at: keys.location(of: what))
+            }
+        }
         if let word = keys.text("host_keys") {
             level.ssh.hostKeys = HostKeyPolicy(rawValue: word)
             if level.ssh.hostKeys == nil {
@@ -230,6 +238,15 @@ private struct Assembly {
         }
         keys.refuseUnknown()
         return level
+    }
+
+    /// Letters, digits and what addresses, users and ports are written with: no shell and no pattern reads more in it.
+    private static func isPlainPlace(_ text: String) -> Bool {
+        !text.hasPrefix("-")
+            && text.unicodeScalars.allSatisfy {
+                $0.properties.isAlphabetic || ("0"..."9").contains($0)
+                    || ".-_:@[]/%,+".unicodeScalars.contains($0)
+            }
     }
 
     /// Reads where a secret comes from: a secret itself never stands in an inventory.

@@ -157,6 +157,17 @@ public struct Project: Sendable, Hashable {
 
     private func read(_ folder: String, _ name: String) throws(ProjectError) -> (String, String) {
         let file = fileName(in: folder, of: name)
+        // What it says would be shown, or quoted in an error.
+        if let real = Self.realPath("\(root)/\(file)"), !isInside(real) {
+            throw .invalid(
+                Diagnostics([
+                    Diagnostic(
+                        "\(file) is a link to a file outside the project, which is not read",
+                        hints: ["put the file there, or name a playbook by its path"]
+                    )
+                ])
+            )
+        }
         return (try Self.text(of: "\(root)/\(file)", file: file), file)
     }
 
@@ -255,6 +266,10 @@ public struct Project: Sendable, Hashable {
         for file in Set(diagnostics.all.compactMap { $0.location?.file }) where sources[file] == nil
         {
             let path = file.hasPrefix("/") || Self.exists(file) ? file : "\(root)/\(file)"
+            guard
+                file.contains("..") || file.hasPrefix("/")
+                    || Self.realPath(path).map(isInside) ?? false
+            else { continue }
             guard let bytes = WholeFile.read(path, limit: YAMLDocument.sizeLimitBytes) else {
                 continue
             }

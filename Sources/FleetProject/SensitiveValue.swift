@@ -50,15 +50,23 @@ extension Project {
             if let command = ssh.proxyCommand, command != "none" {
                 texts.insert("proxy_command: \(named(by: command))")
             }
+            // Where any key will do, whoever answers there is told the secret: that is agreed to by host.
+            let place = ssh.hostname ?? host.name.text
+            let at = ssh.port.map { "\(place):\($0)" } ?? place
+            let told =
+                "in \(inventory.environment)"
+                + (ssh.hostKeys == .acceptNew
+                    ? " for \(host.name) at \(at), whatever its key," : "")
             for (name, source) in [
                 ("passphrase", ssh.passphrase), ("password", ssh.password),
                 ("become_password", ssh.becomePassword),
             ] {
                 switch source {
                 case .command(let words):
-                    texts.insert("\(name) from command: \(named(by: words.joined(separator: " ")))")
-                case .file(let path): texts.insert("\(name) from file: \(path)")
-                case .environment(let variable): texts.insert("\(name) from variable: \(variable)")
+                    texts.insert("\(name) \(told) from command: \(named(by: words))")
+                case .file(let path): texts.insert("\(name) \(told) from file: \(Self.line(path))")
+                case .environment(let variable):
+                    texts.insert("\(name) \(told) from variable: \(Self.line(variable))")
                 case .prompt, nil: break
                 }
             }
@@ -68,7 +76,7 @@ extension Project {
             }
             if let path = ssh.knownHostsFile {
                 texts.insert(
-                    "known_hosts in \(inventory.environment): \(path)"
+                    "known_hosts in \(inventory.environment): \(Self.line(path))"
                         + (ssh.hostKeys == .acceptNew ? "" : digest(of: path))
                 )
             }
@@ -86,11 +94,13 @@ extension Project {
         for step in playbook.steps + (playbook.revert ?? []) {
             for source in step.kind.localFiles(in: environment) {
                 guard let place = placeOutside(source) else { continue }
-                texts.insert("\(type(of: step.kind).key) of a file outside: \(source)\(place)")
+                texts.insert(
+                    "\(type(of: step.kind).key) in \(environment) of a file outside: \(Self.line(source + place))"
+                )
             }
         }
         if case .controller(let path) = playbook.releaseSource, path != "." {
-            texts.insert("repository on this machine: \(path)")
+            texts.insert("repository on this machine: \(Self.line(path))")
         }
         return Set(texts.map { SensitiveValue(text: $0, file: file) })
     }
@@ -140,8 +150,17 @@ extension Project {
     private func named(by command: String) -> String {
         let files = command.split(whereSeparator: \.isWhitespace).map(String.init)
             .map { digest(of: $0) }.filter { !$0.isEmpty }
-        return command.split(whereSeparator: \.isNewline).joined(separator: "; ")
-            + files.joined()
+        return Self.line(command) + files.joined()
+    }
+
+    /// The same of words, which stay what they are.
+    private func named(by words: [String]) -> String {
+        words.map { Self.line(ShellWord.quote($0)) + digest(of: $0) }.joined(separator: " ")
+    }
+
+    /// A text on one line; no two texts look the same.
+    private static func line(_ text: String) -> String {
+        text.replacing("\\", with: "\\\\").replacing("\r", with: "\\r").replacing("\n", with: "\\n")
     }
 
     /// The digest of a file of the project's; empty for everything else.
@@ -165,7 +184,7 @@ extension Project {
         return real == source ? "" : " -> \(real)"
     }
 
-    private func isInside(_ real: String) -> Bool {
+    func isInside(_ real: String) -> Bool {
         guard let top = Self.realPath(root) else { return false }
         return real.hasPrefix(top == "/" ? top : top + "/")
     }

@@ -34,7 +34,14 @@ public struct TrustStore: Sendable {
     /// - Returns: The texts of the values; see ``SensitiveValue/text``.
     public func values(of project: Project) -> Set<String> {
         var status = stat()
-        guard stat(path, &status) == 0, status.st_uid == geteuid() || status.st_uid == 0,
+        // One that came with a push is nobody's word.
+        if let real = Project.realPath(path), let top = Project.realPath(project.root),
+            real.hasPrefix(top + "/")
+        {
+            return []
+        }
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            status.st_uid == geteuid() || status.st_uid == 0,
             status.st_mode & 0o022 == 0,
             let bytes = WholeFile.read(path, limit: Self.limitBytes)
         else { return [] }

@@ -53,9 +53,18 @@ import Testing
         "Values of an inventory that run, read or loosen something here have no effect before they are agreed to",
         arguments: [
             ("proxy_command: \"touch MARK; false\"", "proxy_command: touch MARK; false"),
-            ("password: { command: [touch, MARK] }", "password from command: touch MARK"),
-            ("become_password: { file: ../secret }", "become_password from file: ../secret"),
-            ("passphrase: { env: AWS_SECRET }", "passphrase from variable: AWS_SECRET"),
+            (
+                "password: { command: [touch, MARK] }",
+                "password in production from command: touch MARK"
+            ),
+            (
+                "become_password: { file: ../secret }",
+                "become_password in production from file: ../secret"
+            ),
+            (
+                "passphrase: { env: AWS_SECRET }",
+                "passphrase in production from variable: AWS_SECRET"
+            ),
             ("host_keys: accept-new", "host_keys in production: accept-new"),
             ("known_hosts: /etc/keys", "known_hosts in production: /etc/keys"),
         ]
@@ -67,6 +76,8 @@ import Testing
             ["exec", "production", "--", "true"], ["status", "production"],
             ["trust", "production", "--yes"],
             ["run", "push", "production", "--yes"], ["health", "production"],
+            ["approve", "v1.0.0", "production", "--note", "x"], ["reconcile", "production"],
+            ["fetch", "production", "x"], ["lock", "status", "production"],
         ] {
             let refused = try Command.run(
                 [Package.binary] + command,
@@ -163,7 +174,7 @@ import Testing
         )
         let refused = try fleet("run", "push", "production", "--yes")
         #expect(
-            isRefused(refused, naming: "\(kind) of a file outside: \(path)"),
+            isRefused(refused, naming: "\(kind) in production of a file outside: \(path)"),
             "\(refused.errors)"
         )
         #expect(refused.errors.contains("playbooks/push.yml"))
@@ -183,6 +194,77 @@ import Testing
             isRefused(refused, naming: "repository on this machine: ../other"),
             "\(refused.errors)"
         )
+    }
+
+    /// Row H52.
+    @Test("Two commands that mean different things are not agreed to as one")
+    func ambiguity() throws {
+        let pairs = [
+            (
+                "password: { command: [touch, \"\(mark)\"] }",
+                "password: { command: [\"touch \(mark)\"] }"
+            ),
+            (
+                "proxy_command: \"true # x; touch \(mark)\"",
+                "proxy_command: \"true # x\\ntouch \(mark)\""
+            ),
+        ]
+        for (agreed, pushed) in pairs {
+            try inventory(agreed)
+            #expect(try fleet("trust", "--files", "--yes").status == 0)
+            try inventory(pushed)
+            let refused = try fleet("exec", "production", "--", "true")
+            #expect(refused.status == 11 && refused.errors.contains("E_UNTRUSTED"), "\(pushed)")
+        }
+        // A secret goes to a host whose key is not checked only where that was said.
+        try inventory("password: { env: PW }, host_keys: accept-new")
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        try inventory("password: { env: PW }, host_keys: accept-new, hostname: evil.example.com")
+        #expect(
+            isRefused(try fleet("exec", "production", "--", "true"), naming: "evil.example.com")
+        )
+    }
+
+    /// Row H52.
+    @Test(
+        "An agreement that came with the push counts for nothing, and links lead no file of this machine into an error"
+    )
+    func pushedAgreement() throws {
+        try inventory("host_keys: accept-new")
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        try Command.shell(
+            "mkdir -m 700 project/.fleet; cp state/trusted-files project/.fleet/",
+            in: directory.path
+        )
+        let refused = try fleet(
+            "exec",
+            "production",
+            "--",
+            "true",
+            environment: ["FLEET_STATE_DIR": directory.path + "/project/.fleet"]
+        )
+        #expect(isRefused(refused, naming: "accept-new"), "\(refused.errors)")
+        try Command.shell("ln -s ../../secret inventory/leak.yml", in: directory.path + "/project")
+        let checked = try fleet("check")
+        #expect(
+            checked.status == 65 && checked.errors.contains("outside the project"),
+            "\(checked.errors)"
+        )
+        #expect(!(checked.output + checked.errors).contains("a secret of the controller"))
+    }
+
+    /// Row H52.
+    @Test(
+        "What would become a command, or a pattern of known_hosts, is no place",
+        arguments: [
+            "jump: \"$(touch x).corp\"", "jump: \"`id`@b\"", "host_key_alias: \"*\"",
+            "host_key_alias: \"a b\"",
+        ]
+    )
+    func places(ssh: String) throws {
+        try inventory(ssh)
+        let refused = try fleet("hosts", "production")
+        #expect(refused.status == 65 && refused.errors.contains("cannot be a"), "\(refused.errors)")
     }
 
     /// Row H52.

@@ -38,7 +38,7 @@ struct ApproveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let project = try common.openProject()
-        let (inventory, selected) = try hosts.select(in: project, isOnlyShown: true)
+        let (inventory, selected) = try hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
         let choice = RolloutChoice(
             release: GitName.isCommit(release) ? .commit(release) : .tag(release)
