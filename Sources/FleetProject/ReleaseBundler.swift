@@ -16,6 +16,7 @@ public struct ReleaseBundler: Sendable {
 
     private let repository: String
     private let archives: String
+    private let isProjects: Bool
 
     /// How long a bundle that no rollout used again is kept, in days.
     private static let keptDays = 30
@@ -27,9 +28,12 @@ public struct ReleaseBundler: Sendable {
     /// - Parameters:
     ///   - repository: Its directory, a work tree or a bare one.
     ///   - archives: The directory that bundles are kept in; made if one is needed.
-    public init(repository: String, archives: String) {
+    ///   - isProjects: Whether it is whatever repository the directory is in, and nobody named it: a pushed
+    ///     directory that looks like a bare repository is none then (`safe.bareRepository`, git-config(1)).
+    public init(repository: String, archives: String, isProjects: Bool = false) {
         self.repository = repository
         self.archives = archives
+        self.isProjects = isProjects
     }
 
     /// The releases that it holds, as `git ls-remote` prints them.
@@ -106,8 +110,8 @@ public struct ReleaseBundler: Sendable {
             git init -q --bare "$new.git"
             objects=$(cd "$(git rev-parse --git-common-dir)/objects" && pwd)
             echo "$objects" >"$new.git/objects/info/alternates"
-            git -C "$new.git" update-ref "$5" "$object"
-            { echo "$5"; echo "$basis"; } | git -C "$new.git" bundle create --quiet "$new" --stdin
+            git --git-dir="$new.git" update-ref "$5" "$object"
+            { echo "$5"; echo "$basis"; } | git --git-dir="$new.git" bundle create --quiet "$new" --stdin
             sum=$(sha256sum <"$new" | cut -c1-64)
             size=$(wc -c <"$new")
             mv "$new" "$archives/$sum.bundle"
@@ -132,7 +136,7 @@ public struct ReleaseBundler: Sendable {
     /// hooks it runs is nobody's setting.
     private static let prologue = """
         unset \(GitSettings.cleared.joined(separator: " ")) LANGUAGE CDPATH
-        git() { command git \(GitSettings.localOptions.map(ShellWord.quote).joined(separator: " ")) "$@"; }
+        git() { command git \(GitSettings.localOptions.map(ShellWord.quote).joined(separator: " ")) $explicit "$@"; }
 
         """
 
@@ -142,8 +146,16 @@ public struct ReleaseBundler: Sendable {
         do {
             let result = try await run(
                 .name("sh"),
-                arguments: .init(["-c", Self.prologue + script, "sh"] + arguments),
-                environment: .inherit.updating(["GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"]),
+                arguments: .init(
+                    [
+                        "-c",
+                        "explicit='\(isProjects ? "-c safe.bareRepository=explicit" : "")'\n"
+                            + Self.prologue + script, "sh",
+                    ] + arguments
+                ),
+                environment: .inherit.updating([
+                    "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1",
+                ]),
                 input: .string(input),
                 output: .string(limit: Self.outputLimitBytes),
                 error: .string(limit: Self.outputLimitBytes)

@@ -172,7 +172,8 @@ struct PlanMaker {
     private func bundler(_ path: String) -> ReleaseBundler {
         ReleaseBundler(
             repository: path.hasPrefix("/") ? path : "\(project.root)/\(path)",
-            archives: archives
+            archives: archives,
+            isProjects: path == "."
         )
     }
 

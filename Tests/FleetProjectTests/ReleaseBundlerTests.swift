@@ -48,6 +48,31 @@ import Testing
         #expect(bundle.file.sizeBytes > 0 && bundle.basis.isEmpty)
     }
 
+    /// Row H52.
+    @Test("A pushed directory that looks like a bare repository is none, unless somebody named it")
+    func pushedRepository() async throws {
+        let head = String(repeating: "e", count: 40)
+        try Command.shell(
+            "cd work/ops; mkdir -p refs/heads objects/x; echo 'ref: refs/heads/main' >HEAD; echo \(head) >refs/heads/main; printf '[core]\\n\\tbare = true\\n' >config",
+            in: directory.path
+        )
+        let named = try await bundler("work/ops").listing()
+        #expect(named.contains(head))
+        let projects = ReleaseBundler(
+            repository: directory.path + "/work/ops",
+            archives: directory.path + "/archives",
+            isProjects: true
+        )
+        let error = await #expect(throws: ReleaseBundler.Failure.self) {
+            try await projects.listing()
+        }
+        #expect(error?.reason.contains("bare repository") == true, "\(error?.reason ?? "")")
+        try Command.shell("rm work/ops/HEAD", in: directory.path)
+        #expect(try await projects.listing().contains("refs/tags/v2^{}"))
+        let bundle = try await projects.bundle(of: commits[1], tag: "v2", without: [])
+        #expect(bundle.file.sizeBytes > 0)
+    }
+
     @Test(
         "What hosts hold is told apart: commits, tags of commits, tags of anything else, strangers"
     )
