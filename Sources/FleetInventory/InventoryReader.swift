@@ -212,13 +212,15 @@ private struct Assembly {
         level.ssh.passphrase = secret("passphrase", in: keys)
         level.ssh.password = secret("password", in: keys)
         level.ssh.becomePassword = secret("become_password", in: keys)
-        for (what, value) in [
-            ("host_key_alias", level.ssh.hostKeyAlias), ("jump", level.ssh.jump),
-        ] {
-            // They come into commands of ssh_config (`ProxyCommand nc %h`) and into known_hosts.
-            if let value, !Self.isPlainPlace(value) {
-                reader.report("`\(value)` cannot be a `\(what)`", at: keys.location(of: what))
-            }
+        // Both come into commands of ssh_config (`ProxyCommand nc %h`) and into known_hosts.
+        if let alias = level.ssh.hostKeyAlias, !HostNameGrammar.allows(alias) {
+            reader.report(
+                "`\(alias)` cannot be a `host_key_alias`",
+                at: keys.location(of: "host_key_alias")
+            )
+        }
+        if let jump = level.ssh.jump, !HostNameGrammar.allowsWay(jump) {
+            reader.report("`\(jump)` cannot be a `jump`", at: keys.location(of: "jump"))
         }
         if let word = keys.text("host_keys") {
             level.ssh.hostKeys = HostKeyPolicy(rawValue: word)
@@ -238,15 +240,6 @@ private struct Assembly {
         }
         keys.refuseUnknown()
         return level
-    }
-
-    /// Letters, digits and what addresses, users and ports are written with: no shell and no pattern reads more in it.
-    private static func isPlainPlace(_ text: String) -> Bool {
-        !text.hasPrefix("-")
-            && text.unicodeScalars.allSatisfy {
-                $0.properties.isAlphabetic || ("0"..."9").contains($0)
-                    || ".-_:@[]/%,+".unicodeScalars.contains($0)
-            }
     }
 
     /// Reads where a secret comes from: a secret itself never stands in an inventory.
@@ -339,6 +332,13 @@ private struct Assembly {
 
 /// What may stand where a host, user or group is named.
 enum HostNameGrammar {
+    /// The same of hosts on a way, `[user@]host[:port]` or `ssh://…`, with commas between them.
+    static func allowsWay(_ text: String) -> Bool {
+        text.split(separator: ",").allSatisfy { hop in
+            allows(hop.filter { !" []/".contains($0) })
+        }
+    }
+
     static func allows(_ name: String) -> Bool {
         guard let first = name.utf8.first, first != 0x2D, name.utf8.count <= 253 else {
             return false

@@ -295,17 +295,11 @@ import Testing
     )
     func races(swap: String, destination: String) throws {
         let before = try treasures()
-        let attacker = Process()
-        attacker.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
-        attacker.arguments = [
-            "--reuid=65534", "--regid=65534", "--clear-groups", "dash", "-c",
+        let attacker = try Attacker([
+            "dash", "-c",
             "cd \(root)/srv/app; T=\(root)/etc; while :; do \(swap); done 2>/dev/null",
-        ]
-        try attacker.run()
-        defer {
-            kill(attacker.processIdentifier, SIGKILL)
-            attacker.waitUntilExit()
-        }
+        ])
+        defer { attacker.end() }
         let step = try upload(destination, ", mode: \"0644\"")
         for round in 0..<3 {
             let (facts, done) = try perform(step, shell: Self.shells[round % 3])
@@ -396,6 +390,25 @@ import Testing
     }
 
     /// Row H51.
+    @Test("Nor by a link that comes between the look and the handing over")
+    func privateContentHandedOver() throws {
+        try asApplication("touch got; ln -s got conf")
+        guard
+            case .upload(let upload) = try upload("srv/app/conf", ", mode: \"0640\"")
+                .action(in: scope())
+        else { return }
+        let script = try #require(upload.handOver).completed(by: ScriptLibrary.texts)
+        let given = try Command.run(
+            ["dash", "-c", "eval \"$1\"", "fleet", script.streamText],
+            in: root + "/home",
+            environment: ["HOME": root + "/home", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"],
+            input: Self.content
+        )
+        #expect(given.status == 3 && given.errors.contains("E_LINK"), "\(given.errors)")
+        #expect(try look("find srv -type f -size +0") == "")
+    }
+
+    /// Row H51.
     @Test(
         "A rename that fails is no rename into a directory, whatever the file is called",
         arguments: shells
@@ -436,11 +449,8 @@ import Testing
     func repositoriesWhileNamesChange(shell: [String]) throws {
         try Command.shell("git init -q --bare srv/app/repo", in: root)
         try asApplication("git init -q --bare evil; git -C evil config core.sshCommand gotcha")
-        let attacker = try exchanging("repo", "evil")
-        defer {
-            kill(attacker.processIdentifier, SIGKILL)
-            attacker.waitUntilExit()
-        }
+        let attacker = try Attacker(root, exchanging: "repo", "evil")
+        defer { attacker.end() }
         let script = Script(
             """
             sleep 0.3
@@ -458,23 +468,6 @@ import Testing
         #expect(seen.output.contains("done"), "\(seen.output)\(seen.errors)")
     }
 
-    /// Exchanges two names in `/srv/app` as fast as the kernel lets it, until it is ended.
-    private func exchanging(_ one: String, _ two: String) throws -> Process {
-        let attacker = Process()
-        attacker.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
-        let program = """
-            import ctypes, sys
-            c = ctypes.CDLL(None)
-            while True: c.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)
-            """
-        attacker.arguments = [
-            "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", program,
-            root + "/srv/app/" + one, root + "/srv/app/" + two,
-        ]
-        try attacker.run()
-        return attacker
-    }
-
     /// Row H51.
     @Test(
         "A directory and a link that change places all the time: no walk ends elsewhere",
@@ -482,11 +475,8 @@ import Testing
     )
     func walksWhileNamesChange(shell: [String]) throws {
         try asApplication("ln -s \(root)/etc/dir link")
-        let attacker = try exchanging("sub", "link")
-        defer {
-            kill(attacker.processIdentifier, SIGKILL)
-            attacker.waitUntilExit()
-        }
+        let attacker = try Attacker(root, exchanging: "sub", "link")
+        defer { attacker.end() }
         let script = Script(
             SafePath.functions + """
                 sleep 0.3
@@ -513,11 +503,8 @@ import Testing
     )
     func readsWhileNamesChange(shell: [String]) throws {
         try asApplication("echo ours >conf; ln -s \(root)/etc/secret link")
-        let attacker = try exchanging("conf", "link")
-        defer {
-            kill(attacker.processIdentifier, SIGKILL)
-            attacker.waitUntilExit()
-        }
+        let attacker = try Attacker(root, exchanging: "conf", "link")
+        defer { attacker.end() }
         let script = Script(
             SafePath.functions + """
                 sleep 0.3
@@ -532,5 +519,33 @@ import Testing
         let seen = try run(script, shell)
         #expect(seen.output.contains("ours"), "\(seen.errors)")
         #expect(!seen.output.contains("root-only"))
+    }
+}
+
+/// A process of the application's account that does the same thing again and again.
+private struct Attacker {
+    private let process = Process()
+
+    init(_ command: [String]) throws {
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
+        process.arguments = ["--reuid=65534", "--regid=65534", "--clear-groups"] + command
+        try process.run()
+    }
+
+    /// Exchanges two names in `/srv/app` as fast as the kernel lets it.
+    init(_ root: String, exchanging one: String, _ two: String) throws {
+        let program = """
+            import ctypes, sys
+            c = ctypes.CDLL(None)
+            while True: c.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)
+            """
+        let names = [one, two].map { root + "/srv/app/" + $0 }
+        try self.init(["/usr/bin/python3", "-c", program] + names)
+    }
+
+    /// Python keeps the signal mask that it was started with, so that nothing less ends it.
+    func end() {
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
     }
 }

@@ -59,7 +59,7 @@ import Testing
         let named = try await bundler("work/ops").listing()
         #expect(named.contains(head))
         let projects = ReleaseBundler(
-            repository: directory.path + "/work/ops",
+            repository: "\(directory.path)/" + "work/ops",
             archives: directory.path + "/archives",
             isProjects: true
         )

@@ -156,17 +156,21 @@ struct UploadStep: StepKind {
 
             """#
 
+    /// Where it goes, and who may read it there: nobody else's link leads it elsewhere.
+    private func place(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable] {
+        [
+            EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
+            EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
+            EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
+        ]
+    }
+
     private func script(
         _ text: String,
         more others: [EnvironmentVariable] = [],
         in scope: StepScope
     ) throws(UndefinedReference) -> Script {
-        var more =
-            others + [
-                EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
-                EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
-                EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
-            ]
+        var more = try others + place(in: scope)
         if let file = scope.files[source] {
             more.append(
                 EnvironmentVariable("FLEET_SHA256", file.directorySHA256 ?? file.sha256)
@@ -331,7 +335,7 @@ struct UploadStep: StepKind {
         )
     }
 
-    /// Only the destination's path goes with it: it may show in a process list.
+    /// Only the destination goes with it, its mode and owner: they may show in a process list.
     private func handOver(in scope: StepScope) throws(UndefinedReference) -> Script? {
         guard scope.becomeUser != nil else { return nil }
         var bare = scope
@@ -345,7 +349,7 @@ struct UploadStep: StepKind {
             cat >./part
             """,
             library: .upload,
-            more: [EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope))]
+            more: try place(in: scope)
         )
     }
 

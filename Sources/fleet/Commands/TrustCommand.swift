@@ -92,20 +92,11 @@ struct TrustCommand: AsyncParsableCommand {
             common.print("for CI: --trusted-files \(Project.digest(of: values))")
         }
         guard texts != known else { return }
-        if !isConfirmed {
-            guard Terminal.canAsk else {
-                throw CommandFailure(
-                    .refused,
-                    "what the project's files do here needs a person's word",
-                    hints: ["look at the list, then add --yes", "nothing was changed"]
-                )
-            }
-            let answer =
-                Terminal.ask("may the project's files do that on this machine? [y/N] ") ?? ""
-            guard ["y", "yes"].contains(answer.lowercased()) else {
-                throw CommandFailure(.refused, "not confirmed; nothing was changed")
-            }
-        }
+        try confirm(
+            "may the project's files do that on this machine?",
+            or: "what the project's files do here needs a person's word",
+            "look at the list, then add --yes"
+        )
         _ = try common.openJournal()
         do throws(TrustStore.Failure) {
             try common.trustStore.keep(
@@ -118,6 +109,26 @@ struct TrustCommand: AsyncParsableCommand {
             throw CommandFailure(.stateDirectory, "the agreement cannot be kept: \(error.reason)")
         }
         common.print("agreed")
+    }
+
+    /// Asks, unless `--yes` has answered.
+    ///
+    /// - Parameters:
+    ///   - question: The question.
+    ///   - refusal: What is wrong where nobody can be asked.
+    ///   - hint: What to do there.
+    /// - Throws: ``CommandFailure`` without a yes.
+    private func confirm(_ question: String, or refusal: String, _ hint: String)
+        throws(CommandFailure)
+    {
+        guard !isConfirmed else { return }
+        guard Terminal.canAsk else {
+            throw CommandFailure(.refused, refusal, hints: [hint, "nothing was changed"])
+        }
+        let answer = Terminal.ask("\(question) [y/N] ") ?? ""
+        guard ["y", "yes"].contains(answer.lowercased()) else {
+            throw CommandFailure(.refused, "not confirmed; nothing was changed")
+        }
     }
 
     private func stages(of endpoints: [HostEndpoint], _ transport: SSHTransport)
@@ -215,19 +226,11 @@ struct TrustCommand: AsyncParsableCommand {
             }
         }
         guard !new.isEmpty else { return isGood }
-        if !isConfirmed {
-            guard Terminal.canAsk else {
-                throw CommandFailure(
-                    .refused,
-                    "new keys need a person's word: \(new.count)",
-                    hints: ["compare the fingerprints, then add --yes", "nothing was changed"]
-                )
-            }
-            let answer = Terminal.ask("are these the keys of your hosts? [y/N] ") ?? ""
-            guard ["y", "yes"].contains(answer.lowercased()) else {
-                throw CommandFailure(.refused, "not confirmed; nothing was changed")
-            }
-        }
+        try confirm(
+            "are these the keys of your hosts?",
+            or: "new keys need a person's word: \(new.count)",
+            "compare the fingerprints, then add --yes"
+        )
         do throws(TransportError) {
             try await transport.trust(new)
         } catch {
