@@ -19,11 +19,7 @@ final class FleetFixture {
         ports = try addresses.map { try Listener(address: $0).port }
         try makeRepository()
         for (server, (address, port)) in zip(servers, zip(addresses, ports)) {
-            try Data(Self.control.utf8).write(to: URL(fileURLWithPath: server.home + "/appctl"))
-            try FileManager.default.setAttributes(
-                [.posixPermissions: 0o755],
-                ofItemAtPath: server.home + "/appctl"
-            )
+            try Program.write(Self.control, to: server.home + "/appctl")
             try Data("\(port)\n".utf8).write(to: URL(fileURLWithPath: server.home + "/port"))
             try Data("\(address)\n".utf8).write(to: URL(fileURLWithPath: server.home + "/address"))
         }

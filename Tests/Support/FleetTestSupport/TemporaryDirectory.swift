@@ -21,6 +21,9 @@ public final class TemporaryDirectory: Sendable {
             at: file.deletingLastPathComponent(),
             withIntermediateDirectories: true
         )
+        guard mode & 0o111 == 0 else {
+            return try Program.write(text, to: file.path, mode: mode)
+        }
         try Data(text.utf8).write(to: file)
         try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: file.path)
     }
