@@ -72,7 +72,7 @@ enum ReleasesScript {
             (walk "$FLEET_PATH/info/." make && echo '* -export-ignore -export-subst' | put attributes) || exit 1
             (
                 enter_root make && { [ -d ./releases ] || mkdir ./releases; } && into releases || exit 1
-                rm -rf ./.new.[0-9]*
+                remove ./.new.[0-9]*
                 open_work .new.fleet
                 trap 'rm -rf ./new ./new.tar; close_work' EXIT
                 rm -rf ./new && mkdir ./new || exit 1
@@ -86,7 +86,7 @@ enum ReleasesScript {
                 for item in $FLEET_SHARED; do share "$item" || exit 1; done
                 # The commit may hold a link of that name.
                 rm -rf ./new/.fleet-release
-                printf '%s %s\n' "$1" "$2" >./new/.fleet-release && rm -rf "../$1" && onto ./new "../$1" || exit 1
+                printf '%s %s\n' "$1" "$2" >./new/.fleet-release && remove "../$1" && onto ./new "../$1" || exit 1
             ) || exit 1
         }
         # share ITEM: a link in ./new to what all releases share.

@@ -260,6 +260,61 @@ enum SafePath {
                 ;;
             esac
         }
+        is_busybox() {
+            case $("$1" --help 2>&1 </dev/null | head -n 1) in BusyBox*) ;; *) return 1 ;; esac
+        }
+        # remove PATH…: with all that is in it. busybox goes by paths inside a directory, so that a link that
+        # somebody puts in the way leads it elsewhere; other systems' rm goes by descriptors.
+        remove() {
+            if [ -z "$strict" ] || ! is_busybox rm; then
+                rm -rf "$@"
+                return
+            fi
+            while [ $# -gt 0 ]; do
+                remove_tree "$1" || return 1
+                shift
+            done
+        }
+        remove_tree() {
+            if [ -h "$1" ] || [ ! -d "$1" ]; then
+                rm -f "$1"
+                return
+            fi
+            (
+                enter "$1" || exit 1
+                for entry in ./* ./.[!.]* ./..?*; do
+                    [ -h "$entry" ] || [ -e "$entry" ] || continue
+                    remove_tree "$entry" || exit 1
+                done
+            ) && rmdir "$1"
+        }
+        # enter DIRECTORY: by a path whose last name is no link. That name's own number is the number of the place
+        # where this is then, which a link's never is.
+        enter() {
+            is=$(itself "$1")
+            is=${is#* * }
+            cd -P "$1" || return 1
+            now=$(itself .)
+            now=${now#* * }
+            [ -n "$now" ] && [ "${is%% *}" = "${now%% *}" ] || no_link "$1 was replaced while it was entered"
+        }
+        # copy_tree FROM TO: a copy that keeps owners, modes and times, and follows no link.
+        copy_tree() {
+            if [ -z "$strict" ] || [ -h "$1" ] || [ ! -d "$1" ]; then
+                cp -RPp "$1" "$2"
+                return
+            fi
+            # cp goes by paths inside a directory; tar goes by descriptors, but not busybox's.
+            if is_busybox tar; then
+                [ -z "$(find "$1" -type d ! -user 0 ! -user "$me" 2>/dev/null | head -n 1)" ] ||
+                    no_link "$where/${1##*/}: others may put links in it while it is copied, and this host's tar would follow them (install GNU tar)"
+                cp -RPp "$1" "$2"
+                return
+            fi
+            # 1 is a file that changed meanwhile, which cp says nothing about either.
+            (umask 077; enter "$1" && tar -cf - . || [ $? = 1 ]) >"$2.tar" &&
+                mkdir -m 700 "$2" && tar -xpf - -C "$2" <"$2.tar" && rm -f "$2.tar"
+        }
         # put FILE: what comes on standard input is the content of ./FILE from now on.
         put() (
             open_work "$1.fleet-work"

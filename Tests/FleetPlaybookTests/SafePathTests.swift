@@ -520,6 +520,103 @@ import Testing
         #expect(seen.output.contains("ours"), "\(seen.errors)")
         #expect(!seen.output.contains("root-only"))
     }
+
+    /// Row H51.
+    @Test(
+        "A tree in which a directory and a link change places: what the link leads to stays",
+        arguments: ["rm", "busybox"]
+    )
+    func removesWhileNamesChange(rm: String) throws {
+        let attacker = try Attacker(root, exchanging: "tree/sub", "tree/link")
+        defer { attacker.end() }
+        let script = Script(
+            SafePath.functions + """
+                PATH=$PWD/tools:$PATH
+                mkdir tools
+                case \(rm) in busybox) ln -s /bin/busybox tools/rm; is_busybox rm || exit 1 ;; esac
+                cd "\(root)/srv/app"
+                i=0
+                while [ $i -lt 60 ]; do
+                    i=$((i + 1))
+                    mkdir -p tree/sub/deep
+                    touch tree/sub/deep/file tree/sub/.hidden
+                    ln -s "\(root)/etc/dir" tree/link
+                    chown -hR \(Self.application) tree
+                    remove ./tree 2>/dev/null || echo refused
+                    [ ! -e tree ] || mv tree left-$i
+                done
+                mkdir -p tree/sub/deep && touch tree/sub/.hidden 'tree/a file' && ln -s nowhere tree/dead
+                remove ./tree ./none && [ ! -e tree ] && echo "all gone"
+                """
+        )
+        let seen = try run(script, ["dash"])
+        #expect(seen.output.hasSuffix("all gone\n"), "\(seen.output)\(seen.errors)")
+        #expect(try look("cat etc/dir/file") == "untouched")
+    }
+
+    /// Row H51.
+    @Test(
+        "A tree that is copied to be kept has owners and modes, and nothing of what a link in it leads to"
+    )
+    func copies() throws {
+        try asApplication(
+            "mkdir -p tree/sub; echo x >tree/sub/f; chmod 640 tree/sub/f; ln -s \(root)/etc/secret tree/link"
+        )
+        let script = """
+            strict=1
+            copy_tree "\(root)/srv/app/tree" ./copy || exit 1
+            find copy -printf '%p %U %m %y %l\n' | sort
+            """
+        let seen = try run(Script(SafePath.functions + script), ["dash"])
+        #expect(
+            seen.output == """
+                copy 65534 755 d\u{20}
+                copy/link 65534 777 l \(root)/etc/secret
+                copy/sub 65534 755 d\u{20}
+                copy/sub/f 65534 640 f\u{20}
+
+                """,
+            "\(seen.errors)"
+        )
+        let busybox = try run(
+            Script(
+                SafePath.functions
+                    + "mkdir tools; ln -s /bin/busybox tools/tar; PATH=$PWD/tools:$PATH; rm -r copy;"
+                    + script
+            ),
+            ["dash"]
+        )
+        #expect(busybox.status == 3)
+        #expect(busybox.errors.contains("others may put links in it"), "\(busybox.errors)")
+    }
+
+    /// Row H51.
+    @Test(
+        "A directory and a link in a tree that change places while it is copied: nothing of root's is copied"
+    )
+    func copiesWhileNamesChange() throws {
+        try asApplication(
+            "mkdir -p tree/sub/deep; echo x >tree/sub/deep/f; ln -s \(root)/etc tree/link"
+        )
+        let attacker = try Attacker(root, exchanging: "tree/sub", "tree/link")
+        defer { attacker.end() }
+        let seen = try run(
+            Script(
+                SafePath.functions + """
+                    strict=1 i=0
+                    while [ $i -lt 60 ]; do
+                        i=$((i + 1))
+                        copy_tree "\(root)/srv/app/tree" ./copy
+                        find ./copy -type f -exec cat {} +
+                        rm -rf ./copy ./copy.tar
+                    done
+                    """
+            ),
+            ["dash"]
+        )
+        #expect(seen.output.contains("x"), "\(seen.errors)")
+        #expect(!seen.output.contains("root-only"))
+    }
 }
 
 /// A process of the application's account that does the same thing again and again.

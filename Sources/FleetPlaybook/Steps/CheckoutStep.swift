@@ -247,7 +247,7 @@ struct CheckoutStep: ReleaseStepKind {
                     if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] && [ ! -e "$FLEET_PATH/.git" ]; then
                         (
                             walk "$FLEET_PATH" make || exit 1
-                            rm -rf "./$name.fleet-new"
+                            remove "./$name.fleet-new"
                             open_work ".$name.fleet"
                             rm -rf ./new
                             if [ -n "$FLEET_SENT" ]; then

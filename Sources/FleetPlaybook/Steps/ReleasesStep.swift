@@ -127,7 +127,7 @@ struct ReleasesStep: ReleaseStepKind {
                 if [ ! -d "$FLEET_PATH" ]; then
                     (
                         enter_root || exit 1
-                        rm -rf ./repo.new
+                        remove ./repo.new
                         open_work .repo.fleet
                         rm -rf ./new
                         if [ -n "$FLEET_SENT" ]; then quiet_git init --quiet --bare ./new || exit 1

@@ -254,7 +254,7 @@ struct RestoreStep: StepKind {
                     ) || exit 1
                     [ -e "$database" ] || [ "${FLEET_SNAPSHOT_DATABASE:-}" = absent ] ||
                         fail "E_RESTORE $database is not back; what there is stands in $there"
-                    rm -rf "./${there##*/}"
+                    remove "./${there##*/}"
                     echo "$database is back"
                     """#,
                 library: .backup,

@@ -69,12 +69,12 @@ struct SwitchStep: StepKind {
             count=$((count + 1))
             [ $count -gt "$FLEET_KEEP" ] || continue
             case $dir in "$FLEET_COMMIT" | "$before") continue ;; esac
-            rm -rf "./$dir" && echo "removed $dir"
+            remove "./$dir" && echo "removed $dir"
         done
         for dir in *; do
             # It never stayed, so nobody goes back to it.
             case $dir in "$FLEET_COMMIT" | "$before" | '*') continue ;; esac
-            [ -e "$dir/.fleet-live" ] || { rm -rf "./$dir" && echo "removed $dir, which never stayed"; }
+            [ -e "$dir/.fleet-live" ] || { remove "./$dir" && echo "removed $dir, which never stayed"; }
         done
         exit 0
         """#

@@ -127,7 +127,7 @@ struct UploadStep: StepKind {
                 (umask 077; mkdir -p "$kept") || exit 1
                 copy=$kept/.new.$$
                 [ -f "../$name" ] || [ -d "../$name" ] || wrong "$FLEET_DESTINATION is neither file nor directory"
-                rm -rf "$copy" && cp -RPp "../$name" "$copy" || exit 1
+                rm -rf "$copy" && copy_tree "../$name" "$copy" || exit 1
                 [ ! -h "$copy" ] || no_link "${where%/*}/$name was replaced while it was copied"
                 if [ -d "$copy" ]; then sum=$(cd "$copy" && fleet_digest); else sum=$($sha <"$copy" | cut -c1-64); fi
                 if [ -e "$kept/$sum" ]; then rm -rf "$copy"; else mv "$copy" "$kept/$sum" || exit 1; fi
@@ -148,10 +148,10 @@ struct UploadStep: StepKind {
             }
             place() {
                 if [ -d ./new ]; then
-                    rm -rf "../$old"
+                    remove "../$old" || return 1
                     if [ -e "../$name" ]; then onto "../$name" "../$old" || return 1; fi
                 fi
-                onto ./new "../$name" && rm -rf "../$old"
+                onto ./new "../$name" && remove "../$old"
             }
 
             """#
@@ -379,7 +379,7 @@ struct UploadStep: StepKind {
                     exit 0
                 fi
                 if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
-                    rm -rf "./$name" "./$old"
+                    remove "./$name" "./$old" || exit 1
                     [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
                     exit
                 fi
