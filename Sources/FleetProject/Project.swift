@@ -71,18 +71,26 @@ public struct Project: Sendable, Hashable {
     public var playbooks: [String] { names(in: "playbooks") }
 
     private func names(in folder: String) -> [String] {
-        guard let directory = opendir("\(root)/\(folder)") else { return [] }
-        defer { closedir(directory) }
         var names: Set<String> = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+        for name in Self.names(inDirectory: "\(root)/\(folder)") {
             for ending in [".yml", ".yaml"] where name.hasSuffix(ending) && !name.hasPrefix(".") {
                 names.insert(String(name.dropLast(ending.count)))
             }
         }
         return names.sorted()
+    }
+
+    static func names(inDirectory path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
     }
 
     // MARK: Reading
@@ -182,22 +190,34 @@ public struct Project: Sendable, Hashable {
     ///   - playbook: The playbook.
     ///   - environment: The environment, which some files are named by.
     ///   - archives: The directory that packed directories are kept in; made if one is needed.
+    ///   - standsIn: Whether an empty file stands for each one outside the project that nobody has agreed to.
     /// - Returns: The files by their path as written.
     /// - Throws: ``ProjectError/invalid(_:)`` for files that cannot be read, ``ProjectError/untrusted(_:)``
     ///   before any is read that is not the project's.
     public func files(
         of playbook: Playbook,
         in environment: String,
-        packedIn archives: String
+        packedIn archives: String,
+        standingIn standsIn: Bool = false
     ) async throws(ProjectError) -> [String: LocalFile] {
         let lacking = trusted.lacking(sensitiveValues(of: playbook, in: environment))
-        guard lacking.isEmpty else { throw .untrusted(lacking) }
+        guard lacking.isEmpty || standsIn else { throw .untrusted(lacking) }
         var files: [String: LocalFile] = [:]
         var problems: [Diagnostic] = []
         let needed = (playbook.steps + (playbook.revert ?? [])).flatMap { step in
             step.kind.localFiles(in: environment).map { (step: step, source: $0) }
         }
         for (step, source) in needed {
+            if !lacking.isEmpty, placeOutside(source) != nil {
+                files[source] = LocalFile(
+                    path: source,
+                    sizeBytes: 0,
+                    sha256: SHA256Digest(of: "").description,
+                    keys: [],
+                    text: ""
+                )
+                continue
+            }
             // Another step may only want its bytes.
             if let known = files[source] {
                 let reading = step.kind.reading
@@ -290,7 +310,7 @@ public struct Project: Sendable, Hashable {
         return text
     }
 
-    private static func isDirectory(_ path: String) -> Bool {
+    static func isDirectory(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }

@@ -33,6 +33,9 @@ public enum TrustedValues: Sendable, Hashable {
     /// These texts of values, and no others.
     case only(Set<String>)
 
+    /// Nothing.
+    public static let none = TrustedValues.only([])
+
     /// Of some values those that nobody has agreed to.
     public func lacking(_ values: Set<SensitiveValue>) -> [SensitiveValue] {
         guard case .only(let known) = self else { return [] }
@@ -106,9 +109,12 @@ extension Project {
     }
 
     /// Every such value of every file that can be read; what cannot be read has no effect either.
-    public func sensitiveValues() -> Set<SensitiveValue> {
+    ///
+    /// - Parameter path: A playbook that is not one of the project's.
+    /// - Returns: The values.
+    public func sensitiveValues(with path: String? = nil) -> Set<SensitiveValue> {
         var values: Set<SensitiveValue> = []
-        let playbooks = playbooks.compactMap { name in
+        let playbooks = (playbooks + (path.map { [$0] } ?? [])).compactMap { name in
             Self.ifValid { () throws(ProjectError) in try playbook(name) }
         }
         for environment in environments {
@@ -148,14 +154,26 @@ extension Project {
 
     /// A command, with the digests of the project's files that it names.
     private func named(by command: String) -> String {
-        let files = command.split(whereSeparator: \.isWhitespace).map(String.init)
-            .map { digest(of: $0) }.filter { !$0.isEmpty }
-        return Self.line(command) + files.joined()
+        Self.line(command)
+            + Self.names(in: command).map { digest(of: $0) }.joined()
+    }
+
+    /// Whatever may name a file in a shell's command: what stands between its special characters, once with and
+    /// once without `=`, as in `--config=FILE`.
+    private static func names(in command: String) -> [String] {
+        let words = command.split { $0.isWhitespace || ";|&()<>{}\"'`$,!".contains($0) }
+        return words.flatMap { word in
+            [word] + (word.contains("=") ? word.split(separator: "=") : [])
+        }
+        .map(String.init)
     }
 
     /// The same of words, which stay what they are.
     private func named(by words: [String]) -> String {
-        words.map { Self.line(ShellWord.quote($0)) + digest(of: $0) }.joined(separator: " ")
+        words.map { word in
+            Self.line(ShellWord.quote(word)) + Self.names(in: word).map { digest(of: $0) }.joined()
+        }
+        .joined(separator: " ")
     }
 
     /// A text on one line; no two texts look the same.
@@ -164,17 +182,45 @@ extension Project {
     }
 
     /// The digest of a file of the project's; empty for everything else.
+    ///
+    /// For a path with tokens, which stand for a host's name and the like, that of all files that it may name: those of
+    /// the directory before the first token.
     private func digest(of path: String) -> String {
-        guard !path.isEmpty, !path.hasPrefix("~") else { return "" }
+        var path = path
+        if path == "~" || path.hasPrefix("~/") {
+            guard let home = getenv("HOME") else { return "" }
+            path = String(cString: home) + path.dropFirst()
+        }
+        if let sign = path.firstIndex(where: { $0 == "%" || $0 == "$" }) {
+            let fixed = path[..<sign]
+            path = fixed.lastIndex(of: "/").map { String(fixed[..<$0]) + "/." } ?? "."
+        }
+        guard !path.isEmpty else { return "" }
         let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
-        guard let real = Self.realPath(place), isInside(real),
-            let bytes = WholeFile.read(real, limit: 16 << 20)
-        else { return "" }
+        guard let real = Self.realPath(place), isInside(real) || real == Self.realPath(root) else {
+            return ""
+        }
+        if path.hasSuffix(".") {
+            let found = Self.digests(below: real, depth: 8).sorted().joined(separator: "\n")
+            return found.isEmpty ? "" : " (sha256:\(SHA256Digest(of: found)))"
+        }
+        guard let bytes = WholeFile.read(real, limit: 16 << 20) else { return "" }
         return " (sha256:\(SHA256Digest(of: bytes)))"
     }
 
+    private static func digests(below directory: String, depth: Int) -> [String] {
+        guard depth > 0 else { return [] }
+        return names(inDirectory: directory).flatMap { name -> [String] in
+            let path = "\(directory)/\(name)"
+            if name == ".git" { return [] }
+            if isDirectory(path) { return digests(below: path, depth: depth - 1) }
+            return WholeFile.read(path, limit: 16 << 20).map { ["\(path) \(SHA256Digest(of: $0))"] }
+                ?? []
+        }
+    }
+
     /// For a local file that is not in the project, where it is if its path does not say that; nil for one that is.
-    private func placeOutside(_ source: String) -> String? {
+    func placeOutside(_ source: String) -> String? {
         let place = source.hasPrefix("/") ? source : "\(root)/\(source)"
         guard let real = Self.realPath(place) else {
             let climbs = source.split(separator: "/").contains("..")

@@ -297,6 +297,105 @@ import Testing
             "\(changed.errors)"
         )
         #expect(!FileManager.default.fileExists(atPath: mark))
+        // Whoever only looks is not kept from it.
+        for look in [["hosts", "production"], ["check"], ["trust", "--files", "--yes"]] {
+            let seen = try Command.run(
+                [Package.binary] + look,
+                in: directory.path + "/project",
+                environment: [
+                    "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path,
+                    "FLEET_TRUSTED_FILES": String(digest),
+                ]
+            )
+            #expect(seen.status == 0, "\(look): \(seen.errors)")
+            #expect(seen.errors.contains("none of it takes effect"))
+        }
+    }
+
+    /// Row H52.
+    @Test(
+        "A file of the project counts, however the value names it",
+        arguments: [
+            "notify: [{ command: \"n=./tell;$n\" }]", "notify: [{ command: \"sh<tell\" }]",
+            "notify: [{ command: \"run --config=tell\" }]",
+            "ssh: { known_hosts: ~/project/tell }", "ssh: { known_hosts: keys/%h }",
+            "ssh: { password: { command: [sh, -c, \"exec ./tell\"] } }",
+        ]
+    )
+    func namedFiles(value: String) throws {
+        try directory.write("one\n", to: "project/tell")
+        try directory.write("one\n", to: "project/keys/127.0.0.1")
+        try directory.write(
+            "hosts: [127.0.0.1]\n\(value)\n",
+            to: "project/inventory/production.yml"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        try directory.write("two\n", to: "project/tell")
+        try directory.write("two\n", to: "project/keys/127.0.0.1")
+        let changed = try fleet("exec", "production", "--", "true")
+        #expect(isRefused(changed, naming: "sha256:"), "\(changed.output)\(changed.errors)")
+    }
+
+    /// Row H52.
+    @Test(
+        "`check` reads nothing outside the project, and packs none of it, before that was agreed to"
+    )
+    func checkReadsNothingOutside() throws {
+        try Command.shell("mkdir outside; echo secret >outside/f", in: directory.path)
+        try directory.write(
+            "steps:\n  - upload: { source: ../outside, destination: /srv/x }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let uploads = directory.path + "/state/uploads"
+        let seen = try fleet("check")
+        #expect(seen.status == 0 && seen.output.contains("not agreed to here"), "\(seen.errors)")
+        #expect(!FileManager.default.fileExists(atPath: uploads))
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(try fleet("check").status == 0)
+        #expect(FileManager.default.fileExists(atPath: uploads))
+    }
+
+    /// Row H52.
+    @Test("A playbook that is named by its path can be agreed to by its path")
+    func playbooksElsewhere() throws {
+        let path = directory.path + "/elsewhere.yml"
+        try directory.write(
+            "steps:\n  - upload: { source: \(directory.path)/secret, destination: /srv/x }\n",
+            to: "elsewhere.yml"
+        )
+        #expect(
+            isRefused(try fleet("run", path, "production", "--yes"), naming: "/secret")
+        )
+        #expect(try fleet("trust", "--files", path, "--yes").status == 0)
+        #expect(!(try fleet("run", path, "production", "--yes")).errors.contains("E_UNTRUSTED"))
+        #expect(try fleet("trust", "--files", path + "x", "--yes").status == 65)
+    }
+
+    /// Row H52.
+    @Test("Keys that `trust` itself adds to the project's known_hosts ask for no new agreement")
+    func ownKnownHosts() throws {
+        let fixture = try FleetFixture(hosts: 1)
+        let host = fixture.servers[0]
+        try fixture.directory.write("", to: "project/keys")
+        try fixture.directory.write(
+            fixture.inventory().replacing(
+                host.knownHostsFile,
+                with: fixture.directory.path + "/project/keys"
+            ),
+            to: "project/inventory/production.yml"
+        )
+        func fleet(_ arguments: String...) throws -> Command {
+            try fixture.fleet(arguments, environment: ["FLEET_TRUSTED_FILES": ""])
+        }
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        let keys = try fleet("trust", "production", "--yes")
+        #expect(keys.output.contains("1 key remembered"), "\(keys.output)\(keys.errors)")
+        let done = try fleet("exec", "production", "--", "true")
+        #expect(done.status == 0, "\(done.errors)")
+        // Somebody else's change does.
+        try Command.shell("echo >>keys", in: fixture.directory.path + "/project")
+        #expect(try fleet("exec", "production", "--", "true").status == 11)
     }
 
     /// Row K3.

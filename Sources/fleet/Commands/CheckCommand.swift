@@ -21,7 +21,8 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         // What is looked at only has no effect here.
-        let project = try common.openProject().trusting(.all)
+        let asTrusted = try common.openProject()
+        let project = asTrusted.trusting(.all)
         var problems: Diagnostics?
         func gather(_ found: Diagnostics) {
             problems = problems.map { $0.merging(found) } ?? found
@@ -63,7 +64,7 @@ struct CheckCommand: AsyncParsableCommand {
         for inventory in inventories {
             for (name, playbook) in playbooks {
                 do throws(Diagnostics) {
-                    let plan = try await plan(playbook, inventory, project)
+                    let plan = try await plan(playbook, inventory, asTrusted)
                     if !plan.provesRelease { unproved.insert(name) }
                 } catch {
                     gather(error)
@@ -80,7 +81,7 @@ struct CheckCommand: AsyncParsableCommand {
         }
         let style = common.standardOutputStyle
         let lacking = Set(
-            try common.openProject().trusted.lacking(project.sensitiveValues()).map(\.text)
+            asTrusted.trusted.lacking(project.sensitiveValues()).map(\.text)
         )
         for text in lacking.sorted() {
             common.print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")
@@ -120,7 +121,8 @@ struct CheckCommand: AsyncParsableCommand {
             request.files = try await project.files(
                 of: playbook,
                 in: inventory.environment,
-                packedIn: common.archives
+                packedIn: common.archives,
+                standingIn: true
             )
             return try Planner.plan(request)
         } catch let found as Diagnostics {

@@ -24,7 +24,10 @@ struct TrustCommand: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "The environment whose hosts' keys are collected: inventory/ENV.yml.")
+    @Argument(
+        help:
+            "The environment whose hosts' keys are collected: inventory/ENV.yml. With --files, the path of a playbook that is not in `playbooks`."
+    )
     var environment: String?
     @Option(name: [.short, .long], help: "A host pattern: web:!web03, web[01:04], db*.")
     var limit: String?
@@ -42,17 +45,18 @@ struct TrustCommand: AsyncParsableCommand {
         if !(1...10_000).contains(fanout) {
             throw ValidationError("--fanout must be from 1 to 10000")
         }
-        if isAboutFiles == (environment != nil) {
+        if environment == nil, !isAboutFiles {
             throw ValidationError("name an environment, or give --files")
         }
     }
 
     func run() async throws {
-        guard let environment else {
-            try agree(to: common.openProject())
+        let project = try common.openProject()
+        guard let environment, !isAboutFiles else {
+            try agree(to: project, with: environment)
             return
         }
-        let project = try common.openProject()
+        let values = project.sensitiveValues()
         let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
         let (_, selected) = try hosts.select(in: project)
         let endpoints = selected.map(\.endpoint)
@@ -65,12 +69,30 @@ struct TrustCommand: AsyncParsableCommand {
             let new = try await remember(found, transport)
             isGood = isGood && new
         }
+        try agreeStill(to: values, of: project)
         if !isGood { throw ExitStatus.saidNo }
     }
 
+    /// A known_hosts of the project's that this command has just written is as agreed to as it was before.
+    private func agreeStill(to values: Set<SensitiveValue>, of project: Project)
+        throws(CommandFailure)
+    {
+        let known = common.trustStore.values(of: project)
+        let now = project.sensitiveValues()
+        guard !values.isEmpty, now != values, known.isSuperset(of: values.map(\.text)) else {
+            return
+        }
+        try keep(now, of: project)
+    }
+
     /// Shows what the files would do here, beside what was agreed to before, and keeps a person's word.
-    private func agree(to project: Project) throws(CommandFailure) {
-        let values = project.sensitiveValues()
+    private func agree(to project: Project, with playbook: String?) throws(CommandFailure) {
+        if let playbook {
+            do throws(ProjectError) { _ = try project.playbook(playbook) } catch {
+                throw CommandFailure(error)
+            }
+        }
+        let values = project.sensitiveValues(with: playbook)
         let known = common.trustStore.values(of: project)
         let style = common.standardOutputStyle
         let texts = Set(values.map(\.text))
@@ -97,6 +119,11 @@ struct TrustCommand: AsyncParsableCommand {
             or: "what the project's files do here needs a person's word",
             "look at the list, then add --yes"
         )
+        try keep(values, of: project)
+        common.print("agreed")
+    }
+
+    private func keep(_ values: Set<SensitiveValue>, of project: Project) throws(CommandFailure) {
         _ = try common.openJournal()
         do throws(TrustStore.Failure) {
             try common.trustStore.keep(
@@ -108,7 +135,6 @@ struct TrustCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(.stateDirectory, "the agreement cannot be kept: \(error.reason)")
         }
-        common.print("agreed")
     }
 
     /// Asks, unless `--yes` has answered.
