@@ -122,7 +122,8 @@ actor HostWorker {
                             excerpt: output.tail(lines: Self.excerptLines),
                             hint:
                                 "allow it in sudoers (fleet's scripts run as `sh -c`, so a rule for single "
-                                + "commands is not enough), or give the password with -K or "
+                                + "commands is not enough; a `service` step does with one for systemctl alone: "
+                                + "`control: sudo systemctl`), or give the password with -K or "
                                 + "`ssh: { become_password: … }`"
                         )
                     )

@@ -248,6 +248,58 @@ struct ServiceStepTests {
 
     /// Row K3.
     @Test(
+        "A rule of sudoers for `restart app` alone is enough, and one for another unit is refused in preflight",
+        .enabled(if: getuid() == 0 && access("/usr/bin/sudo", X_OK) == 0)
+    )
+    func sudoForOneCommand() throws {
+        let control = home.path + "/ctl"
+        try home.write(
+            "#!/bin/sh\necho \"$(id -u) $*\" >>\(home.path)/asked\n[ \"$1\" != is-active ] || exit 0\n",
+            to: "ctl",
+            mode: 0o755
+        )
+        try home.write("", to: "asked", mode: 0o666)
+        chmod(home.path, 0o755)
+        let path = "/etc/sudoers.d/fleet-service-test"
+        try "daemon ALL=(root) NOPASSWD: \(control) restart app\n"
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        chmod(path, 0o440)
+        defer { unlink(path) }
+        func asDaemon(_ script: Script?) throws -> Command {
+            try Command.run(
+                ["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "sh", "-s"],
+                in: home.path,
+                environment: [
+                    "HOME": home.path, "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+                ],
+                input: try #require(script).runnableText
+            )
+        }
+        var scope = scope()
+        scope.becomeUser = "root"
+        let step = try step("{ name: app, control: sudo \(control) }")
+        let asked = try asDaemon(step.preflight(in: scope))
+        #expect(asked.status == 0, "\(asked.output)\(asked.errors)")
+        #expect(home.read("asked")?.contains("restart") == false)
+        guard case .script(let script) = try step.action(in: scope) else { return }
+        #expect(script.becomeUser == nil)
+        let done = try asDaemon(script)
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(home.read("asked")?.contains("0 restart app\n") == true)
+        #expect(home.read("asked")?.contains("1 is-active app\n") == true)
+        let other = try self.step("{ name: other, control: sudo \(control) }")
+        let refused = try asDaemon(other.preflight(in: scope))
+        #expect(refused.status == 1 && refused.output.hasPrefix("E_SUDO"), "\(refused.output)")
+        #expect(
+            refused.output.contains("daemon ALL=(root) NOPASSWD: \(control) restart other")
+        )
+        #expect(throws: (any Error).self) {
+            try self.step("{ name: app, scope: user, control: sudo systemctl }")
+        }
+    }
+
+    /// Row K3.
+    @Test(
         "What preflight can see of a unit is refused there",
         arguments: [
             ("masked", "is masked"), ("not-found", "knows no unit"), ("bad-setting", "bad-setting"),

@@ -25,6 +25,8 @@ struct ServiceStep: StepKind {
     private let name: Template
     private let state: State
     /// The program that is asked; it takes systemctl's verbs and a name.
+    ///
+    /// With `sudo ` before it, what changes the service goes through sudo, word for word as a rule of sudoers names it, and nothing else does.
     private let control: Template
     private let scope: String
 
@@ -53,6 +55,9 @@ struct ServiceStep: StepKind {
         }
         let controlNode = fields.node("control")
         let control = controlNode.flatMap { reader.text($0, of: "`control`") } ?? "systemctl"
+        if scope == "user", control.hasPrefix("sudo ") {
+            reader.report("sudo and `scope: user` do not go together", at: controlNode?.location)
+        }
         fields.refuseUnknown()
         guard let name, let state, let nameNode else { return nil }
         self.name = Template(name, location: nameNode.location, reader: reader)
@@ -75,6 +80,17 @@ struct ServiceStep: StepKind {
                 *) "$FLEET_CONTROL" "$@" ;;
                 esac
             }
+            # change VERB [NAME]: what needs a right to do it.
+            change() {
+                [ -n "${FLEET_SUDO:-}" ] || { service "$@"; return; }
+                sudo -n "$FLEET_CONTROL" "$@"
+            }
+            # may_change VERB [NAME]: whether sudo will do it; sudoers(5) lists a command only if it may be run.
+            may_change() {
+                [ -n "${FLEET_SUDO:-}" ] || return 0
+                said=$(sudo -n -l "$FLEET_CONTROL" "$@" 2>&1) ||
+                    fail "E_SUDO sudo does not let $(id -un) run \`$FLEET_CONTROL $*\` without a password. A rule that does: $(id -un) ALL=(root) NOPASSWD: $(command -v "$FLEET_CONTROL") $*. sudo said: $said"
+            }
             facts() {
                 facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,KillMode,NeedDaemonReload \
                     -- "$FLEET_SERVICE" 2>&1)
@@ -90,16 +106,20 @@ struct ServiceStep: StepKind {
         more others: [EnvironmentVariable] = []
     ) throws(UndefinedReference) -> Script {
         var control = try self.control.value(in: scope)
+        let isThroughSudo = control.hasPrefix("sudo ")
+        if isThroughSudo { control = String(control.dropFirst(5).drop { $0 == " " }) }
         if control.hasPrefix("~/") { control = "./" + control.dropFirst(2) }
         var more =
-            [
+            (isThroughSudo ? [EnvironmentVariable("FLEET_SUDO", "1")] : []) + [
                 EnvironmentVariable("FLEET_SERVICE", try name.value(in: scope)),
                 EnvironmentVariable("FLEET_CONTROL", control),
                 EnvironmentVariable("FLEET_STATE", state.rawValue),
+                EnvironmentVariable("FLEET_VERB", state.verb),
             ] + others
         if self.scope == "user" { more.append(EnvironmentVariable("FLEET_SERVICE_USER", "1")) }
         var scope = scope
         scope.directory = nil
+        if isThroughSudo { scope.becomeUser = nil }
         return try scope.script(text: text, library: .service, more: more)
     }
 
@@ -117,6 +137,7 @@ struct ServiceStep: StepKind {
                 *) fail "E_SERVICE the unit $FLEET_SERVICE cannot be loaded ($(fact LoadState)): systemctl status $FLEET_SERVICE" ;;
                 esac
             fi
+            may_change "$FLEET_VERB" "$FLEET_SERVICE"
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
             [ "$FLEET_CONTROL" != systemctl ] ||
@@ -130,11 +151,11 @@ struct ServiceStep: StepKind {
         var text = #"""
             # A unit file that was changed is not in force before systemd has read it again.
             if [ "$FLEET_CONTROL" = systemctl ] && facts && [ "$(fact NeedDaemonReload)" = yes ]; then
-                said=$(service daemon-reload 2>&1) ||
+                said=$(change daemon-reload 2>&1) ||
                     fail "E_SERVICE the unit file of $FLEET_SERVICE has changed, and systemd cannot be told: $said"
                 echo "systemd has read the unit file of $FLEET_SERVICE again"
             fi
-            service \#(state.verb) "$FLEET_SERVICE" || {
+            change "$FLEET_VERB" "$FLEET_SERVICE" || {
                 status=$?
                 told
                 echo "\#(state.verb) of $FLEET_SERVICE exited $status"
