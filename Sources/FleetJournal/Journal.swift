@@ -70,25 +70,36 @@ public struct JournalHead: Sendable, Hashable {
     public let sequence: Int
     /// The record's hash, in hexadecimal.
     public let hash: String
+    /// The hash of the journal's first record, which tells one journal from another; nil from a fleet that did not
+    /// say.
+    public let journal: String?
 
     /// Names a record.
-    public init(rollout: RolloutID, sequence: Int, hash: String) {
+    public init(rollout: RolloutID, sequence: Int, hash: String, journal: String? = nil) {
         self.rollout = rollout
         self.sequence = sequence
         self.hash = hash
+        self.journal = journal
     }
 
     /// Reads what ``text`` has written; nil if it is something else.
     public init?(text: String) {
         let words = text.split(separator: " ")
-        guard words.count == 3, let rollout = RolloutID(String(words[0])),
-            let sequence = Int(words[1]), words[2].utf8.count == 64
+        guard words.count == 3 || words.count == 4, let rollout = RolloutID(String(words[0])),
+            let sequence = Int(words[1]), words[2...].allSatisfy({ $0.utf8.count == 64 })
         else { return nil }
-        self.init(rollout: rollout, sequence: sequence, hash: String(words[2]))
+        self.init(
+            rollout: rollout,
+            sequence: sequence,
+            hash: String(words[2]),
+            journal: words.count == 4 ? String(words[3]) : nil
+        )
     }
 
     /// One line.
-    public var text: String { "\(rollout) \(sequence) \(hash)" }
+    public var text: String {
+        "\(rollout) \(sequence) \(hash)" + (journal.map { " \($0)" } ?? "")
+    }
 }
 
 /// The durable, append-only, hash-chained record of every rollout, in SQLite.
@@ -321,7 +332,12 @@ public final class Journal: Sendable {
         let rollout = last.rollout
         return try await database.write { database in
             let hash = try Self.write(entries, to: database)
-            let head = JournalHead(rollout: rollout, sequence: last.sequence, hash: hash)
+            let head = JournalHead(
+                rollout: rollout,
+                sequence: last.sequence,
+                hash: hash,
+                journal: try Self.first(in: database)
+            )
             guard !outputs.isEmpty else { return head }
             let insert = try database.cachedStatement(
                 sql: "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?)"
@@ -729,7 +745,7 @@ public final class Journal: Sendable {
 
     /// Whether a record is in the journal, and what it was when a host was told of it.
     ///
-    /// - Returns: nil if the journal does not know the rollout at all.
+    /// - Returns: nil if another journal has it, as far as this one can tell.
     /// - Throws: ``JournalError/read(reason:)``.
     public func holds(_ head: JournalHead) throws(JournalError) -> Bool? {
         try reading { database in
@@ -744,8 +760,17 @@ public final class Journal: Sendable {
                 sql: "SELECT EXISTS (SELECT 1 FROM entry WHERE rollout = ?)",
                 arguments: [head.rollout.description]
             )
-            return isKnown ?? false ? false : nil
+            if isKnown ?? false { return false }
+            // This journal's own record: it comes from a backup of before that rollout, or was cut.
+            return try head.journal != nil && head.journal == Self.first(in: database) ? false : nil
         }
+    }
+
+    /// The hash of the first record, by which a journal is known; nil without any.
+    private static func first(in database: Database) throws -> String? {
+        try String.fetchOne(
+            database.cachedStatement(sql: "SELECT hash FROM entry ORDER BY id LIMIT 1")
+        )
     }
 
     func reading<T>(_ body: (Database) throws -> T) throws(JournalError) -> T {

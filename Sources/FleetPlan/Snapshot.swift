@@ -32,6 +32,18 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// The fingerprint of the key that the host proved; nil if it was not asked.
     public var hostKey: String? { facts[Self.hostFacts]?["hostkey"] }
 
+    /// The record of a journal that the host was told of last; nil if that is all as it should be.
+    public var witness: String? { facts[Self.hostFacts]?[Self.witnessFact] }
+
+    /// The same without it.
+    public var withoutWitness: Snapshot {
+        var facts = facts
+        facts[Self.hostFacts]?[Self.witnessFact] = nil
+        return Snapshot(facts: facts)
+    }
+
+    private static let witnessFact = "witness"
+
     /// How far the host's clock is ahead of the controller's, in seconds; nil if it did not say.
     public var clockSkewSeconds: Int? { facts[Self.hostFacts]?["skew"].flatMap { Int($0) } }
 

@@ -67,7 +67,7 @@ public struct HostLock: Sendable {
     private static let leastInodes = 1_000
 
     /// Read-only: refuses a host that is another's, or has no room to record what happens on it, and
-    /// tells the generation and what tells this host from others.
+    /// tells the generation, what tells this host from others, and of which record it was told last.
     var question: Script {
         script(
             HostTools.setsid + #"""
@@ -94,6 +94,9 @@ public struct HostLock: Sendable {
                 { read -r m </etc/machine-id; read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null
                 [ -z "$m" ] || echo "identity=$m:$HOME"
                 echo "boot=$b"
+                w=
+                { read -r w <"$d/witness"; } 2>/dev/null
+                [ -z "$w" ] || echo "witness=$w"
                 echo "time=$(date +%s)"
                 """#
         )

@@ -32,6 +32,8 @@ public final class RolloutRunner: Sendable {
     private let inbox: Inbox
     /// What is taken up again; nil for a new rollout.
     private let earlier: Earlier?
+    /// Whether it goes on although hosts were told of records that the journal lacks.
+    private let goesOnWithoutRecords: Bool
 
     /// A rollout that was begun, as its journal tells it.
     public struct Earlier: Sendable {
@@ -63,6 +65,7 @@ public final class RolloutRunner: Sendable {
     ///   - clock: What time it is.
     ///   - spool: A directory for outputs that are too long for memory; nil for none.
     ///   - earlier: What is taken up again; nil for a new rollout.
+    ///   - goesOnWithoutRecords: Whether it goes on although hosts were told of records that the journal lacks.
     ///   - watch: Told of every record once it is durable; must not block.
     public init(
         id: RolloutID,
@@ -73,10 +76,12 @@ public final class RolloutRunner: Sendable {
         clock: any RolloutClock = SystemClock(),
         spool: String? = nil,
         resuming earlier: Earlier? = nil,
+        withoutRecords goesOnWithoutRecords: Bool = false,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.id = id
         self.earlier = earlier
+        self.goesOnWithoutRecords = goesOnWithoutRecords
         self.spool = spool
         self.plan = plan
         self.origin = origin
@@ -153,6 +158,13 @@ public final class RolloutRunner: Sendable {
                     await inbox.sleep(milliseconds: Self.gatherMilliseconds)
                     letters += inbox.takeMore()
                 }
+                do throws(JournalError) {
+                    letters = try letters.map(compared)
+                } catch {
+                    group.cancelAll()
+                    inbox.close()
+                    return .failure(error)
+                }
                 var effects: [RolloutEffect] = []
                 for letter in letters where rollout.outcome == nil || letter.event.isResumption {
                     let now = clock.milliseconds - start
@@ -193,6 +205,37 @@ public final class RolloutRunner: Sendable {
             return .success(rollout)
         }
         return try result.get()
+    }
+
+    /// A host that is ready is refused if it was told of a record that this journal has lost: decisions would rest on
+    /// what is missing, and the next rollout would overwrite the host's proof of it.
+    private func compared(_ letter: Inbox.Letter) throws(JournalError) -> Inbox.Letter {
+        guard case .hostChecked(let host, .ready(let snapshot)) = letter.event,
+            let witness = snapshot.witness
+        else { return letter }
+        let isLost = try JournalHead(text: witness).map { head throws(JournalError) in
+            try journal.holds(head) == false
+        }
+        let outcome: CheckOutcome
+        switch (isLost ?? false, goesOnWithoutRecords) {
+        // What it was told is kept with the rollout that goes on all the same.
+        case (true, true): return letter
+        case (false, _): outcome = .ready(snapshot.withoutWitness)
+        case (true, false):
+            outcome = .refused(
+                Failure(
+                    "E_RECORDS this journal lacks records that the host was told of, up to "
+                        + witness.split(separator: " ").prefix(2).joined(separator: ", number "),
+                    hint:
+                        "put the newest state directory back (`fleet journal verify \(plan.environment)` says when it "
+                        + "is whole), or go on without them: --force-missing-records REASON"
+                )
+            )
+        }
+        return Inbox.Letter(
+            event: .hostChecked(host: host, outcome: outcome),
+            output: letter.output
+        )
     }
 
     private static let diskIsFull = Failure(

@@ -15,6 +15,11 @@ public protocol RolloutStore: Sendable {
     func append(_ entries: [JournalEntry], outputs: [StoredOutput]) async throws(JournalError)
         -> JournalHead?
 
+    /// Whether a record that a host was told of is there; nil if another journal has it.
+    ///
+    /// - Throws: ``FleetJournal/JournalError``.
+    func holds(_ head: JournalHead) throws(JournalError) -> Bool?
+
     /// Whether the disk is full, and the reserve is being used up.
     var isOnReserve: Bool { get }
 }

@@ -312,4 +312,13 @@ struct ConfirmationOptions: ParsableArguments {
         )
     )
     var quarantineReason: String?
+
+    @Option(
+        name: .customLong("force-missing-records"),
+        help: ArgumentHelp(
+            "Go on although hosts know of records that this journal lacks; the reason is recorded.",
+            valueName: "reason"
+        )
+    )
+    var missingRecordsReason: String?
 }

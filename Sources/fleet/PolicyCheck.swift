@@ -16,10 +16,12 @@ struct Exception: Sendable {
     var hotfix: String?
     /// Why a release is taken back.
     var revert: String?
+    /// Why it goes on without records that hosts were told of.
+    var records: String?
 
     /// The reasons, as they are recorded; nil if there is none.
     var reason: String? {
-        let reasons = [hotfix, override, quarantine, revert].compactMap { $0 }
+        let reasons = [hotfix, override, quarantine, revert, records].compactMap { $0 }
         return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 }

@@ -100,7 +100,8 @@ struct RolloutSession {
             transport: transport,
             journal: journal,
             spool: directory.path,
-            resuming: earlier
+            resuming: earlier,
+            withoutRecords: exception.records != nil
         ) { update in
             switch update {
             case .printed(let host, let output): outputs.add(output, of: host)

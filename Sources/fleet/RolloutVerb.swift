@@ -38,7 +38,8 @@ struct RolloutVerb {
         let exception = Exception(
             quarantine: confirmation.quarantineReason,
             override: policy?.overrideReason,
-            hotfix: hotfixReason
+            hotfix: hotfixReason,
+            records: confirmation.missingRecordsReason
         )
         if confirmation.isDryRun {
             common.print(PlanText.full(plan, style: common.standardOutputStyle))

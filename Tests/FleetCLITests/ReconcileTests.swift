@@ -45,6 +45,46 @@ import Testing
         #expect(gone.status == 1 && gone.output.contains("not in this journal"), "\(gone.output)")
     }
 
+    /// Row K8.
+    @Test(
+        "A state directory out of an old backup goes on only when somebody says why, which is recorded"
+    )
+    func anOldBackup() throws {
+        let fleet = try HoldingFleet()
+        try fleet.letGo()
+        #expect(try fleet.run("a", "deploy", "production", "--tag", "v1.0.0").status == 0)
+        try Command.shell("cp -r a backup", in: fleet.fixture.directory.path)
+        #expect(try fleet.run("a", "deploy", "production", "--tag", "v1.1.0").status == 0)
+        try Command.shell("rm -r a; mv backup a", in: fleet.fixture.directory.path)
+
+        let verified = try fleet.run("a", "journal", "verify", "production")
+        #expect(
+            verified.status == 74 && verified.output.contains("missing here"),
+            "\(verified.output)"
+        )
+        let refused = try fleet.run("a", "deploy", "production", "--tag", "v1.1.0")
+        #expect(refused.status == 11, "\(refused.output)")
+        #expect(refused.output.contains("E_RECORDS"), "\(refused.output)")
+        #expect(refused.output.contains("--force-missing-records"), "\(refused.output)")
+        // The hosts still know: refusing has overwritten nothing.
+        #expect(try fleet.run("a", "journal", "verify", "production").status == 74)
+
+        let forced = try fleet.run(
+            "a",
+            "deploy",
+            "production",
+            "--tag",
+            "v1.1.0",
+            "--force-missing-records",
+            "disk was lost"
+        )
+        #expect(forced.status == 0, "\(forced.output)\(forced.errors)")
+        #expect(try fleet.run("a", "audit", "production").output.contains("disk was lost"))
+        #expect(try fleet.run("a", "deploy", "production", "--tag", "v1.1.0").status == 0)
+        // Another machine's journal has never had them.
+        #expect(try fleet.run("b", "deploy", "production", "--tag", "v1.1.0").status == 0)
+    }
+
     @Test(
         "O12: a lost journal is rebuilt from the hosts, and the rollout ends as it would have",
         arguments: [true, false]

@@ -137,7 +137,11 @@ struct RevertCommand: AsyncParsableCommand {
         }
         let status = try await session.run(
             plan,
-            despite: Exception(quarantine: confirmation.quarantineReason, revert: reason),
+            despite: Exception(
+                quarantine: confirmation.quarantineReason,
+                revert: reason,
+                records: confirmation.missingRecordsReason
+            ),
             overridden: sparesRelease ? [RolloutOrigin.quarantineRule] : []
         )
         if status != .succeeded { throw status }

@@ -325,6 +325,8 @@ final class SimulatedStore: RolloutStore {
         entries.contains { if case .event(.interrupted) = $0.body { true } else { false } }
     }
     var isOnReserve: Bool { false }
+    /// Nothing is ever taken from it.
+    func holds(_ head: JournalHead) -> Bool? { true }
 
     /// A new controller, which is killed at a write, or never.
     func prepare(killing writes: Int?, _ transport: SimulatedTransport) {
