@@ -151,15 +151,49 @@ private struct Job {
         else { return .failed(reason: "`\(path)` does not name a file", hint: nil) }
         let target = "\(directory)/\(name)\(isDirectory ? ".tar" : "")"
         let part = target + ".fleet-part"
-        mkdir(directory, 0o777)
-        unlink(part)
-        let file = Glibc.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0 else { return local(part) }
-        defer {
+        // A slow disk holds up none of the reactor's other hosts.
+        let (file, reason) = await SpoolQueue.shared.run { [directory] in
+            mkdir(directory, 0o777)
+            unlink(part)
+            let file = Glibc.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            return (file, errno)
+        }
+        guard file >= 0 else { return local(part, reason) }
+        let outcome: Fetch.Outcome
+        do throws(TransportError) {
+            outcome = try await receive(
+                session,
+                Place(file: file, part: part, target: target),
+                words,
+                progress
+            )
+        } catch {
+            outcome = .failed(reason: "\(error.token): \(error.message)", hint: error.hint)
+        }
+        await SpoolQueue.shared.run {
             Glibc.close(file)
             // Renamed when it was complete; otherwise nothing may be left of it.
             unlink(part)
         }
+        return outcome
+    }
+
+    /// Where it is written.
+    private struct Place {
+        let file: Int32
+        let part: String
+        let target: String
+    }
+
+    private func receive(
+        _ session: any HostSession,
+        _ place: Place,
+        _ words: [String],
+        _ progress: @escaping @Sendable (_ bytes: Int, _ total: Int) -> Void
+    ) async throws(TransportError) -> Fetch.Outcome {
+        let (file, part, target) = (place.file, place.part, place.target)
+        let isDirectory = words.first == "directory"
+        let size = words.count == 3 ? Int(words[1]) : nil
         let sink = FileSink(file) { progress($0, size ?? 0) }
         let result = try await session.run(
             script(
@@ -186,11 +220,13 @@ private struct Job {
                 hint: "try again when nothing writes to it"
             )
         }
-        guard fsync(file) == 0, rename(part, target) == 0 else { return local(target) }
-        return .fetched(path: target, bytes: bytes)
+        let failed = await SpoolQueue.shared.run {
+            fsync(file) == 0 && rename(part, target) == 0 ? nil : errno
+        }
+        return failed.map { local(target, $0) } ?? .fetched(path: target, bytes: bytes)
     }
 
-    private func local(_ path: String) -> Fetch.Outcome {
-        .failed(reason: "\(path): \(String(cString: strerror(errno)))", hint: nil)
+    private func local(_ path: String, _ reason: Int32) -> Fetch.Outcome {
+        .failed(reason: "\(path): \(String(cString: strerror(reason)))", hint: nil)
     }
 }

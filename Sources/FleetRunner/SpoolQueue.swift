@@ -18,4 +18,11 @@ final class SpoolQueue: Sendable {
         let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
         queues[turn % queues.count].async(execute: body)
     }
+
+    /// Runs what may wait for a disk off the reactors.
+    func run<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+        await withCheckedContinuation { continuation in
+            perform { continuation.resume(returning: body()) }
+        }
+    }
 }

@@ -87,7 +87,11 @@ extension SSHSession {
         within milliseconds: Int,
         _ output: any OutputSink
     ) async throws(TransportError) -> CommandResult? {
-        guard let file = sources.open(upload.source) else {
+        let opened =
+            if let known = sources.known(upload.source) { known } else {
+                await BlockingQueue.shared.run { [sources] in sources.open(upload.source) }
+            }
+        guard let file = opened else {
             throw .localFile(path: upload.source, reason: "cannot be read")
         }
         let channel = try await openOnlyChannel(command: "dd of=\(path) bs=65536")

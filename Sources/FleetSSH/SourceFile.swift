@@ -59,11 +59,16 @@ final class SourceFiles: Sendable {
 
     private let files = Mutex<[String: Reference]>([:])
 
+    /// A file that somebody is sending.
+    func known(_ path: String) -> SourceFile? { files.withLock { $0[path]?.file } }
+
     /// The file of a path, shared by all who send it; nil if it cannot be read.
+    ///
+    /// It may block, so only for ``BlockingQueue``.
     func open(_ path: String) -> SourceFile? {
-        files.withLock { files in
+        guard let file = known(path) ?? SourceFile(path: path) else { return nil }
+        return files.withLock { files in
             if let known = files[path]?.file { return known }
-            guard let file = SourceFile(path: path) else { return nil }
             files = files.filter { $0.value.file != nil }
             files[path] = Reference(file: file)
             return file

@@ -602,6 +602,50 @@ import Testing
         await session.close(removingRunDirectory: true)
     }
 
+    @Test("A local file that cannot be opened yet holds up nobody else")
+    func aSlowLocalFile() async throws {
+        let transport = transport()
+        let first = try await transport.open(server.endpoint(), rollout: "r1")
+        let second = try await transport.open(server.endpoint(), rollout: "r2")
+        let pipe = server.directory.path + "/pipe"
+        // Whoever opens it waits until somebody writes.
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let upload = Upload(
+            source: pipe,
+            sizeBytes: 6,
+            sha256: String(repeating: "0", count: 64),
+            prepare: Script(":"),
+            finish: Script(":")
+        )
+        let output = output
+        // As a rollout does: a host's work runs where its connection is served.
+        let sending = Task(executorPreference: transport.executor(for: server.endpoint())) {
+            try? await first.upload(
+                upload,
+                key: ActionKey("f0-1"),
+                timeoutMilliseconds: 60_000,
+                output: output
+            )
+        }
+        let answers = Task {
+            for _ in 0..<20 {
+                _ = try await second.run(
+                    Script("true"),
+                    timeoutMilliseconds: 60_000,
+                    output: output
+                )
+            }
+        }
+        try await answers.value
+        // One that reads without waiting lets the writer in, and the writer lets the other reader go on.
+        let file = Glibc.open(pipe, O_RDWR | O_NONBLOCK)
+        #expect(file >= 0)
+        _ = await sending.value
+        close(file)
+        await first.close(removingRunDirectory: true)
+        await second.close(removingRunDirectory: true)
+    }
+
     @Test func exchangesBytesWithAPortOfTheHost() async throws {
         let listener = try Listener()
         let answering = Thread {
