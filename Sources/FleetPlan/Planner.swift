@@ -319,6 +319,7 @@ private struct HostBuilder {
                 var asking = scope
                 asking.laterDirectory = scope.directory
                 asking.directory = nil
+                asking.forwardDirectory = nil
                 return try step.kind.preflight(in: asking)
             }) {
                 preflight.append(PlannedPreflight(step: step.name, script: script))
@@ -483,24 +484,47 @@ private struct HostBuilder {
         _ visit: (Step, StepScope, inout Problems) -> Void
     ) {
         var directory: String?
+        var before: String?
+        var ahead: String?
         for step in steps {
             var scope = start
+            var there = start
+            there.direction = .forward
             scope.stepEnvironment = step.environment
             scope.becomeUser = problems.catching { () throws(UndefinedReference) in
                 try start.user(of: step)
             }
             scope.directory = directory
+            scope.directoryBefore = before
+            scope.forwardDirectory = ahead
             if let own = step.directory {
                 scope.directory = problems.catching { () throws(UndefinedReference) in
                     try own.value(in: scope)
                 }
+                scope.directoryBefore = scope.directory
+                scope.forwardDirectory = Self.known { () throws(UndefinedReference) in
+                    try own.value(in: there)
+                }
             }
             visit(step, scope, &problems)
+            before =
+                Self.known { () throws(UndefinedReference) in
+                    try step.kind.directoryBefore(in: there)
+                } ?? before
+            ahead =
+                Self.known { () throws(UndefinedReference) in
+                    try step.kind.directoryForLaterSteps(in: there)
+                } ?? ahead
             let next = problems.catching { () throws(UndefinedReference) in
                 try step.kind.directoryForLaterSteps(in: scope)
             }
             directory = next ?? directory
         }
+    }
+
+    /// A value that is worked out once more; nil without one, which has been reported where it is first needed.
+    private static func known(_ body: () throws(UndefinedReference) -> String?) -> String? {
+        do throws(UndefinedReference) { return try body() } catch { return nil }
     }
 
     /// What is checked out does not change by waiting: it is asked once.

@@ -22,10 +22,43 @@ enum ReleasesScript {
             commit= tag=
             { read -r commit tag <"$root/current/.fleet-release"; } 2>/dev/null
             # Whatever else a link may have put there is no release.
-            case $commit in '' | *[!0-9a-f]*) commit= tag= ;; *) [ -z "${1:-}" ] || echo "$commit" ;; esac
+            case $commit in '' | *[!0-9a-f]*) commit= tag= ;; esac
+            # A link that somebody else has made does not lead to what was compared, whatever is written there.
+            if [ -n "$commit" ]; then
+                [ "$(readlink "$root/current")" = "releases/$commit" ] && [ ! -h "$root/releases/$commit" ] ||
+                    commit= tag=
+            fi
+            [ -z "${1:-}${1:+$commit}" ] || echo "$commit"
         }
         live() { current say; }
+        # What another tool has put here is not nothing: it may run, and is not ours to remove.
+        ours_only() {
+            [ -h "$root/current" ] || [ -e "$root/current" ] || return 0
+            [ -n "$(live)" ] ||
+                fail "E_LAYOUT $root/current leads to $(readlink "$root/current"), and fleet has put no release there: another tool deploys here, or the link was changed. Move \`current\` away, or give \`releases\` another \`path\`"
+        }
+        # is_ours NAME: whether it is a release in the working directory that fleet has unpacked.
+        is_ours() {
+            case $1 in *[!0-9a-f]*) return 1 ;; esac
+            [ ${#1} -ge 40 ] && [ ! -h "./$1" ] && [ -e "./$1/.fleet-release" ]
+        }
+        # What of a release's directory is not as it was unpacked, but what all releases share.
+        changes() {
+            d=$(tree_in "$root/releases/$1"; differences "$1") ||
+                fail "E_TREE $root/releases/$1 cannot be compared with its commit: $d"
+            [ -z "$d" ] || printf '%s\n' "$d" | unshared
+        }
+        # What `changes` has printed of a release, and what is in these files now, as one id.
+        changes_id() (
+            cd "$root/releases/$1" || exit 1
+            while IFS= read -r line; do
+                printf '%s\n' "$line"
+                file=./${line#* * }
+                [ -h "$file" ] || [ ! -f "$file" ] || quiet_git hash-object --no-filters -- "$file" || exit 1
+            done | quiet_git hash-object --stdin
+        )
         tell() {
+            ours_only
             current
             if [ -z "$commit" ]; then echo state=absent; return; fi
             echo state=present
@@ -66,7 +99,11 @@ enum ReleasesScript {
         }
         unpack() {
             dir=$root/releases/$1
-            [ ! -e "$dir/.fleet-release" ] || return 0
+            if [ -e "$dir/.fleet-release" ]; then
+                d=$(changes "$1") || { printf '%s\n' "$d"; exit 1; }
+                # One that somebody has changed is unpacked anew, unless it is what runs.
+                [ -n "$d" ] && [ "$(live)" != "$1" ] || return 0
+            fi
             writable_commit "$1"
             # Whole commits: what a repository keeps out of its archives is part of a release.
             (walk "$FLEET_PATH/info/." make && echo '* -export-ignore -export-subst' | put attributes) || exit 1

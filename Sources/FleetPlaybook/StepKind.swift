@@ -28,6 +28,11 @@ public protocol StepKind: Sendable {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script?
     /// The directory in which later steps run unless they name one.
     func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
+
+    /// Where what later steps are going to replace is before the rollout.
+    ///
+    /// - Throws: ``UndefinedReference``.
+    func directoryBefore(in scope: StepScope) throws(UndefinedReference) -> String?
     /// The local files that the step needs in an environment, as the playbook names them.
     func localFiles(in environment: String) -> [String]
     /// What matters of those files besides their bytes.
@@ -64,6 +69,10 @@ extension StepKind {
     public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? { nil }
     /// No check afterwards.
     public func verification(in scope: StepScope) throws(UndefinedReference) -> Script? { nil }
+    /// The same before and after.
+    public func directoryBefore(in scope: StepScope) throws(UndefinedReference) -> String? {
+        try directoryForLaterSteps(in: scope)
+    }
     /// Later steps run where they would have run.
     public func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String? {
         nil

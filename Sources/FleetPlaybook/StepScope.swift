@@ -35,6 +35,10 @@ public struct StepScope: Sendable {
     public var directory: String?
     /// In preflight, which runs in no directory of its own: where the step will run, if that is there.
     public var laterDirectory: String?
+    /// In preflight: where that which the step is going to replace is now.
+    public var directoryBefore: String?
+    /// On the way back: where the step ran on the way there.
+    public var forwardDirectory: String?
     /// The account that the step runs as.
     public var becomeUser: String?
 

@@ -41,6 +41,98 @@ import Testing
         )
     }
 
+    /// Row K2.
+    @Test(
+        "Files that a release brings into its own directory are nothing to put back in the old one's"
+    )
+    func filesOfARelease() throws {
+        try fixture.directory.write("greeting: {{release.tag}}\n", to: "project/app.ini")
+        try fixture.directory.write("SECRET=1\n", to: "project/production.env")
+        try Command.shell("mkdir public; echo a >public/a", in: fixture.directory.path + "/project")
+        let path = fixture.directory.path + "/project/playbooks/deploy.yml"
+        let playbook = try String(contentsOfFile: path, encoding: .utf8)
+        try fixture.directory.write(
+            playbook.replacing("deadline: 4s", with: "deadline: 1s").replacing(
+                "  - name: test\n",
+                with: """
+                      - name: config
+                        template: { source: app.ini, destination: app.ini }
+                      - name: secrets
+                        env_file: { source: production.env, destination: .env }
+                      - name: media
+                        upload: { source: public, destination: media }
+                      - name: install
+                        run: { script: "cat VERSION >installed", digest: "cat installed" }
+                      - name: test
+
+                    """
+            ),
+            to: "project/playbooks/deploy.yml"
+        )
+        #expect(try fixture.fleet("check").status == 0)
+        for tag in ["v1.0.0", "v1.1.0"] {
+            let done = try fixture.fleet("deploy", "production", "--tag", tag)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+        func files(_ index: Int) throws -> String {
+            try Command.shell(
+                "cat VERSION app.ini .env media/a installed",
+                in: fixture.servers[index].home + "/app/current"
+            )
+        }
+        let bad = try fixture.fleet("deploy", "production", "--limit", "web1", "--tag", "v1.2.0")
+        #expect(bad.status == 10, "\(bad.output)\(bad.errors)")
+        #expect(try files(0) == "v1.1.0\ngreeting: v1.1.0\nSECRET=1\na\nv1.1.0\n")
+        // Once more, with the bad release's directory there already.
+        let again = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.2.0",
+            "--force-quarantined",
+            "a test"
+        )
+        #expect(again.status == 10, "\(again.output)\(again.errors)")
+        #expect(try files(0) == "v1.1.0\ngreeting: v1.1.0\nSECRET=1\na\nv1.1.0\n")
+        let back = try fixture.fleet("revert", "production", "--yes")
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        for index in 0..<2 {
+            #expect(try files(index) == "v1.0.0\ngreeting: v1.0.0\nSECRET=1\na\nv1.0.0\n")
+        }
+        // Without a `revert` of its own the playbook goes the steps back.
+        let steps = try String(contentsOfFile: path, encoding: .utf8)
+        let own = try #require(steps.range(of: "revert:\n"))
+        let smoke = try #require(steps.range(of: "smoke:\n"))
+        try fixture.directory.write(
+            steps.replacingCharacters(in: own.lowerBound..<smoke.lowerBound, with: ""),
+            to: "project/playbooks/deploy.yml"
+        )
+        let without = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.2.0",
+            "--force-quarantined",
+            "a test"
+        )
+        #expect(without.status == 10, "\(without.output)\(without.errors)")
+        #expect(try files(0) == "v1.0.0\ngreeting: v1.0.0\nSECRET=1\na\nv1.0.0\n")
+        // The digest is that of the release that ran.
+        try Command.shell(
+            "sed -i 's/cat VERSION >installed/cat VERSION >installed; echo x >>..\\/..\\/current\\/installed/' \(path)",
+            in: fixture.directory.path
+        )
+        let changed = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.2.0",
+            "--force-quarantined",
+            "a test"
+        )
+        #expect(changed.status == 20, "\(changed.output)\(changed.errors)")
+    }
+
     private func current(_ index: Int) -> String {
         (try? String(
             contentsOfFile: fixture.servers[index].home + "/app/current/VERSION",

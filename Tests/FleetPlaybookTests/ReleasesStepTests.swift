@@ -320,6 +320,110 @@ import Testing
         }
     }
 
+    /// Row K2.
+    @Test("Releases that another tool has put there are neither nothing nor removed")
+    func anotherToolsReleases() throws {
+        try Command.shell(
+            """
+            mkdir -p "$1/releases/20260101000000" "$1/releases/20260202000000"
+            echo theirs >"$1/releases/20260202000000/file"
+            ln -s releases/20260202000000 "$1/current"
+            """.replacing("$1", with: root),
+            in: directory.path
+        )
+        for script in [
+            try releases().preflight(in: scope(0)), try releases().reading(in: scope(0)),
+        ] {
+            let asked = try run(script)
+            #expect(asked.status == 1 && asked.output.contains("E_LAYOUT"), "\(asked.output)")
+            #expect(asked.output.contains("leads to releases/20260202000000"))
+        }
+        let removed = try run(
+            try releases().removal(in: scope(0, back: true)),
+            facts: ["state": "absent"]
+        )
+        #expect(removed.status == 1 && removed.output.contains("E_LAYOUT"))
+        // Once nothing of it runs, it stays all the same, and so does every file there.
+        try Command.shell(
+            "rm current; touch releases/notes; cp -r releases/20260101000000 releases/\(String(repeating: "b", count: 40))",
+            in: root
+        )
+        try deploy(0)
+        try deploy(1)
+        for name in [
+            "20260101000000", "20260202000000", "notes", String(repeating: "b", count: 40),
+        ] {
+            #expect(FileManager.default.fileExists(atPath: root + "/releases/\(name)"), "\(name)")
+        }
+    }
+
+    /// Row K2.
+    @Test(
+        "A link that leads elsewhere, whatever is written there, is not the release that was compared"
+    )
+    func aLinkElsewhere() throws {
+        try deploy(0)
+        try Command.shell("cp -a releases/\(commits[0]) hot; echo evil >hot/file", in: root)
+        for link in ["hot", root + "/hot"] {
+            try Command.shell("ln -sfn '\(link)' current", in: root)
+            let verified = try run(try releases().verification(in: scope(0)))
+            #expect(
+                verified.status == 1 && verified.output.contains("E_TREE"),
+                "\(verified.output)"
+            )
+            let read = try run(try releases().reading(in: scope(0)))
+            #expect(read.status == 1 && read.output.contains("E_LAYOUT"), "\(read.output)")
+        }
+        try Command.shell(
+            "rm current; mv releases/\(commits[0]) r; ln -s ../hot releases/\(commits[0]); ln -s releases/\(commits[0]) current",
+            in: root
+        )
+        #expect(try run(try releases().verification(in: scope(0))).status == 1)
+    }
+
+    /// Row K2.
+    @Test(
+        "A changed file of the release that runs is seen by status and in preflight, and is no fault of the way back"
+    )
+    func changedWhileItRuns() throws {
+        try deploy(0)
+        #expect(!(try run(try releases().reading(in: scope(0)))).output.contains("dirty"))
+        try Command.shell("echo mine >current/instance/data; echo patched >current/file", in: root)
+        let read = try run(try releases().reading(in: scope(0)))
+        #expect(facts(read.output)["state"] == "dirty", "\(read.output)")
+        let again = try run(try releases().preflight(in: scope(0)))
+        #expect(again.status == 1 && again.output.contains("E_DIRTY"), "\(again.output)")
+        #expect(again.output.contains("    file (content)"))
+        let asked = facts(try run(try releases().preflight(in: scope(1))).output)
+        for action in [
+            try releases().action(in: scope(1)), try switching().action(in: scope(1)),
+            try switching().revertAction(in: scope(1, back: true), isIdempotent: true),
+        ] {
+            _ = try run(action, facts: asked.merging(["revert": "1"]) { $1 })
+        }
+        try Command.shell("ln -sfn releases/\(commits[0]) current", in: root)
+        func back() throws -> Command {
+            let script = try #require(try releases().verification(in: scope(1, back: true)))
+            return try run(
+                script.adding([EnvironmentVariable("FLEET_REVERT", "1")]),
+                facts: asked
+            )
+        }
+        let same = try back()
+        #expect(
+            same.status == 0 && same.output.contains("note=with the local changes"),
+            "\(same.output)"
+        )
+        #expect(!same.output.contains("changed "))
+        try Command.shell("echo 'patched again' >current/file", in: root)
+        #expect(try back().output.contains("changed content"))
+        // What does not run is unpacked anew.
+        try Command.shell("echo broken >releases/\(commits[1])/file", in: root)
+        let done = try run(try releases().action(in: scope(1)), facts: asked)
+        #expect(done.status == 0, "\(done.output)")
+        #expect(file("releases/\(commits[1])/file") == "1\n")
+    }
+
     @Test func aFirstDeployIsTakenDownWhole() throws {
         try deploy(0)
         let back = scope(0, back: true)

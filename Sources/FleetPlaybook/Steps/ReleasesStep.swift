@@ -59,6 +59,11 @@ struct ReleasesStep: ReleaseStepKind {
         return try path.value(in: scope) + "/releases/" + commit
     }
 
+    /// The release that runs.
+    func directoryBefore(in scope: StepScope) throws(UndefinedReference) -> String? {
+        try path.value(in: scope) + "/current"
+    }
+
     private func script(_ text: String, in scope: StepScope) throws(UndefinedReference) -> Script {
         var scope = scope
         scope.directory = nil
@@ -108,6 +113,13 @@ struct ReleasesStep: ReleaseStepKind {
             fi
             [ -z "$FLEET_COMMIT" ] || ! has || writable_commit "$FLEET_COMMIT"
             tell
+            [ -n "$commit" ] || exit 0
+            d=$(changes "$commit") || { printf '%s\n' "$d"; exit 1; }
+            [ -n "$d" ] || exit 0
+            [ "$commit" != "$FLEET_COMMIT" ] ||
+                fail "E_DIRTY these files of $root/releases/$commit were changed since it was deployed, and it runs: put them back (git --git-dir=$root/repo show $commit:FILE), or deploy another release
+            $(named "$d")"
+            echo "changes=$(printf '%s\n' "$d" | changes_id "$commit")"
             """#,
             in: scope
         )
@@ -173,9 +185,15 @@ struct ReleasesStep: ReleaseStepKind {
             b= s= c=
             { read -r b s c <"$root/fleet-switched"; } 2>/dev/null
             [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$root" && pwd -P)"
-            d=$(tree_in "$root/releases/$now"; differences "$now") ||
-                fail "E_TREE $root/releases/$now cannot be compared with its commit: $d"
-            [ -z "$d" ] || printf '%s\n' "$d" | unshared | sed 's/^/changed /'
+            d=$(changes "$now") || { printf '%s\n' "$d"; exit 1; }
+            [ -n "$d" ] || exit 0
+            if [ -n "${FLEET_REVERT:-}" ] &&
+                [ "$(printf '%s\n' "$d" | changes_id "$now")" = "${FLEET_SNAPSHOT_CHANGES:-}" ]
+            then
+                echo "note=with the local changes that it had before"
+                exit 0
+            fi
+            printf '%s\n' "$d" | sed 's/^/changed /'
             """#,
             in: scope
         )
@@ -188,6 +206,7 @@ struct ReleasesStep: ReleaseStepKind {
                 #"""
                 [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || fail "E_NO_PREVIOUS something ran here before"
                 [ -e "$root" ] || exit 0
+                ours_only
                 there=$root.fleet-removed-$(date -u +%Y%m%dT%H%M%SZ)
                 walk "$root" && [ ! -e "./${there##*/}" ] && onto "./$name" "./${there##*/}" &&
                     echo "$root: moved to $there"
@@ -202,6 +221,14 @@ struct ReleasesStep: ReleaseStepKind {
     }
 
     func reading(in scope: StepScope) throws(UndefinedReference) -> Script {
-        try script("tell", in: scope)
+        try script(
+            #"""
+            tell
+            [ -n "$commit" ] || exit 0
+            d=$(changes "$commit") || { printf '%s\n' "$d"; exit 1; }
+            [ -z "$d" ] || echo state=dirty
+            """#,
+            in: scope
+        )
     }
 }

@@ -63,7 +63,7 @@ struct RunStep: StepKind {
             text: Self.digestPrologue + text,
             more: used + [
                 EnvironmentVariable("FLEET_DIGEST", shell),
-                EnvironmentVariable("FLEET_WHERE", scope.laterDirectory ?? ""),
+                EnvironmentVariable("FLEET_WHERE", scope.directoryBefore ?? ""),
             ]
         )
     }

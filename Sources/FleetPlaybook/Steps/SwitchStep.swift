@@ -44,6 +44,7 @@ struct SwitchStep: StepKind {
     private static let text = #"""
         [ -e "$root/releases/$FLEET_COMMIT/.fleet-release" ] ||
             fail "E_RELEASE $root/releases/$FLEET_COMMIT is not there"
+        ours_only
         before=$(live)
         # Before the rename: a run that is cut off between the two must find the mark.
         if [ -z "${FLEET_REVERT:-}" ] && [ -n "$before" ] && [ "$before" != "$FLEET_COMMIT" ]; then
@@ -66,6 +67,7 @@ struct SwitchStep: StepKind {
         for mark in $(ls -t ./*/.fleet-live 2>/dev/null); do
             dir=${mark%/.fleet-live}
             dir=${dir#./}
+            is_ours "$dir" || continue
             count=$((count + 1))
             [ $count -gt "$FLEET_KEEP" ] || continue
             case $dir in "$FLEET_COMMIT" | "$before") continue ;; esac
@@ -73,7 +75,8 @@ struct SwitchStep: StepKind {
         done
         for dir in *; do
             # It never stayed, so nobody goes back to it.
-            case $dir in "$FLEET_COMMIT" | "$before" | '*') continue ;; esac
+            case $dir in "$FLEET_COMMIT" | "$before") continue ;; esac
+            is_ours "$dir" || continue
             [ -e "$dir/.fleet-live" ] || { remove "./$dir" && echo "removed $dir, which never stayed"; }
         done
         exit 0

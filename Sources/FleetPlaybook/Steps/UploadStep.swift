@@ -165,6 +165,29 @@ struct UploadStep: StepKind {
         ]
     }
 
+    /// What stands before a script of the way back: a file in a directory that belongs to the new release is not
+    /// what the old one uses, so there is nothing to put back in the old release's directory.
+    private static let onlyInTheSamePlace = #"""
+        [ "$FLEET_PLACE" = "$FLEET_FORWARD_PLACE" ] || exit 0
+
+        """#
+
+    /// The destination of this way and of the way there, for `onlyInTheSamePlace`.
+    private func places(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable] {
+        var forward = scope
+        forward.direction = .forward
+        return [
+            EnvironmentVariable(
+                "FLEET_PLACE",
+                "\(scope.directory ?? "") \(try destination.value(in: scope))"
+            ),
+            EnvironmentVariable(
+                "FLEET_FORWARD_PLACE",
+                "\(scope.forwardDirectory ?? "") \(try destination.value(in: forward))"
+            ),
+        ]
+    }
+
     private func script(
         _ text: String,
         more others: [EnvironmentVariable] = [],
@@ -357,12 +380,13 @@ struct UploadStep: StepKind {
         let isBack = scope.direction == .revert
         return try script(
             isBack
-                ? #"""
-                locate || [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || exit 1
-                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "./$name" ]
-                else [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
-                """#
+                ? Self.onlyInTheSamePlace + #"""
+                    locate || [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || exit 1
+                    if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "./$name" ]
+                    else [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
+                    """#
                 : #"locate && [ "$(digest "./$name")" = "$FLEET_SHA256" ]"#,
+            more: isBack ? places(in: scope) : [],
             in: scope
         )
     }
@@ -373,34 +397,35 @@ struct UploadStep: StepKind {
     {
         .script(
             try script(
-                """
-                if ! locate; then
-                    [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || wrong "there is no directory for $FLEET_DESTINATION"
-                    exit 0
-                fi
-                if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
-                    remove "./$name" "./$old" || exit 1
-                    [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
-                    exit
-                fi
-                # As it was, whatever it was kept as.
-                dress_up() {
-                    [ -n "${FLEET_SNAPSHOT_MODE:-}" ] || return 0
-                    [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || "$2" "$1" chown "$FLEET_SNAPSHOT_OWNER" || return 1
-                    [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || "$2" "$1" chmod "$FLEET_SNAPSHOT_MODE"
-                }
-                ours() { file=$1; shift; "$@" "$file"; }
-                mend || exit 1
-                [ "$(digest "./$name")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress_up "./$name" dressing; exit; }
-                open_work ".$name.fleet"
-                rm -rf ./new ./part
-                find_kept
-                if [ -n "${FLEET_SNAPSHOT_MODE:-}" ]; then
-                    (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" ./new) && dress_up ./new ours || exit 1
-                else cp -RPp "$kept/$FLEET_SNAPSHOT_SHA256" ./new || exit 1; fi
-                place || exit 1
-                close_work
-                """,
+                Self.onlyInTheSamePlace + """
+                    if ! locate; then
+                        [ "${FLEET_SNAPSHOT_STATE:-}" = absent ] || wrong "there is no directory for $FLEET_DESTINATION"
+                        exit 0
+                    fi
+                    if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
+                        remove "./$name" "./$old" || exit 1
+                        [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
+                        exit
+                    fi
+                    # As it was, whatever it was kept as.
+                    dress_up() {
+                        [ -n "${FLEET_SNAPSHOT_MODE:-}" ] || return 0
+                        [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || "$2" "$1" chown "$FLEET_SNAPSHOT_OWNER" || return 1
+                        [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || "$2" "$1" chmod "$FLEET_SNAPSHOT_MODE"
+                    }
+                    ours() { file=$1; shift; "$@" "$file"; }
+                    mend || exit 1
+                    [ "$(digest "./$name")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress_up "./$name" dressing; exit; }
+                    open_work ".$name.fleet"
+                    rm -rf ./new ./part
+                    find_kept
+                    if [ -n "${FLEET_SNAPSHOT_MODE:-}" ]; then
+                        (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" ./new) && dress_up ./new ours || exit 1
+                    else cp -RPp "$kept/$FLEET_SNAPSHOT_SHA256" ./new || exit 1; fi
+                    place || exit 1
+                    close_work
+                    """,
+                more: try places(in: scope),
                 in: scope
             )
         )
