@@ -35,6 +35,8 @@ public final class HTTPExchange: Sendable {
         var status: Int?
         var location: String?
         var isJSON = false
+        /// How the body is packed all the same; nil if it is not.
+        var encoding: String?
         var body: [UInt8] = []
         var isComplete = false
         var problem: String?
@@ -49,6 +51,8 @@ public final class HTTPExchange: Sendable {
         head.headers.add(name: "Host", value: hostHeader)
         head.headers.add(name: "User-Agent", value: "fleet")
         head.headers.add(name: "Accept", value: "*/*")
+        // What is packed can say nothing that is read here.
+        head.headers.add(name: "Accept-Encoding", value: "identity")
         for field in probe.headers {
             head.headers.replaceOrAdd(name: field.name, value: field.value)
         }
@@ -99,6 +103,9 @@ public final class HTTPExchange: Sendable {
                 case .head(let head):
                     answer.status = Int(head.status.code)
                     answer.location = head.headers.first(name: "Location")
+                    let encodings = head.headers[canonicalForm: "Content-Encoding"]
+                        .map { $0.lowercased() }.filter { !$0.isEmpty && $0 != "identity" }
+                    answer.encoding = encodings.isEmpty ? nil : encodings.joined(separator: ", ")
                     answer.isJSON =
                         head.headers.first(name: "Content-Type")?.lowercased().contains("json")
                         ?? false
@@ -120,8 +127,42 @@ public final class HTTPExchange: Sendable {
         return judge(answer)
     }
 
+    /// Whether a version stands in a text by itself and not as part of another one.
+    ///
+    /// `v2.0.0` is neither in `v2.0.0-rc.1` nor in `v2.0.0.1`, and `2.0.0` not in `12.0.0`. What semver calls build metadata (`+…`) is the same version.
+    static func names(_ version: String, in text: String) -> Bool {
+        let text = Array(text.utf8)
+        let version = Array(version.utf8)
+        guard !version.isEmpty else { return true }
+        func isWord(_ index: Int) -> Bool {
+            guard text.indices.contains(index) else { return false }
+            let byte = text[index]
+            return (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                || (0x61...0x7A).contains(byte) || byte == UInt8(ascii: "_")
+        }
+        func isDigit(_ index: Int) -> Bool {
+            text.indices.contains(index) && (0x30...0x39).contains(text[index])
+        }
+        func goesOn(_ index: Int) -> Bool {
+            guard text.indices.contains(index) else { return false }
+            if isWord(index) { return true }
+            return [UInt8(ascii: "."), UInt8(ascii: "-")].contains(text[index]) && isWord(index + 1)
+        }
+        func beganBefore(_ start: Int) -> Bool {
+            guard start > 0 else { return false }
+            return isDigit(start) && isDigit(start - 1)
+                || text[start - 1] == UInt8(ascii: ".") && isDigit(start - 2)
+        }
+        guard text.count >= version.count else { return false }
+        return (0...(text.count - version.count)).contains { start in
+            let end = start + version.count
+            return text[start] == version[0] && text[start..<end].elementsEqual(version)
+                && !goesOn(end) && !beganBefore(start)
+        }
+    }
+
     private func judge(_ answer: Answer) -> Verdict {
-        let body = answer.body
+        let body = Self.asUTF8(answer.body)
         let text = String(decoding: body, as: UTF8.self)
         let excerpt = String(text.prefix(Self.excerptLength))
         if let problem = answer.problem { return .fail(problem, body: excerpt) }
@@ -137,8 +178,22 @@ public final class HTTPExchange: Sendable {
             }
             return .fail(seen, body: excerpt)
         }
-        if let wanted = probe.contains, !text.contains(wanted) {
-            return .fail("the body does not contain `\(wanted)`", body: excerpt)
+        if let encoding = answer.encoding, probe.contains != nil || probe.rejectsErrorReports {
+            return .fail(
+                "the body is packed (Content-Encoding: \(encoding)), although that was not asked for, and what it "
+                    + "says cannot be read",
+                body: ""
+            )
+        }
+        if let wanted = probe.contains,
+            !(probe.isVersion ? Self.names(wanted, in: text) : text.contains(wanted))
+        {
+            let isPart = text.contains(wanted)
+            return .fail(
+                "the body does not contain `\(wanted)`"
+                    + (isPart ? " but as part of another version" : ""),
+                body: excerpt
+            )
         }
         if probe.rejectsErrorReports, let place = Self.errorReport(in: body, isJSON: answer.isJSON)
         {
@@ -150,6 +205,26 @@ public final class HTTPExchange: Sendable {
         return .pass
     }
 
+    /// A body in UTF-16 as UTF-8: it has a byte order mark, or begins with a character that a zero belongs to.
+    private static func asUTF8(_ body: [UInt8]) -> [UInt8] {
+        guard body.count >= 2, body.count % 2 == 0 else { return body }
+        let isBig: Bool
+        switch (body[0], body[1]) {
+        case (0xFE, 0xFF), (0, 1...): isBig = true
+        case (0xFF, 0xFE), (1..., 0): isBig = false
+        default: return body
+        }
+        let units = stride(from: 0, to: body.count, by: 2).map { index in
+            let (high, low) =
+                isBig ? (body[index], body[index + 1]) : (body[index + 1], body[index])
+            return UInt16(high) << 8 | UInt16(low)
+        }
+        return Array(
+            String(decoding: units.first == 0xFEFF ? units.dropFirst() : units[...], as: UTF16.self)
+                .utf8
+        )
+    }
+
     /// Where a JSON body says `"error"`, as in `services.database = "error"`; nil if it does not, or is no
     /// JSON.
     ///
@@ -159,10 +234,20 @@ public final class HTTPExchange: Sendable {
     static func errorReport(in body: [UInt8], isJSON: Bool) -> String? {
         var body = body[...]
         if body.starts(with: [0xEF, 0xBB, 0xBF]) { body = body.dropFirst(3) }
+        // What frameworks put before JSON so that no other site's page can run it as a script.
+        for guardian in [")]}',", ")]}'", "while(1);", "for(;;);", "{}&&"]
+        where body.starts(with: guardian.utf8) {
+            body = body.dropFirst(guardian.utf8.count)
+            break
+        }
         let first = body.first { !" \t\r\n".utf8.contains($0) }
         guard
             first == UInt8(ascii: "{") || first == UInt8(ascii: "[") || first == UInt8(ascii: "\"")
-        else { return nil }
+        else {
+            // `OK` is a word, whatever it is called; a brace farther on is something that cannot be read.
+            return isJSON && body.contains(UInt8(ascii: "{"))
+                ? "it is called JSON, and is none" : nil
+        }
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
         func read(_ text: some Sequence<UInt8>) -> JSONValue? {

@@ -28,7 +28,6 @@ enum GitScript {
             GIT_CEILING_DIRECTORIES=$(dirname "$FLEET_PATH") && export GIT_CEILING_DIRECTORIES
             # What the file system can do is written into a repository when it is made; the account's word on
             # it counts for nothing.
-            links=$(git -C "$FLEET_PATH" config --local core.symlinks 2>/dev/null) || links=true
             folds=$(git -C "$FLEET_PATH" config --local core.ignoreCase 2>/dev/null) || folds=false
         }
         # Holds the repository's directory open, so that git works in that very one and reads its configuration,
@@ -64,8 +63,8 @@ enum GitScript {
             rm -f "$d/index.lock"
             echo "removed $d/index.lock, which a git that ended had left"
         }
-        links=true folds=false
-        g() { quiet_git -c core.symlinks="$links" -c core.ignoreCase="$folds" -C "${anchored:-$FLEET_PATH}" "$@"; }
+        folds=false
+        g() { quiet_git -c core.ignoreCase="$folds" -C "${anchored:-$FLEET_PATH}" "$@"; }
         tag_object() {
             if [ "$(g rev-parse --verify --quiet refs/fleet/release^{commit})" = "$FLEET_COMMIT" ]
             then g rev-parse refs/fleet/release; else echo "$FLEET_COMMIT"; fi
@@ -108,7 +107,7 @@ enum GitScript {
             tree_in() { FLEET_TREE=$1; }
             t() {
                 if [ -z "${FLEET_TREE:-}" ]; then g "$@"
-                else quiet_git -c core.symlinks=true --git-dir="${anchored:-$FLEET_PATH}" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
+                else quiet_git --git-dir="${anchored:-$FLEET_PATH}" --work-tree="$FLEET_TREE" -C "$FLEET_TREE" "$@"; fi
             }
             # differences COMMIT: prints `WHAT TIME PATH` for every file that is not what git writes for it;
             # WHAT is missing, type, mode or content, TIME that of its last change. Fails if it cannot tell.

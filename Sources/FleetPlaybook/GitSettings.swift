@@ -42,6 +42,8 @@ public enum GitSettings {
         ("core.attributesFile", "/dev/null"), ("core.excludesFile", "/dev/null"),
         ("core.trustctime", "true"), ("core.checkStat", "default"), ("core.ignoreStat", "false"),
         ("core.untrackedCache", "false"),
+        // A file system that knows neither cannot hold a release as it is.
+        ("core.fileMode", "true"), ("core.symlinks", "true"),
         ("core.splitIndex", "false"), ("index.sparse", "false"), ("checkout.guess", "false"),
         ("checkout.workers", "1"), ("submodule.recurse", "false"),
     ]

@@ -308,6 +308,10 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
     /// More header fields, in order.
     public var headers: [EnvironmentVariable] { moreHeaders ?? [] }
     private let moreHeaders: [EnvironmentVariable]?
+    /// Whether what the body must contain names a release, which part of another release's name is not: `v2.0.0` is
+    /// not in `v2.0.0-rc.1`.
+    public var isVersion: Bool { version ?? false }
+    private let version: Bool?
 
     /// Describes a probe.
     public init(
@@ -319,9 +323,11 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
         contains: String? = nil,
         rejectsErrorReports: Bool = true,
         hostHeader: String? = nil,
-        headers: [EnvironmentVariable] = []
+        headers: [EnvironmentVariable] = [],
+        isVersion: Bool = false
     ) {
         self.hostHeader = hostHeader
+        version = isVersion ? true : nil
         moreHeaders = headers.isEmpty ? nil : headers
         self.host = host
         self.port = port

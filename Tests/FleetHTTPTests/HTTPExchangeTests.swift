@@ -32,6 +32,70 @@ struct HTTPExchangeTests {
         #expect(request.hasSuffix("\r\n\r\n"))
     }
 
+    /// Row K2.
+    @Test("A body that cannot be read is not a good one")
+    func unreadableBodies() {
+        #expect(
+            String(
+                decoding: HTTPExchange(HTTPProbe(host: "a", port: 1, target: "/")).request,
+                as: UTF8.self
+            )
+            .contains("Accept-Encoding: identity\r\n")
+        )
+        func seen(_ head: String, _ body: [UInt8], probe: HTTPProbe? = nil) -> HTTPExchange.Verdict
+        {
+            let exchange = HTTPExchange(probe ?? HTTPProbe(host: "a", port: 1, target: "/"))
+            let text = "HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\(head)\r\n"
+            _ = exchange.receive(Array(text.utf8) + body)
+            return exchange.verdict()
+        }
+        let bad = "{\"status\":\"error\"}"
+        for encoding in ["gzip", "deflate", "br", "GZIP"] {
+            guard
+                case .fail(let why, _) = seen(
+                    "Content-Encoding: \(encoding)\r\n",
+                    [0x1F, 0x8B, 8, 0]
+                )
+            else { return #expect(Bool(false), "\(encoding)") }
+            #expect(why.contains("Content-Encoding"))
+        }
+        #expect(seen("Content-Encoding: identity\r\n", Array("ok".utf8)) == .pass)
+        let loose = HTTPProbe(host: "a", port: 1, target: "/", rejectsErrorReports: false)
+        #expect(seen("Content-Encoding: gzip\r\n", [0x1F, 0x8B], probe: loose) == .pass)
+        let units = Array(bad.utf16)
+        let big = units.flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
+        let little = units.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
+        for body in [big, little, [0xFE, 0xFF] + big, [0xFF, 0xFE] + little] {
+            #expect(seen("", body) != .pass)
+        }
+        for opening in [")]}',\n", ")]}'\n", "while(1);", "for(;;);", "{}&& "] {
+            #expect(seen("", Array((opening + bad).utf8)) != .pass, "\(opening)")
+            #expect(seen("", Array((opening + "{\"status\":\"ok\"}").utf8)) == .pass, "\(opening)")
+        }
+        #expect(seen("Content-Type: application/json\r\n", Array("cb(\(bad))".utf8)) != .pass)
+        #expect(seen("Content-Type: application/json\r\n", Array("OK".utf8)) == .pass)
+    }
+
+    /// Row K2.
+    @Test(
+        "A release is not named by another one's name",
+        arguments: [
+            ("v2.0.0", "{\"version\": \"v2.0.0\"}", true), ("v2.0.0", "v2.0.0", true),
+            ("v2.0.0", "This is v2.0.0.", true), ("v2.0.0", "v2.0.0+build.5", true),
+            ("2.0.0", "app v2.0.0 up", true), ("v2.0.0", "was v2.0.0-rc.1, is v2.0.0", true),
+            ("v2.0.0", "v2.0.0-rc.1", false), ("v2.0.0", "v2.0.01", false),
+            ("v2.0.0", "v2.0.0.1", false), ("2.0.0", "12.0.0", false), ("2.0.0", "1.2.0.0", false),
+            ("v2.0.0", "v2.0.0_b", false), ("v2.0.0", "v2.0.0-3-gabc1234", false),
+            ("v2.0.0", "", false),
+        ]
+    )
+    func versions(_ version: String, _ body: String, _ isNamed: Bool) {
+        let probe = HTTPProbe(host: "a", port: 1, target: "/", contains: version, isVersion: true)
+        #expect((verdict(ok(body), probe: probe).verdict == .pass) == isNamed)
+        let plain = HTTPProbe(host: "a", port: 1, target: "/", contains: version)
+        #expect((verdict(ok(body), probe: plain).verdict == .pass) == body.contains(version))
+    }
+
     @Test func aGoodAnswerPassesHoweverItIsCut() {
         for pieces in [1, 3, 1000] {
             let result = verdict(ok("{\"status\":\"healthy\"}"), pieces: pieces)

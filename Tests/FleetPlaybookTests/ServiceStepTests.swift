@@ -312,6 +312,24 @@ struct ServiceStepTests {
         #expect(asked.output.contains(words), "\(asked.output)")
     }
 
+    /// Row K3.
+    @Test(
+        "A name that stands for several services is none",
+        arguments: ["worker@*", "w?", "[ab]", "a b", ""]
+    )
+    func patterns(name: String) throws {
+        #expect(throws: (any Error).self) { try step("{ name: \"\(name)x*\" }") }
+        var scope = scope()
+        scope.variables = ["unit": name]
+        let asked = try run(
+            step("{ name: \"${{ vars.unit }}\", control: ~/ctl }").preflight(in: scope)
+        )
+        #expect(
+            asked.status == 1 && asked.output.contains("not the name of one service"),
+            "\(asked.output)"
+        )
+    }
+
     @Test("A service that shall be stopped is not watched: a later step may start it")
     func stopped() throws {
         #expect(try step("{ name: app, state: stopped }").verification(in: scope()) == nil)

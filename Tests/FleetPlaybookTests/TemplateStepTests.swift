@@ -91,7 +91,10 @@ import Testing
 
     @Test(
         "A section stands for a value that says yes",
-        arguments: [("yes", "on"), ("7", "on"), ("", "off"), ("false", "off"), ("no", "off")]
+        arguments: [
+            ("yes", "on"), ("7", "on"), ("", "off"), ("false", "off"), ("no", "off"),
+            ("False", "off"), ("NO", "off"), ("off", "off"), ("0", "off"), ("none", "on"),
+        ]
     )
     func sections(value: String, expected: String) throws {
         let text = "{{#vars.tls}}on{{/vars.tls}}{{^vars.tls}}off{{/vars.tls}}"

@@ -120,6 +120,31 @@ struct TreeProofTests {
         #expect(seen.status == 0 && seen.output.contains("changed content"), "\(seen.output)")
     }
 
+    /// Row K10.
+    @Test("A repository that was told not to look at modes or links hides none")
+    func modesAndLinks() throws {
+        let fixture = try CheckoutFixture()
+        let v3 = try fixture.release("v3.0.0", "echo run >start; chmod +x start; ln -s start link")
+        _ = try fixture.deployed("v3.0.0", v3)
+        try Command.shell(
+            "git config core.fileMode false; git config core.symlinks false; chmod -x start; rm link; printf start >link",
+            in: fixture.app
+        )
+        #expect(try fixture.git("status --porcelain") == "")
+        let seen = try verified(fixture, "v3.0.0", v3)
+        #expect(
+            seen.output.contains("changed mode") && seen.output.contains(" start\n"),
+            "\(seen.output)"
+        )
+        #expect(
+            seen.output.contains("changed type") && seen.output.contains(" link\n"),
+            "\(seen.output)"
+        )
+        try Command.shell("git checkout -q -f v1.0.0", in: fixture.app)
+        _ = try fixture.deployed("v3.0.0", v3)
+        #expect(try Command.shell("test -x start && readlink link", in: fixture.app) == "start\n")
+    }
+
     @Test("Line ends that git would write and not take back are no local change, however often")
     func lineEnds() throws {
         let fixture = try CheckoutFixture()

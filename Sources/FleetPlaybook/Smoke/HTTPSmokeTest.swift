@@ -104,6 +104,11 @@ struct HTTPSmokeTest: SmokeKind {
         }
         let named: String? =
             if let hostHeader { try fieldValue(hostHeader, in: scope) } else { nil }
+        let wanted = try contains?.value(in: scope)
+        let names = [
+            scope.release?.tag ?? "", scope.release?.commit ?? "", SnapshotToken.tag,
+            SnapshotToken.commit,
+        ]
         return .http(
             HTTPProbe(
                 host: parts.host,
@@ -111,10 +116,13 @@ struct HTTPSmokeTest: SmokeKind {
                 target: parts.target,
                 withinMilliseconds: withinMilliseconds,
                 status: status,
-                contains: try contains?.value(in: scope),
+                contains: wanted,
                 rejectsErrorReports: rejectsErrorReports,
                 hostHeader: named,
-                headers: fields
+                headers: fields,
+                isVersion: wanted.map { text in
+                    names.contains { !$0.isEmpty && (text.hasSuffix($0) || text.hasPrefix($0)) }
+                } ?? false
             )
         )
     }

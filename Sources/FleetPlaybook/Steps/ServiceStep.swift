@@ -59,6 +59,14 @@ struct ServiceStep: StepKind {
             reader.report("sudo and `scope: user` do not go together", at: controlNode?.location)
         }
         fields.refuseUnknown()
+        // systemd would take it for all units of such names, and their answers for one.
+        if let name, !name.contains("${{"), name.contains(where: { "*?[ ".contains($0) }) {
+            reader.report(
+                "`\(name)` is not the name of one service",
+                at: nameNode?.location,
+                hints: ["give each service a step of its own"]
+            )
+        }
         guard let name, let state, let nameNode else { return nil }
         self.name = Template(name, location: nameNode.location, reader: reader)
         self.state = state
@@ -126,6 +134,8 @@ struct ServiceStep: StepKind {
     func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? {
         try script(
             #"""
+            case $FLEET_SERVICE in *[*?[\ ]* | '')
+                fail "E_SERVICE \`$FLEET_SERVICE\` is not the name of one service: give each a step of its own" ;; esac
             command -v "$FLEET_CONTROL" >/dev/null 2>&1 ||
                 fail "E_SERVICE $FLEET_CONTROL is not there to control $FLEET_SERVICE"
             if [ "$FLEET_CONTROL" = systemctl ]; then

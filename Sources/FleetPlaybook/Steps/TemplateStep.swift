@@ -208,13 +208,14 @@ private final class Values: MustacheParent, MustacheCustomRenderable {
     }
 }
 
-/// A value that a section leaves out when it is empty, `false` or `no`: inventories know only text.
+/// A value that a section leaves out when it is empty, or says no: inventories know only text, and YAML lets people
+/// write `false`, `False`, `no` and `off`.
 private struct Value: MustacheCustomRenderable, MustacheParent {
     let text: String
     let miss: (String) -> Void
 
     var renderText: String { text }
-    var isNull: Bool { ["", "false", "no"].contains(text) }
+    var isNull: Bool { ["", "false", "no", "off", "0"].contains(text.lowercased()) }
 
     /// A value has no parts; names inside its section are looked for farther out.
     func child(named name: String) -> Any? {
