@@ -60,8 +60,9 @@ enum BackupSource: Sendable {
 
 /// What backing up and restoring have in common on a host.
 ///
-/// A backup is one file, `20261125T214400Z_v1.2.0.gz`, with its SHA-256 and the database's schema
-/// version beside it as `….sum`. Names sort by time.
+/// A backup is one file, `20261125T214400Z_v1.2.0.gz`, with what is known of it beside it as `….sum`: its SHA-256,
+/// the database's schema version, its number, and whose it is. The number says which is the newest: a clock that
+/// was ahead once would say it for ever.
 enum BackupScript {
     /// Shell functions; `FLEET_DATABASE` and `FLEET_DIRECTORY` are paths.
     ///
@@ -131,17 +132,13 @@ enum BackupScript {
             }
             # A command of the playbook's: its variables need not be set, and every part of a pipeline counts,
             # where a shell can see to that.
+            # A shell of its own, because the one that asks whether it failed would go on after its failures (POSIX,
+            # XCU 2.15, `set -e`).
             theirs() (
                 cd "$began" || exit 1
-                if (set -o pipefail) 2>/dev/null; then
-                    set +u
-                    set -o pipefail
-                    eval "$1"
-                elif command -v bash >/dev/null 2>&1; then bash -o pipefail -c "$1"
-                else
-                    set +u
-                    eval "$1"
-                fi
+                if sh -o pipefail -c : 2>/dev/null; then exec sh -e -o pipefail -c "$1"
+                elif command -v bash >/dev/null 2>&1; then exec bash -e -o pipefail -c "$1"
+                else exec sh -e -c "$1"; fi
             )
             # copy FILE, in a directory of our own.
             copy() {
@@ -165,12 +162,31 @@ enum BackupScript {
                     said=$(sql "$1" 'PRAGMA integrity_check' 2>&1)
                     [ "$said" = ok ] || { printf '%s\n' "integrity_check: $said" | head -n 10; false; }
                 # A check may stop reading once it has seen enough, which ends what writes to it.
-                else [ -z "$FLEET_CHECK" ] || (cd "$began" && set +u && eval "$FLEET_CHECK") <"$1" >/dev/null; fi
+                else [ -z "$FLEET_CHECK" ] || (cd "$began" && exec sh -e -c "$FLEET_CHECK") <"$1" >/dev/null; fi
             }
             ! no_sha || exit 1
             sum() { $sha <"$1" | cut -c1-64; }
-            # In the directory of the backups.
-            backups() { ls . 2>/dev/null | grep '^[0-9]\{8\}T[0-9]\{6\}Z_[A-Za-z0-9._+-]*\.gz$'; }
+            # What a backup is of: several databases and several hosts may share a directory.
+            subject=command
+            [ -z "$FLEET_DATABASE" ] || subject=$(printf %s "$FLEET_DATABASE" | $sha | cut -c1-16)
+            # In the directory of the backups: all of them, the newest first; with `ours` only those of this host and
+            # of this database or command, as far as they say.
+            backups() {
+                for file in *.gz; do
+                    case $file in [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z_*[!A-Za-z0-9._+-]*) continue ;;
+                    [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z_*.gz) ;; *) continue ;; esac
+                    said=
+                    { IFS= read -r said <"./$file.sum"; } 2>/dev/null
+                    if [ -n "${1:-}" ]; then
+                        case " $said " in *" of=$subject "*) ;; *' of='*) continue ;; esac
+                        case " $said " in *" host=$FLEET_HOST "*) ;; *' host='*) continue ;; esac
+                    fi
+                    n=0
+                    case " $said" in *' n='*) n=${said##* n=} n=${n%% *} ;; esac
+                    case $n in '' | *[!0-9]*) n=0 ;; esac
+                    printf '%s %s\n' "$n" "$file"
+                done | sort -k 1,1nr -k 2,2r | cut -d ' ' -f 2-
+            }
 
             """#
 }

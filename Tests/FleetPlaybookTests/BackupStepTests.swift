@@ -559,7 +559,7 @@ import Testing
             ("app", "ln -s $T app/.app.db.fleet"),
             (
                 "backups",
-                "chown 65534 backups; for n in new scratch new.gz sum; do ln -s $T/victim backups/$n; done; ln -s $T backups/.fleet"
+                "chown 65534 backups; for n in new scratch new.gz sum; do ln -s $T/victim backups/$n; done; ln -s $T backups/.fleet.web1"
             ),
             ("backups", "rmdir backups; ln -s $T backups; chown -h 65534 backups"),
         ]
@@ -666,6 +666,96 @@ import Testing
         #expect(left[0] == "20200102T000000Z_v2.0.0.gz" && left[1] == "20200105T000000Z_v1.2.0.gz")
         #expect(left[2].hasSuffix("_v2.0.0.gz"))
         #expect(FileManager.default.fileExists(atPath: home + "/backups/notes.txt"))
+    }
+
+    /// Row K2.
+    @Test(
+        "Databases and hosts that share a directory keep their backups apart, and none is overwritten"
+    )
+    func sharedDirectory() throws {
+        try sql("CREATE TABLE other (x); INSERT INTO other VALUES (1)", in: home + "/z.db")
+        func make(_ database: String, on host: String = "web1") throws -> Command {
+            var scope = scope
+            scope.endpoint = HostEndpoint(name: HostName(host))
+            let text = "{ database: ~/\(database), directory: ~/backups }"
+            let reader = YAMLReader(file: "p", source: text)
+            let step = BackupStep(try YAMLDocument.parse(text, file: "p"), reader: reader)
+            return try run(try #require(step).action(in: scope))
+        }
+        for (database, host) in [("app.db", "web1"), ("z.db", "web1"), ("app.db", "web2")] {
+            let made = try make(database, on: host)
+            #expect(made.status == 0, "\(made.output)\(made.errors)")
+        }
+        #expect(try backups().count == 3)
+        try sql("DELETE FROM job")
+        let (asked, done) = try restore()
+        #expect(done?.status == 0, "\(asked.output)\(String(describing: done))")
+        #expect(try sql("SELECT name FROM job") == "first")
+        let name = try #require(done?.output.firstMatch(of: /restored (\S+);/)?.1)
+        #expect(directory.read("backups/\(name).sum")?.contains(" host=web1") == true)
+        // Nothing of its own: nothing is restored.
+        try Command.shell(
+            "cd backups; for f in *.sum; do grep -q host=web2 $f || rm $f ${f%.sum}; done",
+            in: home
+        )
+        let (none, nothing) = try restore()
+        #expect(
+            nothing == nil && none.output.contains("of other databases or hosts only"),
+            "\(none.output)"
+        )
+        let named = try restore(", from: \(try backups()[0])")
+        #expect(named.action?.status == 0, "\(named.preflight.output)")
+    }
+
+    /// Row K8.
+    @Test("The newest backup is the one that was made last, whatever the clock said")
+    func clockAhead() throws {
+        #expect(try backUp().status == 0)
+        let name = try #require(try backups().first)
+        try Command.shell(
+            "mv \(name) 20991231T000000Z_none.gz; mv \(name).sum 20991231T000000Z_none.gz.sum",
+            in: home + "/backups"
+        )
+        try sql("INSERT INTO job VALUES ('later')")
+        let made = try backUp()
+        #expect(made.status == 0)
+        try sql("DELETE FROM job")
+        let (asked, done) = try restore()
+        #expect(done?.status == 0, "\(asked.output)")
+        #expect(try sql("SELECT name FROM job") == "first\nlater")
+    }
+
+    /// Row K2.
+    @Test(
+        "Every line of a command counts, and every part of a pipeline",
+        arguments: ["dash", "bash"]
+    )
+    func severalLines(shell: String) throws {
+        let text = "{ directory: ~/backups, command: \"no-such-dump main\\necho second\" }"
+        let reader = YAMLReader(file: "p", source: text)
+        let step = try #require(BackupStep(try YAMLDocument.parse(text, file: "p"), reader: reader))
+        let made = try run(try step.action(in: scope), shell)
+        #expect(made.status == 1 && made.output.contains("E_BACKUP"), "\(made.output)")
+        #expect(try backups().isEmpty)
+        let check = "{ directory: ~/backups, command: echo one, check: \"no-such-check\\ntrue\" }"
+        let second = YAMLReader(file: "p", source: check)
+        let bad = try #require(BackupStep(try YAMLDocument.parse(check, file: "p"), reader: second))
+        #expect(try run(try bad.action(in: scope), shell).status == 1)
+    }
+
+    /// Row K2.
+    @Test("Where git cannot tell what runs, nothing old is removed")
+    func unknownRelease() throws {
+        try Command.shell(
+            "mkdir -p backups app/.git; touch -d 2020-01-01 backups/20200101T000000Z_v1.0.0.gz",
+            in: home
+        )
+        let made = try backUp(", app: ~/app, keep: 1, older_than: 1d")
+        #expect(
+            made.status == 0 && made.output.contains("nothing old is removed"),
+            "\(made.output)"
+        )
+        #expect(try backups().count == 2)
     }
 
     @Test("A database that is not sound, or not there, makes no backup, and old ones stay")

@@ -75,7 +75,7 @@ struct BackupStep: StepKind {
                 enter_directory make || fail "E_BACKUP $directory cannot be made"
                 # Left by a run that was killed; hosts are locked, so there is no other one.
                 rm -f ./.new.* ./.scratch.*
-                open_work .fleet
+                open_work ".fleet.$FLEET_HOST"
                 tidy() { rm -f ./new ./new-* ./new.gz ./scratch ./scratch-* ./sum; close_work; }
                 trap tidy EXIT
                 new=./new scratch=./scratch
@@ -94,30 +94,56 @@ struct BackupStep: StepKind {
                         read -r commit tag <"$app/current/.fleet-release"
                         case $commit in '' | *[!0-9a-f]*) ;; *) live=${tag:-$(printf %.12s "$commit")} ;; esac
                     elif [ -e "$app/.git" ]; then
-                        live=$(git -C "$app" describe --tags --exact-match 2>/dev/null ||
-                            git -C "$app" rev-parse --short=12 HEAD 2>/dev/null)
+                        # Asked for a name only, and nothing that the repository names is run.
+                        named() {
+                            git -c safe.directory='*' -c core.fsmonitor=false -c core.hooksPath=/dev/null \
+                                --no-pager -C "$app" "$@" 2>/dev/null
+                        }
+                        live=$(named describe --tags --exact-match || named rev-parse --short=12 HEAD) || live=unknown
                     fi
                 fi
                 live=$(printf %s "${live:-none}" | tr -c 'A-Za-z0-9._+-' -)
-                name=$(date -u +%Y%m%dT%H%M%SZ)_$live.gz
-                printf '%s schema=%s bytes=%s\n' "$(sum "$new")" "$schema" "$(($(wc -c <"$new")))" \
-                    >./sum && onto ./sum "../$name.sum" && onto "$new.gz" "../$name" || exit 1
+                # A name that is taken stays whose it is, also where hosts share the directory.
+                i=0
+                while
+                    name=$(date -u +%Y%m%dT%H%M%SZ)_$live.gz
+                    [ -e "../$name" ] || ! (set -C; : >"../$name.sum") 2>/dev/null
+                do
+                    i=$((i + 1))
+                    [ $i -lt 30 ] || fail "E_BACKUP no name is free in $directory: $name is there already"
+                    sleep 1
+                done
+                last=$(
+                    cd .. && for file in *.gz.sum; do
+                        { IFS= read -r said <"./$file"; } 2>/dev/null || continue
+                        case " $said" in *' n='*) said=${said##* n=} && printf '%s\n' "${said%% *}" ;; esac
+                    done | sort -n | tail -n 1
+                )
+                case $last in '' | *[!0-9]*) last=0 ;; esac
+                printf '%s schema=%s bytes=%s n=%s of=%s host=%s\n' "$(sum "$new")" "$schema" \
+                    "$(($(wc -c <"$new")))" "$((last + 1))" "$subject" "$FLEET_HOST" >./sum &&
+                    onto ./sum "../$name.sum" && onto "$new.gz" "../$name" || exit 1
                 sync "../$name" 2>/dev/null || sync
                 size=$(($(wc -c <"$new")))
                 trap - EXIT
                 tidy
                 echo "backup=$directory/$name"
                 # Much less than last time is no reason to remove what is more.
-                before=$(backups | sort -r | sed -n 2p)
+                before=$(backups ours | sed -n 2p)
                 if [ -n "$before" ]; then
                     was=$(sed -n 's/.* bytes=\([0-9]*\).*/\1/p' "./$before.sum" 2>/dev/null)
                     if [ "${was:-0}" -gt $((size * 2)) ]; then
                         echo "WARNING: this backup holds $size bytes, and the last one $was: nothing old is removed"
-                        backups | sort -r
+                        backups ours
                         exit 0
                     fi
                 fi
-                old=$(backups | sort -r | tail -n "+$((FLEET_KEEP + 1))")
+                [ "$live" != unknown ] || {
+                    echo "WARNING: git cannot tell which release runs in $app: nothing old is removed"
+                    backups ours
+                    exit 0
+                }
+                old=$(backups ours | tail -n "+$((FLEET_KEEP + 1))")
                 for file in $old; do
                     case $file in *_none.gz) ;; *"_$live.gz") continue ;; esac
                     [ -z "$(find "./$file" -mtime "+$FLEET_DAYS")" ] || {
@@ -125,7 +151,7 @@ struct BackupStep: StepKind {
                         echo "removed $file, older than $FLEET_DAYS days"
                     }
                 done
-                backups | sort -r
+                backups ours
                 """#,
                 in: scope
             )

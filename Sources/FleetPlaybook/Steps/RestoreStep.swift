@@ -54,7 +54,10 @@ struct RestoreStep: StepKind {
                 # What preflight looked at, and not what has come since.
                 [ -z "${FLEET_SNAPSHOT_BACKUP:-}" ] || FLEET_FROM=$FLEET_SNAPSHOT_BACKUP
                 enter_directory || fail "E_NO_BACKUP there is no backup in $directory"
-                case $FLEET_FROM in newest) file=$(backups | sort -r | head -n 1) ;; *) file=$FLEET_FROM ;; esac
+                case $FLEET_FROM in newest)
+                    file=$(backups ours | head -n 1)
+                    [ -n "$file" ] || [ -z "$(backups)" ] ||
+                        fail "E_NO_BACKUP $directory holds backups of other databases or hosts only: name one with \`from\`" ;; *) file=$FLEET_FROM ;; esac
                 case $file in '' ) fail "E_NO_BACKUP there is no backup in $directory" ;;
                 */* | .*) fail "E_NO_BACKUP $file is not the name of a backup" ;; esac
                 [ -f "./$file" ] || [ ! -f "./$file.gz" ] || file=$file.gz
@@ -93,12 +96,13 @@ struct RestoreStep: StepKind {
         try script(
             #"""
             [ -z "${FLEET_GOING_BACK:-}" ] || exit 0
-            open_work .fleet
+            open_work ".fleet.$FLEET_HOST"
             scratch=./scratch
             trap 'rm -f ./scratch ./scratch-*; close_work' EXIT
             unpack "$scratch"
             if [ -n "$database" ] && [ -s "$database" ]; then
                 schema=$(sql "$scratch" 'PRAGMA user_version')
+                case $schema in '' | *[!0-9]*) fail "E_BACKUP_CORRUPT the schema of $file cannot be read" ;; esac
                 ours=$(live sql "$database" 'PRAGMA user_version' 2>&1)
                 case $ours in
                 *'not a database'* | *malformed*) ;;
@@ -168,7 +172,7 @@ struct RestoreStep: StepKind {
                 #"""
                 there=${FLEET_SNAPSHOT_ASIDE:?}
                 if [ -z "$database" ]; then
-                    open_work .fleet
+                    open_work ".fleet.$FLEET_HOST"
                     trap 'rm -f ./new ./saved ./saved.gz; close_work' EXIT
                     unpack ./new
                     theirs "$FLEET_SAVE" </dev/null >./saved && [ -s ./saved ] &&
@@ -233,7 +237,7 @@ struct RestoreStep: StepKind {
                     if [ -z "$database" ]; then
                         [ -e "$there.gz" ] || exit 0
                         enter_directory || exit 1
-                        open_work .fleet
+                        open_work ".fleet.$FLEET_HOST"
                         trap 'rm -f ./new; close_work' EXIT
                         (enter_directory && reading "./${there##*/}.gz" gzip -dc) >./new && theirs "$FLEET_COMMAND" <./new ||
                             fail "E_RESTORE what was replaced cannot be put back: it is in $there.gz"

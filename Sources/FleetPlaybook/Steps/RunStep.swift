@@ -49,7 +49,10 @@ struct RunStep: StepKind {
             ?*) cd "$FLEET_WHERE" 2>/dev/null || exit 0 ;;
             esac
             digest() {
-                printed=$(eval "$FLEET_DIGEST") || return
+                # Each part of it counts, where a shell can see to that.
+                if sh -o pipefail -c : 2>/dev/null; then printed=$(sh -e -o pipefail -c "$FLEET_DIGEST")
+                elif command -v bash >/dev/null 2>&1; then printed=$(bash -e -o pipefail -c "$FLEET_DIGEST")
+                else printed=$(sh -e -c "$FLEET_DIGEST"); fi || return
                 printf %s "$printed" | $sha | cut -c1-64
             }
 
@@ -81,7 +84,10 @@ struct RunStep: StepKind {
         guard let digest, scope.direction == .revert else { return nil }
         return try self.digest(
             #"""
-            [ -n "${FLEET_SNAPSHOT_DIGEST:-}" ] || exit 0
+            [ -n "${FLEET_SNAPSHOT_DIGEST:-}" ] || {
+                echo "note=nobody knows whether \`$FLEET_DIGEST\` prints what it did: it failed before this rollout"
+                exit 0
+            }
             [ "$(digest)" = "$FLEET_SNAPSHOT_DIGEST" ] || {
                 echo "\`$FLEET_DIGEST\` does not print what it printed before this rollout"
                 exit 1

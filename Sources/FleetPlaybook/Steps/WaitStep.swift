@@ -46,8 +46,15 @@ struct WaitStep: StepKind {
             return .script(try scope.script(text: "sleep \(Self.seconds(milliseconds))"))
         case .command(let command, let every):
             let (text, environment) = try command.shell(in: scope)
-            let loop = "until (\n\(text)\n); do sleep \(Self.seconds(every)); done"
-            return .script(try scope.script(text: loop, more: environment))
+            // A shell of its own: a condition of several lines holds if all of them do, and `until` would let only
+            // the last one count (POSIX, XCU 2.15, `set -e`).
+            let loop = #"until sh -e -c "$FLEET_UNTIL"; do sleep \#(Self.seconds(every)); done"#
+            return .script(
+                try scope.script(
+                    text: loop,
+                    more: environment + [EnvironmentVariable("FLEET_UNTIL", text)]
+                )
+            )
         }
     }
 
