@@ -76,6 +76,19 @@ enum GitScript {
             g rev-parse --verify --quiet HEAD
             g for-each-ref --count=1000 --sort=-creatordate --format='%(objectname)'
         }
+        # Before there is a repository: whether the remote can be reached, and has the release as the plan has it.
+        reach() {
+            seen=$(quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD \
+                ${FLEET_TAG:+"refs/tags/$FLEET_TAG" "refs/tags/$FLEET_TAG^{}"} 2>&1) ||
+                fail "E_REMOTE cannot reach $FLEET_REPOSITORY: $(cause "$seen")"
+            [ -n "$FLEET_TAG" ] && [ -n "$FLEET_COMMIT" ] && [ -z "${FLEET_GOING_BACK:-}" ] || return 0
+            found=$(printf '%s\n' "$seen" | awk -v tag="refs/tags/$FLEET_TAG" '
+                $2 == tag "^{}" { commit = $1 }
+                $2 == tag { object = $1 }
+                END { print commit != "" ? commit : object }')
+            [ "$found" = "$FLEET_COMMIT" ] ||
+                fail "E_TAG_DIFFERS at $FLEET_REPOSITORY $FLEET_TAG is, as this host sees it, ${found:-nothing}, and to the plan $FLEET_COMMIT"
+        }
         label() { g describe --tags --exact-match "$1" 2>/dev/null || printf %.12s "$1"; }
         # Where a rollout is undone: a host is on what that has left, or on what ran before it.
         known_release() {

@@ -8,6 +8,82 @@ import Testing
 
 /// The checkout step's scripts against real repositories, run by a real shell.
 struct CheckoutStepTests {
+    /// Row K2.
+    @Test(
+        "The repository that the playbook names counts, also where the clone was made from another one"
+    )
+    func aChangedRepository() throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        try Command.shell(
+            """
+            git clone -q --bare origin.git old.git
+            git -C "home/my app" remote set-url origin "$PWD/old.git"
+            """,
+            in: fixture.directory.path
+        )
+        let v3 = try fixture.release("v3.0.0", "echo three >file")
+        _ = try fixture.deployed("v3.0.0", v3)
+        #expect(try fixture.git("rev-parse HEAD") == v3)
+        let listed = try fixture.run(fixture.step().listing(in: fixture.scope("", "")))
+        #expect(listed.output.contains("refs/tags/v3.0.0"), "\(listed.output)")
+        // Without one, it is the clone's own.
+        let own = try fixture.run(
+            fixture.step(repository: false).listing(in: fixture.scope("", ""))
+        )
+        #expect(own.status == 0 && !own.output.contains("refs/tags/v3.0.0"), "\(own.output)")
+    }
+
+    /// Row K3.
+    @Test("A fresh host whose remote does not have the release refuses before anything is there")
+    func aFreshHostWithoutTheTag() throws {
+        let fixture = try CheckoutFixture()
+        let other = String(repeating: "a", count: 40)
+        for (tag, commit) in [("v9.0.0", fixture.v1), ("v1.0.0", fixture.v2), ("v2.0.0", other)] {
+            let asked = try fixture.run(fixture.step().preflight(in: fixture.scope(tag, commit)))
+            #expect(asked.status == 1 && asked.output.hasPrefix("E_TAG_DIFFERS"), "\(asked.output)")
+        }
+        // As if it had gone after that: nothing is left that would be in the way.
+        let scope = fixture.scope("v2.0.0", other)
+        let done = try fixture.run(
+            fixture.script(fixture.step().action(in: scope)),
+            snapshot: ["state": "absent"]
+        )
+        #expect(done.status == 1 && done.output.contains("E_TAG_MISSING"), "\(done.output)")
+        #expect(try fixture.deployed("v2.0.0", fixture.v2) == ["state": "absent"])
+        #expect(try fixture.git("rev-parse HEAD") == fixture.v2)
+    }
+
+    /// Row K2.
+    @Test(
+        "What the bad release has left compiled is not taken for the old one's: no second is used twice"
+    )
+    func bytecodeOfTheSameSecond() throws {
+        let fixture = try CheckoutFixture()
+        let good = try fixture.release(
+            "v3.0.0",
+            "echo 'word = \"good\"' >shop.py; echo __pycache__ >.gitignore"
+        )
+        let evil = try fixture.release("v4.0.0", "echo 'word = \"evil\"' >shop.py")
+        func said() throws -> String {
+            try Command.shell(
+                "/usr/bin/python3 -c 'import shop; print(shop.word)'",
+                in: fixture.app
+            )
+        }
+        for _ in 1...3 {
+            _ = try fixture.deployed("v3.0.0", good)
+            #expect(try said() == "good\n")
+            let snapshot = try fixture.deployed("v4.0.0", evil)
+            #expect(try said() == "evil\n")
+            let back = fixture.scope("v4.0.0", evil, back: true)
+            let action = try fixture.step().revertAction(in: back, isIdempotent: true)
+            let done = try fixture.run(fixture.script(action), snapshot: snapshot)
+            #expect(done.status == 0, "\(done.output)")
+            #expect(try said() == "good\n")
+        }
+    }
+
     @Test func clonesOnAHostThatHasNothing() throws {
         let fixture = try CheckoutFixture()
         #expect(try fixture.deployed("v1.0.0", fixture.v1) == ["state": "absent"])

@@ -92,7 +92,7 @@ struct RunStepTests {
             )
             return done.status == 0
         }
-        #expect(try ends("test -d /\\ntrue"))
-        #expect(try !ends("test -f /nowhere\\necho looked"))
+        #expect(try ends("test -d /\\ntrue", within: 60))
+        #expect(try !ends("test -f /nowhere\\necho looked", within: 2))
     }
 }

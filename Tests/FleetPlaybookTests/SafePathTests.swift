@@ -239,6 +239,22 @@ import Testing
         #expect(try look("cat etc/dir/file") == "untouched")
     }
 
+    /// Row K2.
+    @Test("A file that is not for everybody's eyes, and was opened by a later step, is no success")
+    func openedLater() throws {
+        let step = try upload("srv/app/conf", ", mode: \"0640\"")
+        #expect(try perform(step).last.status == 0)
+        func seen() throws -> Command {
+            try run(try #require(try step.verification(in: scope())), ["dash"])
+        }
+        #expect(try seen().status == 0)
+        try Command.shell("chmod 666 srv/app/conf", in: root)
+        let open = try seen()
+        #expect(open.status == 1 && open.output.contains("E_MODE"), "\(open.output)\(open.errors)")
+        try Command.shell("chmod 750 srv/app/conf", in: root)
+        #expect(try seen().status == 0)
+    }
+
     /// Row H51.
     @Test("A file that is there already, under a second name, gets no other mode or owner")
     func hardLink() throws {

@@ -54,7 +54,7 @@ struct CheckoutStep: ReleaseStepKind {
         var scope = scope
         scope.directory = nil
         return try scope.script(
-            text: "enter\n" + text,
+            text: "enter\n" + Self.remote + text,
             library: .git,
             more: more + ReleaseBundle.variables(in: scope) + [
                 scope.became,
@@ -69,6 +69,22 @@ struct CheckoutStep: ReleaseStepKind {
         )
     }
 
+    /// Where releases come from: what the playbook names, also where the clone was made from elsewhere; else `origin`,
+    /// whose own settings then count.
+    private static let remote = #"""
+        remote() {
+            remote=origin
+            [ -z "$FLEET_REPOSITORY" ] || [ "$(g config --get remote.origin.url)" = "$FLEET_REPOSITORY" ] ||
+                remote=$FLEET_REPOSITORY
+        }
+        place() { if [ "$remote" = origin ]; then echo "origin of $FLEET_PATH"; else printf '%s\n' "$remote"; fi; }
+        # Python and make tell files apart by size and second: the same second must not bring back what it took away.
+        later() {
+            [ "$(stat -c %Y "$(g rev-parse --absolute-git-dir)/fleet-tree" 2>/dev/null)" != "$(date +%s)" ] || sleep 1
+        }
+
+        """#
+
     // MARK: Finding releases
 
     func listing(in scope: StepScope) throws(UndefinedReference) -> Script {
@@ -76,7 +92,8 @@ struct CheckoutStep: ReleaseStepKind {
             """
             command -v git >/dev/null 2>&1 || fail "E_GIT_MISSING git is not installed"
             if [ -e "$FLEET_PATH/.git" ]; then
-                g ls-remote --heads --tags origin || fail "E_REMOTE cannot list origin of $FLEET_PATH"
+                remote
+                g ls-remote --heads --tags -- "$remote" || fail "E_REMOTE cannot list $(place)"
             elif [ -n "$FLEET_REPOSITORY" ]; then
                 quiet_git ls-remote --heads --tags -- "$FLEET_REPOSITORY" ||
                     fail "E_REMOTE cannot list $FLEET_REPOSITORY"
@@ -108,8 +125,7 @@ struct CheckoutStep: ReleaseStepKind {
                     echo state=absent
                     exit 0
                 fi
-                seen=$(quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD 2>&1) ||
-                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY: $(cause "$seen")"
+                reach
                 echo state=absent
                 exit 0
             fi
@@ -145,6 +161,7 @@ struct CheckoutStep: ReleaseStepKind {
             $([ -z "$changed" ] || named "$changed")
             $([ -z "$index" ] || printf '%s\n' "$index" | sed 's/.*/    & (staged)/' | head -n 20)"
             fi
+            remote
             lacks=
             # Back to nothing: there is no commit to look for.
             if [ -z "$FLEET_COMMIT" ]; then lacks=yes
@@ -158,19 +175,19 @@ struct CheckoutStep: ReleaseStepKind {
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null || has=
                 # Every host asks for the tag itself: the plan has it from the first one that answered.
                 if [ -n "$FLEET_TAG" ] && [ -z "${FLEET_GOING_BACK:-}" ]; then
-                    if seen=$(g fetch --quiet --no-tags origin "+refs/tags/$FLEET_TAG:refs/fleet/release" 2>&1); then
+                    if seen=$(g fetch --quiet --no-tags -- "$remote" "+refs/tags/$FLEET_TAG:refs/fleet/release" 2>&1); then
                         found=$(g rev-parse --verify --quiet refs/fleet/release^{commit})
                         [ "$found" = "$FLEET_COMMIT" ] ||
-                            fail "E_TAG_DIFFERS to this host's origin $FLEET_TAG is ${found:-nothing}, and to the plan $FLEET_COMMIT"
+                            fail "E_TAG_DIFFERS at $(place) $FLEET_TAG is, as this host sees it, ${found:-nothing}, and to the plan $FLEET_COMMIT"
                         has=yes
                     elif [ -z "$has" ]; then fail "E_REMOTE fetch: $(cause "$seen")"; fi
                 elif [ -z "$has" ]; then
                     if [ -n "$FLEET_TAG" ]; then ref="+refs/tags/$FLEET_TAG:refs/fleet/release"
                     else ref='+refs/heads/*:refs/remotes/origin/*'; fi
-                    seen=$(g fetch --quiet --no-tags origin "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
+                    seen=$(g fetch --quiet --no-tags -- "$remote" "$ref" 2>&1) || fail "E_REMOTE fetch: $(cause "$seen")"
                 fi
                 g cat-file -e "$FLEET_COMMIT^{commit}" 2>/dev/null ||
-                    fail "E_TAG_MISSING origin does not hold $FLEET_COMMIT"
+                    fail "E_TAG_MISSING $(place) does not hold $FLEET_COMMIT"
             fi
             [ -n "$lacks" ] || writable_commit "$FLEET_COMMIT"
             # Where the commit is still to be sent, git itself refuses to write over anything.
@@ -255,6 +272,9 @@ struct CheckoutStep: ReleaseStepKind {
                                 (FLEET_PATH=$where/new; anchor; receive) || exit 1
                             else quiet_git clone --quiet --no-checkout --origin origin -- "$FLEET_REPOSITORY" ./new ||
                                 fail "E_REMOTE cannot clone $FLEET_REPOSITORY"; fi
+                            # Nothing is put in place that would be in the way of the next attempt.
+                            (FLEET_PATH=$where/new; anchor; has) ||
+                                fail "E_TAG_MISSING ${FLEET_REPOSITORY:-what was sent} does not hold $FLEET_COMMIT"
                             rmdir "../$name" 2>/dev/null || :
                             [ ! -e "../$name" ] || fail "E_GIT_REPOSITORY $FLEET_PATH is not empty any more"
                             onto ./new "../$name" && close_work
@@ -281,6 +301,7 @@ struct CheckoutStep: ReleaseStepKind {
                     fi
                     writable_commit "$FLEET_COMMIT"
                     [ "$now" != "${FLEET_SNAPSHOT_COMMIT:-}" ] || note_added "$now" "$FLEET_COMMIT"
+                    [ "$now" = "$FLEET_COMMIT" ] || later
                     g checkout --quiet --no-overwrite-ignore --detach "$FLEET_COMMIT" || exit 1
                     [ "$(g rev-parse HEAD)" = "$FLEET_COMMIT" ] || fail "E_CHECKOUT HEAD is not $FLEET_COMMIT"
                     complete
@@ -356,6 +377,7 @@ struct CheckoutStep: ReleaseStepKind {
                         echo "local changes to tracked files were stashed: git stash list"
                     fi
                     settle
+                    [ "$(g rev-parse HEAD)" = "$FLEET_SNAPSHOT_COMMIT" ] || later
                     branch=${FLEET_SNAPSHOT_REF#refs/heads/}
                     if [ -n "$branch" ] &&
                         [ "$(g rev-parse --verify --quiet "$FLEET_SNAPSHOT_REF")" = "$FLEET_SNAPSHOT_COMMIT" ]

@@ -107,10 +107,7 @@ struct ReleasesStep: ReleaseStepKind {
             elif [ -n "$FLEET_SENT" ]; then
                 if has; then fetch; else expect; fi
             elif [ -d "$FLEET_PATH" ]; then fetch
-            else
-                seen=$(quiet_git ls-remote -- "$FLEET_REPOSITORY" HEAD 2>&1) ||
-                    fail "E_REMOTE cannot reach $FLEET_REPOSITORY: $(cause "$seen")"
-            fi
+            else reach; fi
             [ -z "$FLEET_COMMIT" ] || ! has || writable_commit "$FLEET_COMMIT"
             tell
             [ -n "$commit" ] || exit 0

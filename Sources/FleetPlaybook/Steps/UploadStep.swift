@@ -385,7 +385,14 @@ struct UploadStep: StepKind {
                     if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then [ ! -e "./$name" ]
                     else [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; fi
                     """#
-                : #"locate && [ "$(digest "./$name")" = "$FLEET_SHA256" ]"#,
+                : #"""
+                locate && [ "$(digest "./$name")" = "$FLEET_SHA256" ] || exit 1
+                # What is not for everybody's eyes has not become that since.
+                case $FLEET_MODE in *[4-7]) exit 0 ;; esac
+                case $(stat -c %a "./$name" 2>/dev/null) in
+                *[2-7]) [ -d "./$name" ] || wrong "E_MODE others may read or write $FLEET_DESTINATION by now: a later step has opened it (its mode is to be $FLEET_MODE)" ;;
+                esac
+                """#,
             more: isBack ? places(in: scope) : [],
             in: scope
         )

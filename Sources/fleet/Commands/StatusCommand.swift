@@ -181,7 +181,9 @@ struct StatusCommand: AsyncParsableCommand {
             }
             return Line(
                 host: name.text,
-                runs: release.label,
+                // The name that it was deployed by; a host may have others for the same commit.
+                runs: expected?.commit == release.commit
+                    ? expected?.label ?? release.label : release.label,
                 commit: release.commit,
                 expected: expected?.label ?? "",
                 state: state,
