@@ -17,6 +17,8 @@ public struct HostLock: Sendable {
     let description: String
     /// A rollout whose lock may be taken over.
     let adopts: String?
+    /// The host, by which one that has the same home directory is told from it; empty for no question.
+    let host: String
 
     /// Describes a lock and who wants it.
     ///
@@ -25,7 +27,15 @@ public struct HostLock: Sendable {
     ///   - owner: The rollout that wants it; a safe file name.
     ///   - description: Who that is, for people.
     ///   - adopts: A rollout whose lock may be taken over.
-    public init(environment: String, owner: String, description: String, adopts: String? = nil) {
+    ///   - host: The host's name; empty for a lock that steps do not depend on.
+    public init(
+        environment: String,
+        owner: String,
+        description: String,
+        adopts: String? = nil,
+        host: String = ""
+    ) {
+        self.host = host
         self.environment = environment
         self.owner = owner
         self.description = description
@@ -34,9 +44,17 @@ public struct HostLock: Sendable {
 
     private static let prologue = #"""
         d=$HOME/.fleet/locks/$FLEET_ENVIRONMENT
-        now=0 o= who= since=
+        now=0 o= who= since= on=
         { read -r now <"$d/generation"; } 2>/dev/null
-        { { read -r o; read -r who; read -r since; } <"$d/owner"; } 2>/dev/null
+        { { read -r o; read -r who; read -r since; read -r on; } <"$d/owner"; } 2>/dev/null
+        # A file that says nothing, as a power cut may leave it, is somebody's lock all the same.
+        [ -n "$o" ] || [ ! -e "$d/owner" ] || o=unknown who='its file is empty'
+        # Two hosts with one home directory would take each other's results for their own.
+        alone() {
+            case ${FLEET_LOCK_HOST:+$on} in '' | "$FLEET_LOCK_HOST") return ;; esac
+            echo "E_SHARED_HOME $FLEET_LOCK_HOST and $on have the same home directory ($HOME), or are one machine: what one of them has done would be taken for the other's. Give each a home of its own, or name one of them only"
+            exit 1
+        }
         held() {
             echo "E_LOCKED $FLEET_ENVIRONMENT is locked by rollout $o ($who, since $since)"
             exit 1
@@ -57,6 +75,7 @@ public struct HostLock: Sendable {
                 EnvironmentVariable("FLEET_ENVIRONMENT", environment),
                 EnvironmentVariable("FLEET_OWNER", owner),
                 EnvironmentVariable("FLEET_WHO", description),
+                EnvironmentVariable("FLEET_LOCK_HOST", host),
             ] + more
         )
     }
@@ -117,6 +136,7 @@ public struct HostLock: Sendable {
     ) -> Script {
         script(
             #"""
+            case $o in '') ;; "$FLEET_OWNER" | "$FLEET_ADOPTS") alone ;; esac
             [ "$o" != "$FLEET_OWNER" ] || exit 0
             [ -z "$FLEET_GENERATION" ] || [ "$now" = "$FLEET_GENERATION" ] || {
                 echo "E_CHANGED another rollout was here since preflight"
@@ -130,7 +150,7 @@ public struct HostLock: Sendable {
                     { echo "E_LOCK cannot write to $r"; exit 1; }
             fi
             new=$d/owner.$FLEET_OWNER
-            printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" ||
+            printf '%s\n%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" "$FLEET_LOCK_HOST" >"$new" ||
                 { echo "E_LOCK cannot write to $d"; exit 1; }
             if [ -n "$o" ] && [ "$o" = "$FLEET_ADOPTS" ]; then
                 mv "$new" "$d/owner" && witness
@@ -140,7 +160,8 @@ public struct HostLock: Sendable {
             taken=$?
             rm -f "$new"
             [ $taken -ne 0 ] || { witness; exit 0; }
-            { { read -r o; read -r who; read -r since; } <"$d/owner"; } 2>/dev/null
+            { { read -r o; read -r who; read -r since; read -r on; } <"$d/owner"; } 2>/dev/null
+            [ "$o" != "$FLEET_OWNER" ] || alone
             held
             """#,
             [

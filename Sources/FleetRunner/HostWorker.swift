@@ -288,7 +288,8 @@ actor HostWorker {
                 environment: plan.environment,
                 owner: rollout.description,
                 description: origin,
-                adopts: plan.adoptsLocksOf
+                adopts: plan.adoptsLocksOf,
+                host: planned.name.text
             ) : nil
     }
 

@@ -43,6 +43,46 @@ struct HostIdentityTests {
         HostLock(environment: "production", owner: "r2", description: "bob")
     }
 
+    /// Row K2.
+    @Test("Two hosts with one home directory are told from one that is asked twice")
+    func sharedHome() throws {
+        func lock(_ host: String, owner: String = "r2", adopts: String? = nil) -> HostLock {
+            HostLock(
+                environment: "production",
+                owner: owner,
+                description: "bob",
+                adopts: adopts,
+                host: host
+            )
+        }
+        unlink(home.path + "/.fleet/locks/production/owner")
+        for _ in 1...2 { #expect(try run(lock("web1").taking(generation: nil)).status == 0) }
+        for other in [lock("web2"), lock("web2", owner: "r3", adopts: "r2")] {
+            let taken = try run(other.taking(generation: nil))
+            #expect(
+                taken.status == 1 && taken.output.hasPrefix("E_SHARED_HOME web2 and web1"),
+                "\(taken.output)"
+            )
+        }
+        #expect(
+            try run(lock("web1", owner: "r3", adopts: "r2").taking(generation: nil)).status == 0
+        )
+        // A lock of a fleet that did not write the host is nobody else's for that.
+        try home.write("r2\nbob\nnow\n", to: ".fleet/locks/production/owner")
+        #expect(try run(lock("web2").taking(generation: nil)).status == 0)
+    }
+
+    /// Row K9.
+    @Test("A lock whose file is empty is somebody's, is shown, and can be broken")
+    func emptyLock() throws {
+        try home.write("", to: ".fleet/locks/production/owner")
+        #expect(try run(lock.question).output.contains("E_LOCKED"))
+        #expect(try run(lock.status).output.contains("owner=unknown\n"))
+        let broken = try run(lock.breaking("unknown"))
+        #expect(broken.status == 0, "\(broken.output)\(broken.errors)")
+        #expect(try run(lock.question).status == 0)
+    }
+
     @Test(
         "A number that was given to somebody else since is neither reported as running nor ended",
         arguments: ["boot", "start"]
