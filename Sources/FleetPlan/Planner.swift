@@ -311,6 +311,11 @@ private struct HostBuilder {
         forward.listens = Self.listens(smoke)
         var back = back
         back.listens = Self.listens(smokeBefore)
+        let looksAtProcess =
+            steps.contains { $0.kind.isWatched }
+            || release.map { release in smoke.contains { $0.proves(release) } } ?? true
+        forward.answersUnseen = !looksAtProcess && !forward.listens.isEmpty
+        back.answersUnseen = !looksAtProcess && !back.listens.isEmpty
         let restartsEvery = !playbook.steps.contains { $0.kind.leavesProcesses }
         (forward.restartsEveryService, back.restartsEveryService) = (restartsEvery, restartsEvery)
         walk(steps, from: forward, problems: &problems) { step, scope, problems in
@@ -362,6 +367,16 @@ private struct HostBuilder {
                         condition: !step.kind.isUpload ? .present : nil
                     )
                 )
+            }
+        }
+        walk(wayBack == nil ? steps : [], from: back, problems: &problems) {
+            step,
+            scope,
+            problems in
+            if let action = problems.catching({ () throws(UndefinedReference) in
+                try step.kind.lastRevertAction(in: scope)
+            }) {
+                revertSteps.append(planned(step, action, named: "\(step.name), undone"))
             }
         }
         // What the forward steps changed is verified on the way back, whoever wrote that way.
@@ -584,11 +599,12 @@ private struct HostBuilder {
     private func planned(
         _ step: Step,
         _ action: Action,
+        named name: String? = nil,
         factsOf: String? = nil,
         condition: SnapshotCondition? = nil
     ) -> PlannedStep {
         PlannedStep(
-            name: step.name,
+            name: name ?? step.name,
             kind: type(of: step.kind).key,
             action: action,
             timeoutMilliseconds: step.timeoutMilliseconds,
@@ -596,7 +612,7 @@ private struct HostBuilder {
             isIdempotent: step.isIdempotent,
             isIrreversible: step.isIrreversible,
             runsOnce: step.runsOnce,
-            factsOf: factsOf,
+            factsOf: factsOf ?? step.name,
             condition: condition
         )
     }

@@ -28,6 +28,30 @@ enum ProcessProof {
             if [ "${20}" -ge "$tree_tick" ]; then echo young; else echo old; fi
         }
         who() { c=; { read -r c <"/proc/$1/comm"; } 2>/dev/null; echo "process $1${c:+ ($c)}"; }
+        # inside PLACE: whether a path, links resolved, is in the release's directory.
+        inside() {
+            [ -n "$1" ] || return 1
+            place=$1
+            [ ! -d "$place" ] || place=$(cd -P "$place" 2>/dev/null && pwd) || return 1
+            case $place/ in "$tree_dir"/*) return 0 ;; esac
+            [ ! -d "${1%/*}" ] || case $(cd -P "${1%/*}" 2>/dev/null && pwd)/ in "$tree_dir"/*) return 0 ;; esac
+            return 1
+        }
+        # Whether a process of the unit has to do with the release at all: where it works, what it was started with,
+        # or what the unit says of these.
+        of_release() {
+            [ -n "$tree_dir" ] || return 0
+            inside "$(readlink "/proc/$1/cwd" 2>/dev/null)" && return
+            place=$(fact WorkingDirectory)
+            case $place in '!'* | -*) place=${place#?} ;; esac
+            inside "$place" && return
+            for place in $(fact ExecStart | tr ' ' '\n' | sed -n 's/^path=//p; s/^argv\[\]=//p; /^\//p') \
+                $(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 's/^[^ ]*=//; /^\//p')
+            do
+                inside "$place" && return
+            done
+            return 1
+        }
         unit_pids() {
             g=$(fact ControlGroup)
             [ -n "$g" ] || return 1
@@ -47,11 +71,13 @@ enum ProcessProof {
         listening() {
             port=$(printf %04X "$2")
             case $1 in
-            127.*.*.*)
-                hex=$(IFS=.; set -- $1; printf %02X%02X%02X%02X "$4" "$3" "$2" "$1")
-                at="$hex 00000000 0000000000000000FFFF0000$hex 00000000000000000000000000000000" ;;
+            0.0.0.0) at='0100007F 00000000 0000000000000000FFFF00000100007F 00000000000000000000000000000000' ;;
             localhost) at='0100007F 00000000 0000000000000000FFFF00000100007F 00000000000000000000000001000000 00000000000000000000000000000000' ;;
             ::1) at='00000000000000000000000001000000 00000000000000000000000000000000' ;;
+            *[!0-9.]* | *.*.*.*.*) return 1 ;;
+            *.*.*.*)
+                hex=$(IFS=.; set -- $1; printf %02X%02X%02X%02X "$4" "$3" "$2" "$1")
+                at="$hex 00000000 0000000000000000FFFF0000$hex 00000000000000000000000000000000" ;;
             *) return 1 ;;
             esac
             awk -v at="$at" -v port="$port" '
@@ -93,7 +119,11 @@ enum ProcessProof {
         known=
         for p in $pids; do
             case $(age "$p") in
-            young) known=yes ;;
+            young)
+                if of_release "$p"; then [ -n "$known" ] || known=yes
+                elif [ -z "$known" ]; then
+                    reason="$(who "$p") of $FLEET_SERVICE neither works in $tree_dir nor was started with anything there"
+                fi ;;
             old)
                 case $FLEET_STATE/$(fact KillMode)/$p in
                 # What a restart leaves running is not the service's main process.
@@ -107,7 +137,10 @@ enum ProcessProof {
         done
         for place in $FLEET_LISTENS; do
             port=${place##*:} host=${place%:*}
-            inodes=$(listening "$host" "$port") || continue
+            inodes=$(listening "$host" "$port") || {
+                known=no reason="who answers on $place cannot be seen from this host"
+                continue
+            }
             [ -n "$inodes" ] || { known=no reason="nobody on this host listens on $place itself"; continue; }
             for inode in $inodes; do
                 owners=$(holders "$inode")

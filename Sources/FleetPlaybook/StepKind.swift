@@ -29,6 +29,11 @@ public protocol StepKind: Sendable {
     /// The directory in which later steps run unless they name one.
     func directoryForLaterSteps(in scope: StepScope) throws(UndefinedReference) -> String?
 
+    /// What is still to be done once every step has gone back.
+    ///
+    /// - Throws: ``UndefinedReference``.
+    func lastRevertAction(in scope: StepScope) throws(UndefinedReference) -> Action?
+
     /// Where what later steps are going to replace is before the rollout.
     ///
     /// - Throws: ``UndefinedReference``.
@@ -65,6 +70,8 @@ public protocol ReleaseStepKind: StepKind {
 }
 
 extension StepKind {
+    /// Nothing is left to be done.
+    public func lastRevertAction(in scope: StepScope) throws(UndefinedReference) -> Action? { nil }
     /// No check before the rollout.
     public func preflight(in scope: StepScope) throws(UndefinedReference) -> Script? { nil }
     /// No check afterwards.

@@ -27,6 +27,8 @@ public struct StepScope: Sendable {
     public var bundle: ReleaseBundle?
     /// Where the playbook's smoke tests connect to on the host, as `ADDRESS:PORT`.
     public var listens: [String] = []
+    /// Whether nothing looks at the process that answers the smoke tests.
+    public var answersUnseen = false
     /// Whether no service of the playbook is left with the processes that it had.
     public var restartsEveryService = true
     /// The step's own variables.
@@ -130,6 +132,13 @@ public struct StepScope: Sendable {
     /// Tells ``SafePath`` whether links are another account's business.
     var became: EnvironmentVariable {
         EnvironmentVariable("FLEET_BECAME", becomeUser == nil ? "" : "1")
+    }
+
+    /// What a check of a release says where nothing looks at the process that answers.
+    var unseen: String {
+        answersUnseen
+            ? "\necho 'unknown=no step controls a service, and no smoke test asks which release answers'\n"
+            : ""
     }
 
     /// The same, and where relative paths of the step begin.

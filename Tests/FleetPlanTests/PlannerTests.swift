@@ -6,6 +6,48 @@ import FleetYAML
 import Testing
 
 struct PlannerTests {
+    /// Row K2.
+    @Test(
+        "Where nothing looks at the process that answers, the release's check says so",
+        arguments: [
+            ("run: systemctl restart app", "http: { url: \"http://127.0.0.1:1/\" }", true),
+            ("run: systemctl restart app", "tcp: { port: 1 }", true),
+            (
+                "run: systemctl restart app",
+                "http: { url: \"http://127.0.0.1:1/\", contains: \"${{ release.tag }}\" }", false
+            ),
+            ("service: { name: app }", "http: { url: \"http://127.0.0.1:1/\" }", false),
+            ("run: \"true\"", "command: \"true\"", false),
+        ]
+    )
+    func unseenProcess(step: String, smoke: String, isUnseen: Bool) throws {
+        let playbook = try PlaybookReader.read(
+            "steps:\n  - { name: pull, checkout: { path: ~/app } }\n  - \(step)\nsmoke:\n  - { name: health, \(smoke) }\n",
+            file: "p.yml",
+            defaultName: "p"
+        )
+        let inventory = try InventoryReader.read(
+            "hosts: [web1]\n",
+            file: "i.yml",
+            environment: "test"
+        )
+        var request = PlanRequest(
+            kind: .deploy,
+            inventory: inventory,
+            hosts: inventory.hosts,
+            playbook: playbook
+        )
+        request.release = Release(tag: "v1.0.0", commit: String(repeating: "a", count: 40))
+        let host = try Planner.plan(request).hosts[0]
+        for checks in [host.checks, host.revertChecks] {
+            guard case .script(let script) = checks.first(where: { $0.step == "pull" })?.action
+            else {
+                return #expect(Bool(false))
+            }
+            #expect(script.text.contains("unknown=no step controls a service") == isUnseen)
+        }
+    }
+
     static let commit = String(repeating: "b", count: 40)
 
     private let inventory = Inventory(

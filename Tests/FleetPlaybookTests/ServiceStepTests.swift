@@ -287,6 +287,26 @@ struct ServiceStepTests {
         #expect(done.status == 0, "\(done.output)\(done.errors)")
         #expect(home.read("asked")?.contains("0 restart app\n") == true)
         #expect(home.read("asked")?.contains("1 is-active app\n") == true)
+        // Listed, but only for whoever types a password.
+        try "daemon ALL=(root) NOPASSWD: /bin/ls\ndaemon ALL=(root) \(control) restart app\n"
+            .write(toFile: path, atomically: false, encoding: .utf8)
+        let asking = try asDaemon(step.preflight(in: scope))
+        #expect(asking.status == 1 && asking.output.hasPrefix("E_SUDO"), "\(asking.output)")
+        // Others, with tags and lists of their own.
+        for rule in [
+            "NOPASSWD: /bin/ls, \(control) restart app, PASSWD: /bin/cat", "NOPASSWD: ALL",
+            "PASSWD: /bin/cat, NOPASSWD: \(control) restart app",
+        ] {
+            try "daemon ALL=(root) \(rule)\n".write(
+                toFile: path,
+                atomically: false,
+                encoding: .utf8
+            )
+            let free = try asDaemon(step.preflight(in: scope))
+            #expect(free.status == 0, "\(rule): \(free.output)")
+        }
+        try "daemon ALL=(root) NOPASSWD: \(control) restart app\n"
+            .write(toFile: path, atomically: false, encoding: .utf8)
         let other = try self.step("{ name: other, control: sudo \(control) }")
         let refused = try asDaemon(other.preflight(in: scope))
         #expect(refused.status == 1 && refused.output.hasPrefix("E_SUDO"), "\(refused.output)")
@@ -328,6 +348,93 @@ struct ServiceStepTests {
             asked.status == 1 && asked.output.contains("not the name of one service"),
             "\(asked.output)"
         )
+    }
+
+    /// Row K2.
+    @Test(
+        "A process has to do with the release if it works there or was started with it, or its unit says so",
+        arguments: [
+            ("app", "sleep 600", "", true), ("other", "sleep 600", "", false),
+            ("other", "HOME/app/run 600", "", true), ("other", "HOME/link/run 600", "", true),
+            ("other", "sleep 600", "WorkingDirectory=HOME/link\n", true),
+            ("other", "sleep 600", "WorkingDirectory=!HOME/app\n", true),
+            ("other", "sleep 600", "WorkingDirectory=HOME/other\n", false),
+            (
+                "other", "sleep 600",
+                "ExecStart={ path=/bin/sh ; argv[]=/bin/sh HOME/app/run ; }\n", true
+            ),
+            (
+                "other", "sleep 600",
+                "ExecStart={ path=/usr/bin/docker ; argv[]=docker run x ; }\n", false
+            ),
+        ]
+    )
+    func ofTheRelease(folder: String, command: String, unit: String, isOfIt: Bool) throws {
+        try Command.shell("cp $(command -v sleep) app/run; ln -s app link", in: home.path)
+        let words = command.replacing("HOME", with: home.path).split(separator: " ").map(
+            String.init
+        )
+        let process = try ChildProcess(words, in: home.path + "/" + folder)
+        defer { end(process) }
+        try home.write(facts() + unit.replacing("HOME", with: home.path), to: "facts")
+        let script = Script(
+            ServiceStep.functions + ProcessProof.functions
+                + "facts=$(cat facts); tree_dir=$PWD/app\nof_release \(process.pid) && echo yes || echo no"
+        )
+        #expect(try run(script).output == (isOfIt ? "yes\n" : "no\n"))
+    }
+
+    /// Row K2.
+    @Test(
+        "Who listens is found at any address of this host, and elsewhere it is said that nobody can see"
+    )
+    func listeningPlaces() throws {
+        let listener = try Listener(address: "127.0.0.1")
+        func inodes(_ place: String) throws -> Command {
+            try run(
+                Script(
+                    ProcessProof.functions + "listening \(place) \(listener.port); echo \"rc $?\""
+                )
+            )
+        }
+        for place in ["127.0.0.1", "localhost", "0.0.0.0"] {
+            #expect(try inodes(place).output.wholeMatch(of: /[0-9]+\nrc 0\n/) != nil, "\(place)")
+        }
+        #expect(try inodes("10.9.9.9").output == "rc 0\n")
+        for place in ["app.example.com", "fe80::1", "1.2.3.4.5"] {
+            #expect(try inodes(place).output == "rc 1\n", "\(place)")
+        }
+    }
+
+    /// Row K2.
+    @Test(
+        "A service that ran before it was stopped runs again on the way back, or the way back says so"
+    )
+    func stoppedAndBack() throws {
+        try home.write(
+            "#!/bin/sh\ncase $1 in is-active) [ -e up ] ;; start) [ ! -e broken ] && : >up ;; stop) rm -f up ;; esac\n",
+            to: "ctl",
+            mode: 0o755
+        )
+        let step = try step("{ name: app, control: ~/ctl, state: stopped }")
+        var back = scope()
+        back.direction = .revert
+        guard case .script(let last) = try step.lastRevertAction(in: back),
+            let check = try step.verification(in: back)
+        else { return #expect(Bool(false)) }
+        func run(_ script: Script, was active: String) throws -> Command {
+            try self.run(script, ["SNAPSHOT_ACTIVE": active])
+        }
+        #expect(try run(check, was: "no").status == 0)
+        #expect(try run(last, was: "no").status == 0)
+        #expect(home.read("up") == nil)
+        #expect(try run(check, was: "yes").output.contains("E_SERVICE"))
+        #expect(try run(last, was: "yes").status == 0)
+        #expect(home.read("up") != nil)
+        #expect(try run(check, was: "yes").status == 0)
+        try Command.shell("rm up; touch broken", in: home.path)
+        #expect(try run(last, was: "yes").status == 1)
+        #expect(try self.step("{ name: app }").lastRevertAction(in: back) == nil)
     }
 
     @Test("A service that shall be stopped is not watched: a later step may start it")

@@ -417,26 +417,26 @@ struct CheckoutStep: ReleaseStepKind {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
         return try script(
-            #"""
-            now=$(g rev-parse --verify HEAD) || exit 1
-            [ "$now" = "\#(wanted)" ] || fail "$FLEET_PATH is on $now, not \#(wanted)"
-            export GIT_OPTIONAL_LOCKS=0
-            dir=$(g rev-parse --absolute-git-dir) || exit 1
-            b= s= c=
-            { read -r b s c <"$dir/fleet-tree"; } 2>/dev/null
-            [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$FLEET_PATH" && pwd -P)"
-            if [ -n "${FLEET_REVERT:-}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
-                [ -z "${FLEET_SNAPSHOT_FILES:-}" ] || [ "$(files_id)" = "$FLEET_SNAPSHOT_FILES" ] ||
-                    fail "E_TREE the files of $FLEET_PATH are not what they were, local changes included"
-                echo "note=with the local changes that it had before"
-                exit 0
-            fi
-            d=$(staged "$now") || fail "E_TREE the index of $FLEET_PATH cannot be read"
-            [ -z "$d" ] || fail "E_TREE the index of $FLEET_PATH is not that of $now: $(printf '%s ' $d)"
-            d=$(differences "$now") || fail "E_TREE $FLEET_PATH cannot be compared with $now: $d"
-            [ -z "$d" ] || printf '%s\n' "$d" | sed 's/^/changed /'
-            echo "$FLEET_PATH is on $(label "$now")"
-            """#,
+            scope.unseen + #"""
+                now=$(g rev-parse --verify HEAD) || exit 1
+                [ "$now" = "\#(wanted)" ] || fail "$FLEET_PATH is on $now, not \#(wanted)"
+                export GIT_OPTIONAL_LOCKS=0
+                dir=$(g rev-parse --absolute-git-dir) || exit 1
+                b= s= c=
+                { read -r b s c <"$dir/fleet-tree"; } 2>/dev/null
+                [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$FLEET_PATH" && pwd -P)"
+                if [ -n "${FLEET_REVERT:-}" ] && [ -n "${FLEET_SNAPSHOT_DIRTY:-}" ]; then
+                    [ -z "${FLEET_SNAPSHOT_FILES:-}" ] || [ "$(files_id)" = "$FLEET_SNAPSHOT_FILES" ] ||
+                        fail "E_TREE the files of $FLEET_PATH are not what they were, local changes included"
+                    echo "note=with the local changes that it had before"
+                    exit 0
+                fi
+                d=$(staged "$now") || fail "E_TREE the index of $FLEET_PATH cannot be read"
+                [ -z "$d" ] || fail "E_TREE the index of $FLEET_PATH is not that of $now: $(printf '%s ' $d)"
+                d=$(differences "$now") || fail "E_TREE $FLEET_PATH cannot be compared with $now: $d"
+                [ -z "$d" ] || printf '%s\n' "$d" | sed 's/^/changed /'
+                echo "$FLEET_PATH is on $(label "$now")"
+                """#,
             in: scope
         )
     }

@@ -176,22 +176,22 @@ struct ReleasesStep: ReleaseStepKind {
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
         let wanted = scope.direction == .revert ? "$FLEET_SNAPSHOT_COMMIT" : "$FLEET_COMMIT"
         return try script(
-            #"""
-            now=$(live)
-            [ "$now" = "\#(wanted)" ] || fail "E_TREE $root/current is $now, not \#(wanted)"
-            b= s= c=
-            { read -r b s c <"$root/fleet-switched"; } 2>/dev/null
-            [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$root" && pwd -P)"
-            d=$(changes "$now") || { printf '%s\n' "$d"; exit 1; }
-            [ -n "$d" ] || exit 0
-            if [ -n "${FLEET_REVERT:-}" ] &&
-                [ "$(printf '%s\n' "$d" | changes_id "$now")" = "${FLEET_SNAPSHOT_CHANGES:-}" ]
-            then
-                echo "note=with the local changes that it had before"
-                exit 0
-            fi
-            printf '%s\n' "$d" | sed 's/^/changed /'
-            """#,
+            scope.unseen + #"""
+                now=$(live)
+                [ "$now" = "\#(wanted)" ] || fail "E_TREE $root/current is $now, not \#(wanted)"
+                b= s= c=
+                { read -r b s c <"$root/fleet-switched"; } 2>/dev/null
+                [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$root" && pwd -P)"
+                d=$(changes "$now") || { printf '%s\n' "$d"; exit 1; }
+                [ -n "$d" ] || exit 0
+                if [ -n "${FLEET_REVERT:-}" ] &&
+                    [ "$(printf '%s\n' "$d" | changes_id "$now")" = "${FLEET_SNAPSHOT_CHANGES:-}" ]
+                then
+                    echo "note=with the local changes that it had before"
+                    exit 0
+                fi
+                printf '%s\n' "$d" | sed 's/^/changed /'
+                """#,
             in: scope
         )
     }

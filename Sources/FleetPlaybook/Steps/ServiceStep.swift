@@ -96,11 +96,21 @@ struct ServiceStep: StepKind {
             # may_change VERB [NAME]: whether sudo will do it; sudoers(5) lists a command only if it may be run.
             may_change() {
                 [ -n "${FLEET_SUDO:-}" ] || return 0
-                said=$(sudo -n -l "$FLEET_CONTROL" "$@" 2>&1) ||
-                    fail "E_SUDO sudo does not let $(id -un) run \`$FLEET_CONTROL $*\` without a password. A rule that does: $(id -un) ALL=(root) NOPASSWD: $(command -v "$FLEET_CONTROL") $*. sudo said: $said"
+                rule="$(command -v "$FLEET_CONTROL") $*" FLEET_RULE=
+                said=$(sudo -n -l "$FLEET_CONTROL" "$@" 2>&1) && FLEET_RULE=$rule
+                export FLEET_RULE
+                # What may be run with a password only is listed, too. Without -v a rule says so for each command, by
+                # its options (sudoers(5); `sudo -ll` writes a tag as the option that it stands for).
+                [ -n "$FLEET_RULE" ] && { sudo -n -v 2>/dev/null || ! sudo -n -ll 2>/dev/null | awk '
+                    /^Sudoers entry/ { free = 0 }
+                    /^[ \t]*Options:/ { free = /!authenticate/ }
+                    { line = $0; sub(/^[ \t]+/, "", line) }
+                    line == ENVIRON["FLEET_RULE"] { seen = 1; if (free) without = 1 }
+                    END { exit seen && !without ? 0 : 1 }'; } ||
+                    fail "E_SUDO sudo does not let $(id -un) run \`$FLEET_CONTROL $*\` without a password. A rule that does: $(id -un) ALL=(root) NOPASSWD: $rule. sudo said: $said"
             }
             facts() {
-                facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,KillMode,NeedDaemonReload \
+                facts=$(service show -p LoadState,ActiveState,SubState,MainPID,NRestarts,ControlGroup,KillMode,NeedDaemonReload,WorkingDirectory,ExecStart \
                     -- "$FLEET_SERVICE" 2>&1)
             }
             fact() { printf '%s\n' "$facts" | sed -n "s/^$1=//p" | head -n 1; }
@@ -148,6 +158,7 @@ struct ServiceStep: StepKind {
                 esac
             fi
             may_change "$FLEET_VERB" "$FLEET_SERVICE"
+            [ "$FLEET_STATE" != stopped ] || may_change start "$FLEET_SERVICE"
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
             [ "$FLEET_CONTROL" != systemctl ] ||
@@ -195,7 +206,17 @@ struct ServiceStep: StepKind {
     ///
     /// A service that was stopped on purpose may have been started again by a later step.
     func verification(in scope: StepScope) throws(UndefinedReference) -> Script? {
-        guard state != .stopped else { return nil }
+        guard state != .stopped else {
+            guard scope.direction == .revert else { return nil }
+            return try script(
+                #"""
+                [ "${FLEET_SNAPSHOT_ACTIVE:-}" = yes ] || exit 0
+                service is-active "$FLEET_SERVICE" >/dev/null 2>&1 ||
+                    { told; fail "E_SERVICE $FLEET_SERVICE ran before this rollout, and does not run now"; }
+                """#,
+                in: scope
+            )
+        }
         return try script(
             ProcessProof.check,
             in: scope,
@@ -207,6 +228,24 @@ struct ServiceStep: StepKind {
     }
 
     let isWatched = true
+
+    /// What was stopped for the rollout and ran before it runs again in the end.
+    func lastRevertAction(in scope: StepScope) throws(UndefinedReference) -> Action? {
+        guard state == .stopped else { return nil }
+        return .script(
+            try script(
+                #"""
+                [ "${FLEET_SNAPSHOT_ACTIVE:-}" = yes ] || exit 0
+                service is-active "$FLEET_SERVICE" >/dev/null 2>&1 && exit
+                change start "$FLEET_SERVICE" || {
+                    told
+                    fail "E_SERVICE $FLEET_SERVICE ran before this rollout, and cannot be started again"
+                }
+                """#,
+                in: scope
+            )
+        )
+    }
     var leavesProcesses: Bool { state == .reloaded || state == .started }
 
     /// The same change again, on the old code.
