@@ -558,6 +558,12 @@ public final class Journal: Sendable {
                 return nil
             }
             for host in plan.hosts where known.insert(host.name).inserted {
+                // Its release step is for other hosts only.
+                if plan.kind == .deploy, host.release == nil,
+                    plan.hosts.contains(where: { $0.release != nil })
+                {
+                    continue
+                }
                 guard let release = host.release ?? plan.release else { return nil }
                 if newest == nil { newest = (release, record, origin) }
                 // Rollouts to some of the hosts have left them on different ones.

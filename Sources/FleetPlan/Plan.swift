@@ -68,6 +68,9 @@ public struct Plan: Sendable, Hashable, Codable {
     public var takesLocks: Bool { locks ?? false }
     /// Absent from plans of before there were locks, which journals still hold.
     private let locks: Bool?
+    /// Whether a host on which a step is to run for all others may not be left out; not so in plans of before.
+    public var keepsHostsOfOneRun: Bool { oneRun ?? false }
+    private let oneRun: Bool?
     /// How many hosts must be reachable in preflight; the others are left out, and reported.
     public var leastReachable: Int { reachable ?? hosts.count }
     private let reachable: Int?
@@ -82,8 +85,10 @@ public struct Plan: Sendable, Hashable, Codable {
     /// Whether the plan is for every host of its environment, as far as that is known.
     public var isForEveryHost: Bool { environmentHostCount.map { $0 == hosts.count } ?? true }
     /// The names of the smoke tests, each of which the hosts that it is for have to pass.
+    ///
+    /// Each by its name and what it asks, as far as that does not differ from host to host.
     public var smokeTests: Set<String> {
-        Set(hosts.flatMap(\.checks).filter { $0.step == nil && !$0.isAskedAfresh }.map(\.name))
+        Set(hosts.flatMap(\.checks).filter { $0.step == nil && !$0.isAskedAfresh }.map(\.question))
     }
     /// The functions that the scripts of the plan name as their library, by name.
     public var libraries: [String: String] { scriptLibraries ?? [:] }
@@ -114,6 +119,7 @@ public struct Plan: Sendable, Hashable, Codable {
             takesLocks: takesLocks,
             adoptsLocksOf: adoptsLocksOf,
             leastReachable: nil,
+            keepsHostsOfOneRun: keepsHostsOfOneRun,
             asksHealthFirst: asksHealthFirst,
             rehearses: rehearses,
             revertWithinMilliseconds: revertWithinMilliseconds,
@@ -138,6 +144,7 @@ public struct Plan: Sendable, Hashable, Codable {
         takesLocks: Bool = false,
         adoptsLocksOf: String? = nil,
         leastReachable: Int? = nil,
+        keepsHostsOfOneRun: Bool = false,
         asksHealthFirst: Bool = false,
         rehearses: Bool = false,
         revertWithinMilliseconds: Int? = nil,
@@ -152,6 +159,7 @@ public struct Plan: Sendable, Hashable, Codable {
         self.revertWithinMilliseconds = revertWithinMilliseconds
         self.soakMilliseconds = soakMilliseconds
         reachable = leastReachable
+        oneRun = keepsHostsOfOneRun ? true : nil
         locks = takesLocks
         self.adoptsLocksOf = adoptsLocksOf
         precondition(batches.flatMap { $0 } == hosts.map(\.name), "batches hold each host once")
@@ -170,6 +178,8 @@ public struct Plan: Sendable, Hashable, Codable {
 
 /// What one host will do.
 public struct PlannedHost: Sendable, Hashable, Codable {
+    /// Whether the playbook does or asks anything on the host.
+    public var hasWork: Bool { !steps.isEmpty || !checks.isEmpty }
     /// The host and how to reach it.
     public let endpoint: HostEndpoint
     /// The release for this host, if there is one.
@@ -341,6 +351,17 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
         case .script(let script):
             return ["FLEET_TAG", "FLEET_COMMIT"].contains { script.text.contains($0) }
         case .upload, .tcp, .deadman: return false
+        }
+    }
+
+    /// Its name and what it asks, without where: two tests of one name may ask different things.
+    var question: String {
+        switch action {
+        case .http(let probe):
+            "\(name) http \(probe.target) \(probe.status) \(probe.contains ?? "")"
+        case .tcp: "\(name) tcp"
+        case .script(let script): "\(name) command \(script.text)"
+        case .upload, .deadman: name
         }
     }
 

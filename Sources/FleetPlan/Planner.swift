@@ -86,6 +86,27 @@ public enum Planner {
             var builder = HostBuilder(request: request, host: host)
             planned.append(builder.build(taken: &taken, problems: &problems))
         }
+        // Nothing to do is not the same as done.
+        if problems.all.isEmpty, !planned.contains(where: \.hasWork) {
+            problems.report(
+                Diagnostic(
+                    "`when` leaves out every chosen host: no step of `\(playbook.name)` is for "
+                        + HostRange.fold(planned.map(\.name)),
+                    at: playbook.steps.first?.location,
+                    hints: ["choose other hosts with --limit, or look at `when` of the steps"]
+                )
+            )
+        } else if problems.all.isEmpty, request.release != nil, let step = playbook.releaseStep,
+            !planned.contains(where: { $0.release != nil })
+        {
+            problems.report(
+                Diagnostic(
+                    "`\(step.name)` deploys the release, and `when` leaves out every chosen host",
+                    at: step.location,
+                    hints: ["choose other hosts with --limit, or look at its `when`"]
+                )
+            )
+        }
         guard problems.all.isEmpty else { throw Diagnostics(problems.all) }
         return Plan(
             kind: request.kind,
@@ -100,6 +121,7 @@ public enum Planner {
             hosts: planned,
             takesLocks: true,
             leastReachable: playbook.strategy.unreachable.leastReachable(of: planned.count),
+            keepsHostsOfOneRun: planned.flatMap(\.steps).contains(where: \.runsOnce),
             asksHealthFirst: request.kind == .deploy && !request.evenIfUnhealthy,
             rehearses: request.rehearses,
             revertWithinMilliseconds: playbook.strategy.revertWithinMilliseconds,
@@ -422,7 +444,7 @@ private struct HostBuilder {
         }
         return PlannedHost(
             endpoint: host.endpoint,
-            release: release,
+            release: steps.contains { $0.kind is any ReleaseStepKind } ? release : nil,
             preflight: preflight,
             steps: forwardSteps,
             checks: checks,

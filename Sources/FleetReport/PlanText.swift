@@ -12,7 +12,8 @@ public enum PlanText {
         case .deploy:
             return "deploy \(release(plan)) to \(plan.environment): \(count)\(batches)"
         case .revert:
-            return "revert \(plan.environment) to \(release(plan)): \(count)\(batches)"
+            return
+                "revert `\(Sanitizer.line(plan.title))` on \(plan.environment) to \(release(plan)): \(count)\(batches)"
         case .run: return "run `\(plan.title)` on \(plan.environment): \(count)\(batches)"
         case .exec:
             return "exec `\(Sanitizer.line(plan.title))` on \(plan.environment): \(count)"

@@ -59,9 +59,10 @@ public enum RolloutText {
 
     /// On how many hosts of the environment.
     private static func hosts(_ rollout: Rollout) -> String {
-        let count = rollout.hosts.count
+        let busy = rollout.plan.hosts.filter(\.hasWork).map(\.name)
+        let count = busy.count
         if let all = rollout.plan.environmentHostCount, all != count {
-            return "\(count) of \(all) hosts (\(HostRange.fold(rollout.hosts.map(\.name))))"
+            return "\(count) of \(all) hosts (\(HostRange.fold(busy)))"
         }
         return count == 1 ? "its one host" : "all \(count) hosts"
     }
@@ -115,7 +116,12 @@ public enum RolloutText {
         var rows: [(hosts: [HostName], cells: [String])] = []
         for host in rollout.hosts {
             let failure = host.failure.map { Sanitizer.line($0.summary) } ?? ""
-            let cells = [state(host, style), runs(host, rollout), failure]
+            let planned = rollout.plan.hosts.first { $0.name == host.name }
+            let isIdle = planned.map { !$0.hasWork } ?? false && host.failure == nil
+            let cells = [
+                isIdle ? style.dim("nothing to do") : state(host, style), runs(host, rollout),
+                failure,
+            ]
             if let index = rows.firstIndex(where: { $0.cells == cells }) {
                 rows[index].hosts.append(host.name)
             } else {

@@ -24,6 +24,7 @@ extension Rollout {
         // Going back by hand goes on past a host that cannot: the others are on a bad release, too.
         let isExcluded = plan.kind == .revert && refused.count < hosts.count
         guard refused.isEmpty || isExcluded || mayLeaveOut(refused) else {
+            for index in refused { explain(index) }
             for index in hosts.indices { conclude(index, .untouched) }
             return finish(.refused)
         }
@@ -38,6 +39,23 @@ extension Rollout {
         refused.allSatisfy { hosts[$0].isUnreachable }
             && hosts.count - refused.count >= plan.leastReachable
             && !batches[0].allSatisfy(refused.contains)
+            && !refused.contains { oneRun(on: $0) != nil }
+    }
+
+    /// A step that runs on this host for all others.
+    private func oneRun(on index: Int) -> String? {
+        guard plan.keepsHostsOfOneRun else { return nil }
+        return plan.hosts[index].steps.first(where: \.runsOnce)?.name
+    }
+
+    /// Says of a host that could not be left out why.
+    private mutating func explain(_ index: Int) {
+        guard let step = oneRun(on: index), let failure = hosts[index].failure else { return }
+        hosts[index].failure = Failure(
+            failure.summary,
+            excerpt: failure.excerpt,
+            hint: "it cannot be left out: `\(step)` runs there for all hosts (run_once)"
+        )
     }
 
     /// Two names of one machine would be two hands on one host.

@@ -92,10 +92,41 @@ struct PlanMaker {
             )
         }
         do {
-            return (try Planner.plan(request), inventory.policy)
+            let plan = try Planner.plan(request)
+            if let unused = Self.unused(in: request, plan) {
+                throw CommandFailure(
+                    .usage,
+                    "`\(unused)` was given a value, and nothing in the playbook `\(name)` asks for it",
+                    hints: Suggestion.hint(for: unused, in: Array(playbook.variables.keys))
+                        + ["a step refers to it as `${{ vars.\(unused) }}`", "nothing was changed"]
+                )
+            }
+            return (plan, inventory.policy)
+        } catch let failure as CommandFailure {
+            throw failure
+        } catch let problems as Diagnostics {
+            throw CommandFailure(project.withSources(problems))
         } catch {
-            throw CommandFailure(project.withSources(error))
+            preconditionFailure("nothing else is thrown there")
         }
+    }
+
+    /// A variable of the command line without which the plan would be the same.
+    ///
+    /// What was typed and has no effect was meant to have one.
+    private static func unused(in request: PlanRequest, _ plan: Plan) -> String? {
+        for name in request.variables.keys.sorted() {
+            var other = request
+            other.variables[name]? += "0"
+            do throws(Diagnostics) {
+                let changed = try Planner.plan(other)
+                if changed.hosts == plan.hosts { return name }
+            } catch {
+                // It is asked for: the other value does not do.
+                continue
+            }
+        }
+        return nil
     }
 
     /// What was asked for; the newest release if nothing was; nil if the playbook deploys none.

@@ -44,6 +44,112 @@ import Testing
         }
     }
 
+    /// Row K3.
+    @Test(
+        "What was typed and has no effect, and hosts for which there is nothing to do, are refused"
+    )
+    func withoutEffect() throws {
+        try refused(
+            64,
+            ["`colour` was given a value", "${{ vars.colour }}"],
+            ["production", "--tag", "v1.1.0", "-e", "colour=red"]
+        )
+        try fixture.directory.write(
+            "name: Restore\nvars: { from: newest, color: red }\nsteps:\n  - restore: { database: ~/jobs.sqlite3, directory: ~/b }\n",
+            to: "project/playbooks/restore.yml"
+        )
+        let named = try fixture.fleet("restore", "production", "--from", "2026_none.gz", "--yes")
+        #expect(
+            named.status == 64 && named.errors.contains("`from` was given a value"),
+            "\(named.errors)"
+        )
+        try fixture.directory.write(
+            try String(
+                contentsOfFile: fixture.directory.path + "/project/playbooks/deploy.yml",
+                encoding: .utf8
+            )
+            .replacing("  - name: pull\n", with: "  - name: pull\n    when: db\n"),
+            to: "project/playbooks/deploy.yml"
+        )
+        try fixture.directory.write(
+            fixture.inventory() + "  db:\n    hosts: [db1.test]\n",
+            to: "project/inventory/production.yml"
+        )
+        try refused(
+            65,
+            ["`pull` deploys the release, and `when` leaves out every chosen host"],
+            ["production", "--commit", String(repeating: "a", count: 40), "--limit", "web"]
+        )
+        try fixture.directory.write(
+            "name: Back up\nsteps:\n  - { name: save, when: db, run: date }\n",
+            to: "project/playbooks/backup.yml"
+        )
+        let nothing = try fixture.fleet("backup", "production", "--limit", "web", "--yes")
+        #expect(
+            nothing.status == 65 && nothing.errors.contains("no step of `Back up` is for web[1-2]"),
+            "\(nothing.errors)"
+        )
+    }
+
+    /// Row K2.
+    @Test("A host for which there is nothing to do is not said to run the release")
+    func nothingToDoThere() throws {
+        try fixture.directory.write(
+            """
+            steps:
+              - { name: pull, when: web1, checkout: { path: ~/app, repository: "${{ vars.repository }}" } }
+            """.replacing("web1", with: "first"),
+            to: "project/playbooks/deploy.yml"
+        )
+        try fixture.directory.write(
+            fixture.inventory() + "  first:\n    hosts: [web1]\n",
+            to: "project/inventory/production.yml"
+        )
+        let done = try fixture.fleet("deploy", "production", "--tag", "v1.1.0")
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(done.output.contains("verified on 1 of 2 hosts (web1)"), "\(done.output)")
+        #expect(done.output.contains(/web2 +nothing to do +-/), "\(done.output)")
+    }
+
+    /// Row K2.
+    @Test("A host on which a step runs for all others is not left out")
+    func runOnceIsNotLeftOut() throws {
+        try fixture.directory.write(
+            """
+            unreachable: exclude
+            steps:
+              - { name: pull, checkout: { path: ~/app, repository: "${{ vars.repository }}" } }
+              - { name: migrate, run: date, run_once: true }
+            """,
+            to: "project/playbooks/deploy.yml"
+        )
+        let inventory = fixture.inventory()
+        let port = try #require(inventory.firstMatch(of: /port: ([0-9]+), identity_file/)?.1)
+        try fixture.directory.write(
+            inventory.replacing(
+                "port: \(port), identity",
+                with: "port: 1, connect_timeout: 1s, identity"
+            ),
+            to: "project/inventory/production.yml"
+        )
+        try fixture.directory.write(
+            "unreachable: exclude\nserial: [2]\n"
+                + (try String(
+                    contentsOfFile: fixture.directory.path + "/project/playbooks/deploy.yml",
+                    encoding: .utf8
+                )).replacing("unreachable: exclude\n", with: ""),
+            to: "project/playbooks/deploy.yml"
+        )
+        let done = try fixture.fleet("deploy", "production", "--tag", "v1.1.0")
+        #expect(done.status == 11, "\(done.output)\(done.errors)")
+        #expect(
+            done.errors.contains("`migrate` runs there for all hosts")
+                || done.output.contains("`migrate` runs there for all hosts"),
+            "\(done.output)\(done.errors)"
+        )
+        #expect(!FileManager.default.fileExists(atPath: fixture.servers[1].home + "/app"))
+    }
+
     @Test func filesThatAreMissingOrMalformed() throws {
         try refused(
             64,

@@ -36,6 +36,36 @@ import Testing
         try fixture.fleet(["deploy", "production", "--tag", tag] + more, environment: [:])
     }
 
+    /// Row K2.
+    @Test("`revert --playbook` takes that application back, and not the one that was deployed last")
+    func theNamedApplication() throws {
+        try playbook()
+        for name in ["shop", "api"] {
+            try fixture.directory.write(
+                "name: The \(name)\nsteps:\n  - { name: pull, checkout: { path: ~/\(name), repository: \"${{ vars.repository }}\" } }\n",
+                to: "project/playbooks/\(name).yml"
+            )
+            for tag in ["v1.0.0", "v1.1.0"] {
+                #expect(try deploy(tag, "-p", name, "--force-quarantined", "a test").status == 0)
+            }
+        }
+        func version(_ name: String) throws -> String {
+            try Command.shell("cat \(name)/VERSION", in: fixture.servers[0].home)
+        }
+        let done = try fixture.fleet("revert", "production", "-p", "shop", "--yes")
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try version("shop") == "v1.0.0\n")
+        #expect(try version("api") == "v1.1.0\n")
+        let unknown = try fixture.fleet("revert", "production", "-p", "deploy", "--yes")
+        #expect(
+            unknown.status == 11
+                && unknown.errors.contains("no rollout of `Deploy app` on production"),
+            "\(unknown.errors)"
+        )
+        let asked = try fixture.fleet("revert", "production")
+        #expect(asked.errors.contains("revert `The api` on production"), "\(asked.errors)")
+    }
+
     private func exists(_ path: String, _ host: Int) -> Bool {
         FileManager.default.fileExists(atPath: fixture.servers[host].home + "/" + path)
     }

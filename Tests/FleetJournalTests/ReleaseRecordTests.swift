@@ -128,10 +128,13 @@ struct ReleaseRecordTests {
     )
     func someOfTheHosts() async throws {
         let both: [HostName] = ["web1", "web2"]
-        let tests: Set = ["up", "import"]
+        let tests: Set = ["up command true", "import command true"]
         try await record(1, .deploy, "a", .succeeded, hosts: both, of: 2, smokeTests: ["up"])
         #expect(try live() == "va")
-        #expect(try journal.succeeded(Self.commit("a"), in: "staging", passing: ["up"]) != nil)
+        #expect(
+            try journal.succeeded(Self.commit("a"), in: "staging", passing: ["up command true"])
+                != nil
+        )
         #expect(
             try journal.succeeded(Self.commit("a"), in: "staging", passing: tests) == nil,
             "one of the smoke tests was never asked"
@@ -187,10 +190,13 @@ struct ReleaseRecordTests {
             },
             environmentHostCount: 2
         )
-        #expect(plan.smokeTests == ["up"])
+        #expect(plan.smokeTests == ["up command true"])
         try await record(1, .deploy, "b", .succeeded)
         #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: []) != nil)
-        #expect(try journal.succeeded(Self.commit("b"), in: "staging", passing: ["up"]) == nil)
+        #expect(
+            try journal.succeeded(Self.commit("b"), in: "staging", passing: ["up command true"])
+                == nil
+        )
     }
 
     /// Row K8.

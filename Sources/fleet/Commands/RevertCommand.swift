@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetInventory
 import FleetJournal
 import FleetPlan
+import FleetPlaybook
 import FleetProject
 import FleetReport
 import FleetRollout
@@ -27,8 +28,12 @@ struct RevertCommand: AsyncParsableCommand {
     var to: String?
     @Option(help: "Undo this rollout.")
     var rollout: String?
-    @Option(name: [.short, .long], help: "The playbook, with --to.")
-    var playbook = "deploy"
+    @Option(
+        name: [.short, .long],
+        help:
+            "The playbook that deployed what is taken back, or with --to the one that deploys it (`deploy`)."
+    )
+    var playbook: String?
     @Option(help: "Why; recorded, and said to whoever wants to deploy the release again.")
     var reason: String?
     @Flag(
@@ -39,19 +44,46 @@ struct RevertCommand: AsyncParsableCommand {
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var common: CommonOptions
 
+    /// The playbook's own name; nil for whatever was deployed last.
+    private var title: String?
+
+    private enum CodingKeys: CodingKey {
+        case hosts, to, rollout, playbook, reason, sparesRelease, confirmation, common
+    }
+
     func validate() throws {
         if to != nil, rollout != nil {
             throw ValidationError("give only one of --to and --rollout")
         }
+        if playbook != nil, rollout != nil {
+            throw ValidationError(
+                "give only one of --playbook and --rollout: a rollout has its own"
+            )
+        }
     }
 
-    func run() async throws {
+    mutating func run() async throws {
         let project = try common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
+        title = try playbook.map { name throws(CommandFailure) in
+            do throws(ProjectError) { return try project.playbook(name).name } catch {
+                throw CommandFailure(error)
+            }
+        }
         if to == nil, let unfinished = try unfinishedRollout() {
             // What has not come to its end goes back by itself.
             let (_, journal) = try common.openJournal()
             let begun = try RolloutLookup.replay(unfinished, in: journal)
+            guard title == nil || title == begun.plan.title else {
+                throw CommandFailure(
+                    .locked,
+                    "rollout \(unfinished) of `\(Sanitizer.line(begun.plan.title))` has not come to its end",
+                    hints: [
+                        "fleet resume \(unfinished) --back    takes it back first",
+                        "nothing was changed",
+                    ]
+                )
+            }
             let chosen = Set(selected.map(\.name))
             let others = begun.hosts.filter { $0.isTouched && !chosen.contains($0.name) }
             guard others.isEmpty else {
@@ -98,7 +130,7 @@ struct RevertCommand: AsyncParsableCommand {
             { _ in }
             (plan, _) = try await maker.plan(
                 kind: .revert,
-                playbook: playbook,
+                playbook: playbook ?? "deploy",
                 hosts: hosts,
                 choice: RolloutChoice(release: .tag(to))
             )
@@ -243,7 +275,8 @@ struct RevertCommand: AsyncParsableCommand {
             changesOnly: true
         )
         let found = try records.first { record in
-            guard record.kind != .exec, record.kind != .revert, record.outcome != .refused,
+            guard title == nil || title == record.title, record.kind != .exec,
+                record.kind != .revert, record.outcome != .refused,
                 record.outcome != .reverted
             else { return false }
             return try RolloutLookup.replay(record.id, in: journal).hosts.contains(
@@ -253,7 +286,8 @@ struct RevertCommand: AsyncParsableCommand {
         guard let found else {
             throw CommandFailure(
                 .refused,
-                "no rollout of \(hosts.environment) left anything to put back",
+                "no rollout of \(title.map { "`\(Sanitizer.line($0))` on " } ?? "")\(hosts.environment) left anything "
+                    + "to put back",
                 hints: ["see `fleet history \(hosts.environment)`", "nothing was changed"]
             )
         }
