@@ -59,8 +59,8 @@ public enum Admission {
         case unknown
         /// There is none, or git does not accept it, or it is another tag's.
         case bad(reason: String)
-        /// Git accepts it, and this is all it says of who made it.
-        case good(signer: String)
+        /// Git accepts it: who made it, for people, and the names that may stand for whoever that is, in lower case.
+        case good(signer: String, names: Set<String>)
     }
 
     /// Why a release is not let in.
@@ -177,18 +177,19 @@ public enum Admission {
                 "E_NOT_SIGNED \(release): \(reason)",
                 "fleet release --sign    makes signed tags"
             )
-        case .good(let signer):
-            let words = Set(
-                signer.split { " \t;,<>\"'()".contains($0) }.map { $0.lowercased() }
-            )
+        case .good(let signer, let names):
             let isKnown =
                 policy.signers.isEmpty
-                || policy.signers.contains { words.contains($0.lowercased()) }
+                || policy.signers.contains { wanted in
+                    names.contains(wanted.filter { $0 != " " }.lowercased())
+                        || names.contains(wanted.lowercased())
+                }
             return isKnown
                 ? nil
                 : refusal(
                     "E_SIGNER \(release) is signed by somebody else: \(signer)",
-                    "the policy's `signers` are \(policy.signers.joined(separator: ", "))"
+                    "the policy's `signers` are \(policy.signers.joined(separator: ", ")); a key of gpg's counts by "
+                        + "its fingerprint, or by an address that the keyring calls valid (gpg --lsign-key)"
                 )
         }
     }

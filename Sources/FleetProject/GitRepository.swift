@@ -69,30 +69,97 @@ public struct GitRepository: Sendable {
     public func holds(_ other: String, in commit: String) async -> Bool? {
         if other == commit { return true }
         let words = ["rev-list", "--cherry-pick", "--right-only", "--no-merges", "--max-count=1"]
-        return await answer(words + ["\(commit)...\(other)", "--"]).map { $0.isEmpty }
+        guard let lacking = await answer(words + ["\(commit)...\(other)", "--"]) else { return nil }
+        guard lacking.isEmpty else { return false }
+        // What was there and has been reverted since is not there.
+        let same = [
+            "rev-list", "--cherry-mark", "--left-only", "--no-merges", "\(commit)...\(other)", "--",
+        ]
+        guard let marked = await lines(same) else { return nil }
+        let copies = marked.filter { $0.hasPrefix("=") }.map {
+            String($0.dropFirst())
+        }
+        for name in [other] + copies {
+            guard let isReverted = await isReverted(name, in: commit) else { return nil }
+            if isReverted { return false }
+        }
+        return true
     }
 
-    /// Whether git accepts a tag's signature, by its configuration (`gpg.format`, allowed signers, keys),
-    /// and what it says about that.
+    private func lines(_ arguments: [String]) async -> [String]? {
+        do throws(Failure) {
+            return try await Self.git(arguments, in: root).split(whereSeparator: \.isNewline).map(
+                String.init
+            )
+        } catch {
+            // Git has said no, or cannot be asked: there is no answer.
+            return nil
+        }
+    }
+
+    /// Whether a commit was reverted, as git-revert(1) writes it into the message, and the revert was not.
+    private func isReverted(_ name: String, in commit: String, depth: Int = 0) async -> Bool? {
+        let words = ["log", "--format=%H", "--fixed-strings", "--grep=This reverts commit \(name)"]
+        guard let found = await lines(words + [commit, "--"]) else { return nil }
+        for revert in found {
+            guard depth < 8 else { return nil }
+            guard let isUndone = await isReverted(revert, in: commit, depth: depth + 1) else {
+                return nil
+            }
+            if !isUndone { return true }
+        }
+        return false
+    }
+
+    /// What git says of a tag's signature, by its configuration (`gpg.format`, allowed signers, keys).
     ///
+    /// - Returns: The signature, or why git does not accept it.
     /// - Throws: ``Failure`` if git cannot be run.
-    public func verification(ofTag tag: String) async throws(Failure) -> (Bool, String) {
+    public func signature(ofTag tag: String) async throws(Failure) -> Result<TagSignature, Failure>
+    {
+        let words = ["verify-tag", "--raw", "--", tag]
+        let (isGood, status) = try await errors(of: "git", GitSettings.localOptions + words).result
+        guard isGood else {
+            let (_, said) = try await errors(
+                of: "git",
+                GitSettings.localOptions + ["verify-tag", "--", tag]
+            ).result
+            let lines = said.split(whereSeparator: \.isNewline).joined(separator: "; ")
+            return .failure(Failure(command: "git verify-tag", message: lines))
+        }
+        var listing = ""
+        if let key = TagSignature.fingerprints(in: status).last {
+            let openPGP = await answer("config", "--get", "gpg.openpgp.program")
+            let program =
+                if let openPGP { openPGP } else {
+                    await answer("config", "--get", "gpg.program") ?? "gpg"
+                }
+            listing = try await errors(
+                of: program,
+                ["--batch", "--with-colons", "--list-keys", key]
+            ).output
+        }
+        return .success(TagSignature(status: status, listing: listing))
+    }
+
+    private func errors(of program: String, _ words: [String]) async throws(Failure) -> (
+        result: (isGood: Bool, errors: String), output: String
+    ) {
         do {
             let result = try await run(
-                .name("git"),
-                arguments: .init(GitSettings.localOptions + ["verify-tag", "--", tag]),
+                program.contains("/") ? .path(.init(program)) : .name(program),
+                arguments: .init(words),
                 environment: Self.environment,
                 workingDirectory: .init(root),
                 input: .none,
                 output: .string(limit: Self.outputLimitBytes),
                 error: .string(limit: Self.outputLimitBytes)
             )
-            let said = result.standardError.split(whereSeparator: \.isNewline).joined(
-                separator: "; "
+            return (
+                (result.terminationStatus.isSuccess, result.standardError), result.standardOutput
             )
-            return (result.terminationStatus.isSuccess, said)
         } catch {
-            throw Failure(command: "git verify-tag", message: "cannot be run: \(error)")
+            throw Failure(command: program, message: "cannot be run: \(error)")
         }
     }
 

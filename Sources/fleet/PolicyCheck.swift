@@ -194,9 +194,11 @@ struct PolicyCheck {
             guard header.contains(where: { $0 == "tag \(tag)" }) else {
                 return .bad(reason: "another tag's signature stands under its name")
             }
-            let (isGood, said) = try await repository.verification(ofTag: tag)
-            let line = Sanitizer.line(said)
-            return isGood ? .good(signer: line) : .bad(reason: line)
+            switch try await repository.signature(ofTag: tag) {
+            case .success(let made):
+                return .good(signer: Sanitizer.line(made.text), names: made.signers)
+            case .failure(let failure): return .bad(reason: Sanitizer.line(failure.message))
+            }
         } catch {
             // No clone, or a git that cannot say.
             return .unknown
@@ -240,6 +242,12 @@ struct PolicyCheck {
                     == release.commit
             else { return [] }
             var range = ["-1", release.commit]
+            // Who wrote what a clone does not hold is not known.
+            if policy.countsAllAuthors,
+                await repository.answer("rev-parse", "--is-shallow-repository") != "false"
+            {
+                return []
+            }
             if policy.countsAllAuthors {
                 // Where no one release runs everywhere, all of it may be new.
                 let live: String?

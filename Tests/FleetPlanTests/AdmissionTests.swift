@@ -108,13 +108,17 @@ struct AdmissionTests {
         }
         #expect(with(.unknown) == ["E_NOT_SIGNED"])
         #expect(with(.bad(reason: "no signature found")) == ["E_NOT_SIGNED"])
-        #expect(with(.good(signer: "Good signature for dev@example.com")).isEmpty)
-        policy.signers = ["lead@example.com"]
-        #expect(with(.good(signer: "Good signature for dev@example.com")) == ["E_SIGNER"])
-        #expect(with(.good(signer: "Good signature for lead@example.com")).isEmpty)
-        #expect(with(.good(signer: "Good signature for mislead@example.com")) == ["E_SIGNER"])
+        func by(_ names: String...) -> Admission.Signature {
+            .good(signer: "lead@example.com says the signer", names: Set(names))
+        }
+        #expect(with(by("dev@example.com")).isEmpty)
+        policy.signers = ["Lead@example.com", "AB12 CD34"]
+        #expect(with(by("dev@example.com")) == ["E_SIGNER"])
+        #expect(with(by("dev@example.com", "lead@example.com")).isEmpty)
+        #expect(with(by("ab12cd34")).isEmpty)
+        #expect(with(by("mislead@example.com")) == ["E_SIGNER"])
         policy.signers = [""]
-        #expect(with(.good(signer: "Good signature for dev@example.com")) == ["E_SIGNER"])
+        #expect(with(by("dev@example.com")) == ["E_SIGNER"])
         let branch = Admission.Evidence(
             release: Release(tag: nil, commit: release.commit),
             unixMilliseconds: now,
