@@ -743,9 +743,81 @@ public final class Journal: Sendable {
                         reason: "its hash does not follow from the one before"
                     )
                 }
+                try Self.requireSame(row, Array(body), in: database)
                 count += 1
             }
+            try Self.requireNothingElse(in: database)
             return count
+        }
+    }
+
+    /// What history and policy are asked of stands in tables of its own: they must say what the record says.
+    private static func requireSame(_ row: Row, _ body: [UInt8], in database: Database) throws {
+        func corrupt(_ what: String) -> JournalError {
+            .corrupt(sequence: row["id"], reason: "\(what) beside it is not what it says")
+        }
+        let entry: JournalEntry
+        do { entry = try CanonicalJSON.decode(JournalEntry.self, from: body) } catch {
+            // A record of a newer fleet, or of another kind, has no table beside it.
+            return
+        }
+        let rollout: String = row["rollout"]
+        let sequence: Int = row["sequence"]
+        guard rollout == entry.rollout.description, sequence == entry.sequence else {
+            throw corrupt("the rollout")
+        }
+        switch entry.body {
+        case .planned(let plan, let origin):
+            let found = try Bool.fetchOne(
+                database,
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM rollout WHERE id = ? AND environment = ? AND kind = ? AND title = ?
+                        AND release = ? AND hosts = ? AND user = ? AND started = ?)
+                    """,
+                arguments: [
+                    rollout, plan.environment, plan.kind.rawValue, plan.title,
+                    plan.release?.label ?? "", plan.hosts.count, origin.user,
+                    entry.unixMilliseconds,
+                ]
+            )
+            guard found ?? false else { throw corrupt("the line of history") }
+        case .effect(.finish(let outcome)):
+            let found = try Bool.fetchOne(
+                database,
+                sql:
+                    "SELECT EXISTS (SELECT 1 FROM ending WHERE rollout = ? AND outcome = ? AND ended = ?)",
+                arguments: [rollout, outcome.rawValue, entry.unixMilliseconds]
+            )
+            guard found ?? false else { throw corrupt("the end") }
+        default: break
+        }
+    }
+
+    /// No line of history, and no end, that no record tells of.
+    private static func requireNothingElse(in database: Database) throws {
+        func count(_ sql: String) throws -> Int { try Int.fetchOne(database, sql: sql) ?? 0 }
+        let unknown = try count(
+            "SELECT count(*) FROM rollout WHERE id NOT IN (SELECT rollout FROM entry WHERE sequence = 1)"
+        )
+        var ends = 0
+        let rows = try Row.fetchCursor(
+            database,
+            sql: "SELECT body FROM entry WHERE instr(body, CAST('\"finish\"' AS BLOB)) > 0"
+        )
+        while let row = try rows.next() {
+            let body: Data = row["body"]
+            let entry: JournalEntry
+            do { entry = try CanonicalJSON.decode(JournalEntry.self, from: Array(body)) } catch {
+                // As above.
+                continue
+            }
+            if case .effect(.finish) = entry.body { ends += 1 }
+        }
+        guard unknown == 0, try count("SELECT count(*) FROM ending") == ends else {
+            throw JournalError.corrupt(
+                sequence: 0,
+                reason: "there are lines of history, or ends, that no record tells of"
+            )
         }
     }
 

@@ -86,7 +86,8 @@ public struct GitRepository: Sendable {
         return true
     }
 
-    private func lines(_ arguments: [String]) async -> [String]? {
+    /// The lines that git prints; nil instead of an error.
+    public func lines(_ arguments: [String]) async -> [String]? {
         do throws(Failure) {
             return try await Self.git(arguments, in: root).split(whereSeparator: \.isNewline).map(
                 String.init

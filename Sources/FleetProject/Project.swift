@@ -80,6 +80,24 @@ public struct Project: Sendable, Hashable {
         return names.sorted()
     }
 
+    /// Refuses a directory that is there and cannot be read: what is in it would seem not to be there.
+    ///
+    /// - Throws: ``ProjectError/invalid(_:)``.
+    public func requireReadable() throws(ProjectError) {
+        for folder in ["inventory", "playbooks"] where Self.exists("\(root)/\(folder)") {
+            guard let directory = opendir("\(root)/\(folder)") else {
+                throw .invalid(
+                    Diagnostics([
+                        Diagnostic(
+                            "\(root)/\(folder) is there and cannot be read: \(Self.reason())"
+                        )
+                    ])
+                )
+            }
+            closedir(directory)
+        }
+    }
+
     static func names(inDirectory path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }

@@ -323,9 +323,9 @@ public final class OutputCapture: OutputSink {
         }
     }
 
-    /// Whether another output kept the same bytes.
+    /// Whether another output is known to be the same; where bytes were not kept, nobody knows.
     public func isSame(as other: OutputCapture) -> Bool {
-        guard totalBytes == other.totalBytes, droppedBytes == other.droppedBytes else {
+        guard totalBytes == other.totalBytes, droppedBytes == 0, other.droppedBytes == 0 else {
             return false
         }
         let kept = totalBytes - droppedBytes

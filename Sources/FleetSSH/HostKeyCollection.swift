@@ -44,16 +44,18 @@ extension SSHTransport {
     {
         let settings = try effectiveSettings(for: endpoint)
         let (host, port) = settings.keyName
-        let known = knownHosts(settings)
+        let known = try knownHosts(settings)
         let key = try await proveKey(
             of: endpoint,
             preferring: known.knownTypes(host: host, port: port)
         )
+        try await refuseRevoked(key, settings)
         let standing: OfferedHostKey.Standing
         switch known.verdict(host: host, port: port, key: key) {
         case .match: standing = .known
-        case .unknown, .otherType, .authorityOnly: standing = .new
-        case .changed(let other, let place):
+        case .unknown, .authorityOnly: standing = .new
+        // A host of which a key is known is not new: whoever stands in between has a key of another type, too.
+        case .changed(let other, let place), .otherType(let other, let place):
             standing = .changed(known: other.fingerprint, place: place)
         case .revoked(let place): standing = .revoked(place: place)
         }

@@ -278,18 +278,31 @@ struct SSHConfigurationReader {
             } else if !path.hasPrefix("/") {
                 path = (isUsers ? home + "/.ssh/" : "/etc/ssh/") + path
             }
-            for match in Self.glob(path) {
+            guard let matches = Self.glob(path) else {
+                throw Problem(
+                    place: place,
+                    reason: "`\(word)` cannot be looked up: a directory of it cannot be read"
+                )
+            }
+            for match in matches {
                 if let file = try file(match, depth: depth + 1, at: place) { files.append(file) }
             }
         }
         return files
     }
 
-    /// The paths that a shell pattern stands for, sorted.
-    private static func glob(_ pattern: String) -> [String] {
+    /// The paths that a shell pattern stands for, sorted; nil if a directory is there and cannot be read.
+    private static func glob(_ pattern: String) -> [String]? {
         var found = glob_t()
         defer { globfree(&found) }
-        guard Glibc.glob(pattern, 0, nil, &found) == 0 else { return [] }
+        let status = Glibc.glob(
+            pattern,
+            0,
+            { _, reason in [ENOENT, ENOTDIR].contains(reason) ? 0 : 1 },
+            &found
+        )
+        guard status != GLOB_ABORTED else { return nil }
+        guard status == 0 else { return [] }
         return (0..<Int(found.gl_pathc)).compactMap { index in
             found.gl_pathv[index].map { String(cString: $0) }
         }

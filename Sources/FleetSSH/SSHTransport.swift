@@ -357,7 +357,7 @@ public final class SSHTransport: Transport {
         _ credentials: Credentials
     ) async throws(TransportError) {
         let (host, port) = settings.keyName
-        let known = files.knownHosts(settings.knownHostsFiles)
+        let known = try files.knownHosts(settings.knownHostsFiles)
         let key = try await session.handshake(
             hostKeyTypes: known.knownTypes(host: host, port: port),
             allowed: settings.hostKeyAlgorithms,
@@ -376,8 +376,10 @@ public final class SSHTransport: Transport {
     // MARK: Host keys
 
     /// What the files of a host say.
-    func knownHosts(_ settings: EffectiveSettings) -> KnownHosts {
-        files.knownHosts(settings.knownHostsFiles)
+    ///
+    /// - Throws: ``FleetTransport/TransportError/configuration(reason:)`` for one that is there and cannot be read.
+    func knownHosts(_ settings: EffectiveSettings) throws(TransportError) -> KnownHosts {
+        try files.knownHosts(settings.knownHostsFiles)
     }
 
     /// The files have changed.
@@ -405,11 +407,9 @@ public final class SSHTransport: Transport {
         }
     }
 
-    private func accept(_ key: HostKey, _ settings: EffectiveSettings, _ known: KnownHosts)
-        async throws(TransportError)
-    {
+    /// Refuses a key that a `RevokedHostKeys` file has withdrawn.
+    func refuseRevoked(_ key: HostKey, _ settings: EffectiveSettings) async throws(TransportError) {
         let (host, port) = settings.keyName
-        // As known_hosts has it: with the port, where that is not the usual one.
         let named = KnownHosts.name(host: host, port: port)
         if let file = settings.revokedHostKeysFile {
             let files = files
@@ -425,6 +425,15 @@ public final class SSHTransport: Transport {
                 )
             }
         }
+    }
+
+    private func accept(_ key: HostKey, _ settings: EffectiveSettings, _ known: KnownHosts)
+        async throws(TransportError)
+    {
+        let (host, port) = settings.keyName
+        // As known_hosts has it: with the port, where that is not the usual one.
+        let named = KnownHosts.name(host: host, port: port)
+        try await refuseRevoked(key, settings)
         switch known.verdict(host: host, port: port, key: key) {
         case .match: break
         case .revoked(let place):
@@ -491,12 +500,17 @@ private final class Files: Sendable {
 
     private let state = Mutex(State())
 
-    func knownHosts(_ paths: [String]) -> KnownHosts {
-        state.withLock { state in
+    func knownHosts(_ paths: [String]) throws(TransportError) -> KnownHosts {
+        try state.withLock { (state) throws(TransportError) -> KnownHosts in
             if let known = state.knownHosts[paths] { return known }
             var hosts = KnownHosts()
             for path in paths {
-                if let bytes = WholeFile.read(path) { hosts.read(bytes, file: path) }
+                if let bytes = WholeFile.read(path) {
+                    hosts.read(bytes, file: path)
+                } else if access(path, F_OK) == 0 || ![ENOENT, ENOTDIR].contains(errno) {
+                    // What it says of a key, that it was withdrawn or is another one, cannot be known.
+                    throw .configuration(reason: "known_hosts \(path) is there and cannot be read")
+                }
             }
             state.knownHosts[paths] = hosts
             return hosts

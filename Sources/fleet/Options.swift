@@ -69,6 +69,9 @@ struct CommonOptions: ParsableArguments {
                 throw CommandFailure(error)
             }
         }
+        do throws(ProjectError) { try found.requireReadable() } catch {
+            throw CommandFailure(error)
+        }
         let known = trustStore.values(of: found)
         guard let wanted = trustedFiles ?? Surroundings.variable("FLEET_TRUSTED_FILES") else {
             return found.trusting(.only(known))

@@ -493,4 +493,48 @@ import Testing
         try commit("v1.4.0")
         expect(try develop("release", "--yes"), 11, "E_TAG_MOVED", "nothing was published")
     }
+
+    /// Row K6.
+    @Test(
+        "A release is neither derived from half a history nor said to be unpublished where it is not"
+    )
+    func releasesThatAreNot() throws {
+        try setUpDeveloper()
+        let root = fixture.directory.path
+        func release(in folder: String, _ words: String...) throws -> Command {
+            try fixture.fleet(
+                ["release"] + words,
+                environment: ["GIT_CONFIG_GLOBAL": "/dev/null"],
+                in: folder
+            )
+        }
+        try Command.shell("git clone -q --depth 1 file://$PWD/origin.git shallow", in: root)
+        let shallow = try release(in: "shallow", "minor", "--yes")
+        expect(shallow, 11, "E_SHALLOW", "git fetch --unshallow", "nothing was published")
+        // A tracking branch that no fetch brings up to date any more.
+        try Command.shell(
+            """
+            git -C origin.git branch other main
+            git clone -q origin.git stale
+            git -C stale config remote.origin.fetch '+refs/heads/other:refs/remotes/origin/other'
+            """,
+            in: root
+        )
+        try commit("v1.3.0")
+        expect(try release(in: "stale", "minor", "--branch", "main", "--yes"), 11, "E_NOT_PUSHED")
+        // One of two addresses takes it.
+        try Command.shell(
+            "git remote set-url --add --push origin $PWD/../origin.git; git remote set-url --add --push origin $PWD/../nowhere.git",
+            in: root + "/work"
+        )
+        let half = try develop("release", "minor", "--yes")
+        expect(half, 11, "E_PARTLY_PUBLISHED", "v1.3.0 is published")
+        #expect(!half.errors.contains("nothing was published"), "\(half.errors)")
+        #expect(
+            try Command.shell(
+                "git -C work tag -l v1.3.0; git -C origin.git tag -l v1.3.0",
+                in: root
+            ) == "v1.3.0\nv1.3.0\n"
+        )
+    }
 }

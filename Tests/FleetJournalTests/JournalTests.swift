@@ -120,6 +120,58 @@ struct JournalTests {
         }
     }
 
+    /// Row K8.
+    @Test(
+        "The tables beside the records say what the records say, or `verify` finds it",
+        arguments: [
+            "UPDATE ending SET outcome = 'held'", "UPDATE rollout SET user = 'alice'",
+            "UPDATE rollout SET release = 'v9.9.9'", "UPDATE rollout SET environment = 'staging'",
+            "DELETE FROM ending",
+            "INSERT INTO ending (rollout, outcome, ended) SELECT id, 'succeeded', 0 FROM rollout",
+            "INSERT INTO rollout SELECT 'x', environment, kind, title, release, hosts, user, started FROM rollout",
+            "UPDATE entry SET rollout = 'gone'",
+        ]
+    )
+    func findsAChangedTable(_ sql: String) async throws {
+        let journal = try Journal(in: state)
+        try await journal.append(Self.entries(Self.id("r1")))
+        #expect(try journal.verify() == 4)
+        let other = try DatabaseQueue(path: path)
+        try await other.writeWithoutTransaction { database in
+            try database.execute(sql: "PRAGMA foreign_keys = OFF")
+            for name in try String.fetchAll(
+                database,
+                sql: "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+            ) {
+                try database.execute(sql: "DROP TRIGGER \(name)")
+            }
+            try database.execute(sql: sql)
+        }
+        #expect(throws: JournalError.self) { try journal.verify() }
+    }
+
+    /// Row K8.
+    @Test("The last answer is the one that was kept last, whatever the clock said")
+    func newestSampleByOrder() async throws {
+        let journal = try Journal(in: state)
+        for (time, state) in [(2_000_000, HealthSample.State.unhealthy), (1_000_000, .healthy)] {
+            try await journal.keep(
+                [
+                    HealthSample(
+                        host: "web1",
+                        check: "up",
+                        unixMilliseconds: time,
+                        latencyMilliseconds: 1,
+                        state: state,
+                        reason: ""
+                    )
+                ],
+                of: "production"
+            )
+        }
+        #expect(try journal.newestSamples(of: "production").map(\.state) == [.healthy])
+    }
+
     @Test func findsARecordThatWasRemoved() async throws {
         let journal = try Journal(in: state)
         try await journal.append(Self.entries(Self.id("r1")))

@@ -78,6 +78,30 @@ struct SSHConfigurationTests {
         }
     }
 
+    /// Row K9.
+    @Test(
+        "A directory of an Include that cannot be read is an error; one that is not there is nothing"
+    )
+    func unreadableIncludeDirectory() throws {
+        func read() throws(SSHConfiguration.Problem) {
+            _ = try SSHConfigurationReader.read(
+                user: home.path + "/.ssh/config",
+                system: "/nonexistent",
+                home: home.path
+            )
+        }
+        try home.write("Include conf.d/*\nHost *\n  User me\n", to: ".ssh/config", mode: 0o600)
+        try read()
+        // Root may read every directory, but nobody one that leads to itself.
+        try Command.shell("ln -s conf.d .ssh/conf.d", in: home.path)
+        do throws(SSHConfiguration.Problem) {
+            try read()
+            #expect(Bool(false), "passed over")
+        } catch {
+            #expect(error.place.line == 1 && error.reason.contains("cannot be read"), "\(error)")
+        }
+    }
+
     // MARK: Values
 
     @Test func theFirstValueWinsAndKeysAddUp() throws {

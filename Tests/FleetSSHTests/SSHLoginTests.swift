@@ -75,6 +75,39 @@ import Testing
         #expect(person.questions == [question])
     }
 
+    /// Row K9.
+    @Test(
+        "A known_hosts that is there and cannot be read refuses the host, and so does one that is not a file"
+    )
+    func unreadableKnownHosts() async throws {
+        let server = try SSHDServer()
+        var ssh = server.endpoint().ssh
+        ssh.knownHostsFile = server.directory.path + "/hosts"
+        ssh.hostKeys = .acceptNew
+        try Command.shell("mkdir hosts", in: server.directory.path)
+        let error = await login(transport(server), HostEndpoint(name: "web1", ssh: ssh))
+        #expect(
+            error?.token == "E_SSH_CONFIG" && error?.message.contains("cannot be read") == true,
+            "\(String(describing: error))"
+        )
+    }
+
+    /// Row K9.
+    @Test("`trust` calls no host new of which another key is known, and no key that was revoked")
+    func trustOfKnownHosts() async throws {
+        let server = try SSHDServer()
+        try Command.shell("ssh-keygen -q -t ecdsa -N '' -f other", in: server.directory.path)
+        let other = try Command.shell("cut -d' ' -f1,2 other.pub", in: server.directory.path)
+        try server.directory.write("[127.0.0.1]:\(server.port) \(other)", to: "hosts")
+        var ssh = server.endpoint().ssh
+        ssh.knownHostsFile = server.directory.path + "/hosts"
+        let seen = try await transport(server).offeredKey(of: HostEndpoint(name: "web1", ssh: ssh))
+        guard case .changed = seen.standing else { return #expect(Bool(false), "\(seen.standing)") }
+        try server.directory.write("", to: "hosts")
+        let new = try await transport(server).offeredKey(of: HostEndpoint(name: "web1", ssh: ssh))
+        #expect(new.standing == .new)
+    }
+
     @Test func aMistypedPassphraseMayBeTypedAgain() async throws {
         let server = try SSHDServer()
         try lock(server, with: "right")

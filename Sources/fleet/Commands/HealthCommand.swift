@@ -136,8 +136,7 @@ struct HealthCommand: AsyncParsableCommand {
         throws(JournalError) -> Bool?
     {
         let known = Set(newest.map { [$0.host.text, $0.check] })
-        let earliest = newest.map(\.unixMilliseconds).min() ?? 0
-        let last = try journal.newestSamples(of: hosts.environment, before: earliest)
+        let last = try journal.newestSamples(of: hosts.environment)
             .filter { known.contains([$0.host.text, $0.check]) }
         return last.isEmpty ? nil : last.allSatisfy { $0.state == .healthy }
     }

@@ -125,9 +125,33 @@ struct ReleaseCommand: AsyncParsableCommand {
             // Without force: git refuses to move what others may have already.
             try await repository.git("push", "--quiet", remote, "refs/tags/\(tag):refs/tags/\(tag)")
         } catch {
+            let failure = error
+            // The answer may have been lost, and of several addresses some may have taken it.
+            let object = await repository.answer("rev-parse", "refs/tags/\(tag)") ?? ""
+            let urls =
+                await repository.lines(["remote", "get-url", "--push", "--all", remote]) ?? [remote]
+            var places: [String] = []
+            for url in urls {
+                guard let seen = await repository.lines(["ls-remote", url, "refs/tags/\(tag)"])
+                else {
+                    places.append("\(url) (cannot be asked)")
+                    continue
+                }
+                if seen.contains(where: { $0.hasPrefix(object) }) { places.append(url) }
+            }
+            guard places.isEmpty else {
+                throw CommandFailure(
+                    .refused,
+                    "E_PARTLY_PUBLISHED `\(failure.command)`: \(Sanitizer.safe(failure.message))",
+                    hints: [
+                        "\(tag) is published, or may be: \(places.map(Sanitizer.line).joined(separator: ", "))",
+                        "it stays here, too; `git push \(remote) \(tag)` goes on",
+                    ]
+                )
+            }
             // Nobody has seen it yet.
             try await repository.git("tag", "-d", tag)
-            throw error
+            throw failure
         }
         common.print("\(tag) pushed to \(remote)")
         common.tell("\(style.dim("next:")) fleet deploy staging --tag \(tag)")
@@ -144,6 +168,12 @@ struct ReleaseCommand: AsyncParsableCommand {
 
     /// The commit that is checked out, once it is known to be what the remote has.
     private func publishedCommit(of repository: GitRepository) async throws -> String {
+        guard await repository.answer("rev-parse", "--is-shallow-repository") == "false" else {
+            throw refuse(
+                "E_SHALLOW this clone does not have the whole history, so nobody can tell which release comes next",
+                "git fetch --unshallow --tags \(remote)"
+            )
+        }
         let dirty = try await repository.git("status", "--porcelain").split(
             whereSeparator: \.isNewline
         )
@@ -174,7 +204,9 @@ struct ReleaseCommand: AsyncParsableCommand {
             )
         }
         let commit = try await repository.git("rev-parse", "HEAD").prefix { $0 != "\n" }
-        let theirs = await repository.answer("rev-parse", "refs/remotes/\(remote)/\(wanted)")
+        // The remote's own word: a tracking branch is what some fetch has left.
+        let listed = try await repository.git("ls-remote", remote, "refs/heads/\(wanted)")
+        let theirs = listed.split(whereSeparator: \.isWhitespace).first.map(String.init)
         guard String(commit) == theirs else {
             throw refuse(
                 "E_NOT_PUSHED \(wanted) here and on \(remote) are not the same commit",
