@@ -11,10 +11,19 @@ final class FleetFixture {
     private let addresses: [String]
     private let ports: [Int]
 
+    /// Where a test puts programs that come before the hosts' own.
+    var lies: String { directory.path + "/lies" }
+
     /// Raises hosts named web1, web2 and so on.
-    init(hosts count: Int = 3) throws {
+    ///
+    /// - Parameters:
+    ///   - count: How many.
+    ///   - isDeceitful: Whether programs in `lies` come before the hosts' own.
+    /// - Throws: ``Command/Failed`` if a host cannot be raised.
+    init(hosts count: Int = 3, deceitful isDeceitful: Bool = false) throws {
         directory = try TemporaryDirectory()
-        servers = try (0..<count).map { _ in try SSHDServer() }
+        let path = isDeceitful ? directory.path + "/lies:/usr/sbin:/usr/bin:/sbin:/bin" : nil
+        servers = try (0..<count).map { _ in try SSHDServer(searchPath: path) }
         addresses = (0..<count).map { _ in Loopback.address() }
         ports = try addresses.map { try Listener(address: $0).port }
         try makeRepository()
@@ -176,6 +185,7 @@ final class FleetFixture {
 
     private static let control = """
         #!/bin/sh
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin
         running() { read -r pid 2>/dev/null <"$HOME/app.pid" && kill -0 "$pid" 2>/dev/null; }
         stop() { running || return 0; kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
         start() {
