@@ -36,6 +36,14 @@ public struct StateDirectory: Sendable, Hashable {
                 fix: "chmod 700 \(path)"
             )
         }
+        if let name = Self.networkFileSystem(of: path) {
+            throw .stateDirectory(
+                path: path,
+                reason:
+                    "is on a network file system (\(name)), where neither SQLite's log nor a lock holds what it promises",
+                fix: "name one on a local disk with --state-dir or FLEET_STATE_DIR"
+            )
+        }
         guard access(path, W_OK | X_OK) == 0 else {
             throw .stateDirectory(
                 path: path,
@@ -43,6 +51,46 @@ public struct StateDirectory: Sendable, Hashable {
                 fix: "chmod 700 \(path)"
             )
         }
+    }
+
+    /// The file systems that several machines share.
+    private static let networks: Set<String> = [
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs",
+        "fuse.glusterfs", "fuse.sshfs",
+        "gfs2", "ocfs2",
+    ]
+
+    private static func networkFileSystem(of path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        guard let file = fopen("/proc/self/mountinfo", "re") else { return nil }
+        defer { fclose(file) }
+        var mounts = ""
+        var line: UnsafeMutablePointer<CChar>?
+        var size = 0
+        while getline(&line, &size, file) > 0, let line { mounts += String(cString: line) }
+        free(line)
+        return networkFileSystem(of: String(cString: real), mounts: mounts)
+    }
+
+    /// The network file system that a path is on, by the kernel's list of mounts (proc(5), mountinfo); nil for another.
+    ///
+    /// https://www.sqlite.org/wal.html: "All processes using a database must be on the same host computer".
+    static func networkFileSystem(of path: String, mounts: String) -> String? {
+        var found: (point: String, type: String)?
+        for line in mounts.split(separator: "\n") {
+            let words = line.split(separator: " ").map(String.init)
+            guard words.count > 6, let dash = words.firstIndex(of: "-"), dash + 1 < words.count
+            else { continue }
+            let point = words[4].replacing("\\040", with: " ").replacing("\\011", with: "\t")
+                .replacing("\\134", with: "\\")
+            guard path == point || path.hasPrefix(point.hasSuffix("/") ? point : point + "/") else {
+                continue
+            }
+            // A later mount over the same place is the one that is seen.
+            if point.utf8.count >= found?.point.utf8.count ?? 0 { found = (point, words[dash + 1]) }
+        }
+        return found.flatMap { networks.contains($0.type) ? $0.type : nil }
     }
 
     private static func make(_ path: String) throws(JournalError) {

@@ -430,6 +430,20 @@ private struct HostBuilder {
         revertChecks += smokeBefore + watchedBack
         if let time = playbook.strategy.deadmanMilliseconds, request.kind == .deploy {
             let back = Self.back(revertSteps, playbook, problems: &problems)
+            // Nobody is there to type it when the switch fires.
+            if host.ssh.becomePassword != nil,
+                let step = back.first(where: { $0.script.becomeUser != nil })
+            {
+                problems.report(
+                    Diagnostic(
+                        "`deadman` lets \(host.name) go back by itself, and sudo wants a password there for `\(step.name)`",
+                        at: playbook.steps.first?.location,
+                        hints: [
+                            "allow it in sudoers without one (NOPASSWD), or leave out `deadman`"
+                        ]
+                    )
+                )
+            }
             let arm = Action.deadman(.arm(milliseconds: time, back: back))
             forwardSteps.insert(Self.deadman("arm", arm), at: 0)
             revertSteps.insert(Self.deadman("disarm", .deadman(.disarm(rollout: nil))), at: 0)

@@ -167,6 +167,39 @@ struct ArchitectureTests {
         #expect(Set(proofs.keys).isSubset(of: rows), "a test names a row that is not there")
     }
 
+    @Test("Every conclusion names the tests that try to deceive it, or says that there are none")
+    func theObservationsNameTestsThatExist() throws {
+        let text = try String(
+            contentsOfFile: Package.root + "/docs/observations.md",
+            encoding: .utf8
+        )
+        let paths =
+            FileManager.default.enumerator(atPath: Package.root + "/Tests")?.compactMap {
+                $0 as? String
+            } ?? []
+        var suites: Set<String> = []
+        for path in paths where path.hasSuffix("Tests.swift") {
+            let source = try String(
+                contentsOfFile: Package.root + "/Tests/" + path,
+                encoding: .utf8
+            )
+            suites.formUnion(source.matches(of: /struct ([A-Za-z]+Tests)\b/).map { String($0.1) })
+        }
+        let rows = text.split(separator: "\n").filter {
+            $0.hasPrefix("| ") && $0.split(separator: "|").count == 5
+        }
+        #expect(rows.count > 150)
+        for row in rows where !row.hasPrefix("| conclusion") {
+            let proof = row.split(separator: "|")[4].trimmingCharacters(in: .whitespaces)
+            if proof == "open" || proof == "-" { continue }
+            let named = proof.matches(of: /`([^`]+)`/).map { String($0.1) }
+            #expect(!named.isEmpty, "\(row)")
+            for name in named where !name.hasPrefix("scripts/") {
+                #expect(suites.contains(name), "\(name): \(row)")
+            }
+        }
+    }
+
     @Test func everyTranscriptTellsSomething() throws {
         let folder = Package.root + "/Tests/FleetRolloutTests/Transcripts"
         for story in try FileManager.default.contentsOfDirectory(atPath: folder) {

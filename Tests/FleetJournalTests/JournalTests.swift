@@ -1,4 +1,3 @@
-import FleetJournal
 import FleetPlan
 import FleetRollout
 import FleetTestSupport
@@ -7,6 +6,8 @@ import Foundation
 import GRDB
 import Synchronization
 import Testing
+
+@testable import FleetJournal
 
 struct JournalTests {
     private let directory: TemporaryDirectory
@@ -148,6 +149,29 @@ struct JournalTests {
             try database.execute(sql: sql)
         }
         #expect(throws: JournalError.self) { try journal.verify() }
+    }
+
+    /// Row O20.
+    @Test("A state directory on a file system of several machines is known, wherever it is mounted")
+    func networkFileSystems() {
+        let mounts = #"""
+            22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+            40 22 0:40 / /home rw,relatime shared:20 - nfs4 server:/home rw
+            41 40 8:2 / /home/local rw - xfs /dev/sdb rw
+            42 22 0:42 / /mnt/my\040share rw - cifs //server/share rw
+            43 22 0:43 / /mnt/over rw - nfs server:/x rw
+            44 22 8:3 / /mnt/over rw - ext4 /dev/sdc rw
+
+            """#
+        for (path, type) in [
+            ("/home/ann/.local/state/fleet", "nfs4"), ("/home", "nfs4"),
+            ("/mnt/my share/fleet", "cifs"),
+        ] {
+            #expect(StateDirectory.networkFileSystem(of: path, mounts: mounts) == type)
+        }
+        for path in ["/homes/x", "/home/local/fleet", "/mnt/over/fleet", "/var/lib/fleet"] {
+            #expect(StateDirectory.networkFileSystem(of: path, mounts: mounts) == nil)
+        }
     }
 
     /// Row K8.

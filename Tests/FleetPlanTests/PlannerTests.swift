@@ -6,6 +6,37 @@ import FleetYAML
 import Testing
 
 struct PlannerTests {
+    /// Row K3.
+    @Test("A host cannot go back by itself where sudo wants a password", arguments: [true, false])
+    func deadmanWithAPassword(hasPassword: Bool) throws {
+        let playbook = try PlaybookReader.read(
+            "deadman: 1m\nsteps:\n  - { name: pull, checkout: { path: ~/app } }\n  - { name: restart, sudo: true, service: { name: app } }\n",
+            file: "p.yml",
+            defaultName: "p"
+        )
+        let inventory = try InventoryReader.read(
+            "hosts: [web1]\nssh: { \(hasPassword ? "become_password: { env: PW }" : "port: 22") }\n",
+            file: "i.yml",
+            environment: "test"
+        )
+        var request = PlanRequest(
+            kind: .deploy,
+            inventory: inventory,
+            hosts: inventory.hosts,
+            playbook: playbook
+        )
+        request.release = Release(tag: "v1.0.0", commit: String(repeating: "a", count: 40))
+        do throws(Diagnostics) {
+            _ = try Planner.plan(request)
+            #expect(!hasPassword)
+        } catch {
+            #expect(
+                hasPassword && error.rendered.contains("sudo wants a password there for `restart`"),
+                "\(error.rendered)"
+            )
+        }
+    }
+
     /// Row K2.
     @Test(
         "Where nothing looks at the process that answers, the release's check says so",
