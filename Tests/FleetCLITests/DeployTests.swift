@@ -8,6 +8,17 @@ import Testing
     @Test func deploysFailsRevertsAndRevertsByHand() throws {
         let fixture = try FleetFixture()
 
+        let playbook = fixture.directory.path + "/project/playbooks/deploy.yml"
+        let text = try String(contentsOfFile: playbook, encoding: .utf8)
+        try fixture.directory.write(
+            "vars: { unused: a, more: b }\n"
+                + text.replacing(
+                    "run: cp VERSION",
+                    with: "run: ': ${{ vars.unused }} ${{ vars.more }}; cp VERSION"
+                )
+                .replacing(#">>"$HOME/installs""#, with: #">>"$HOME/installs"'"#),
+            to: "project/playbooks/deploy.yml"
+        )
         // A first deploy: nothing is there, so everything is cloned.
         let first = try fixture.fleet(
             "deploy",

@@ -11,6 +11,9 @@ final class FleetFixture {
     private let addresses: [String]
     private let ports: [Int]
 
+    /// Whether everybody's surroundings are hostile, here and on the hosts: the same stories are told again so.
+    private static let isHostile = ProcessInfo.processInfo.environment["FLEET_HOSTILE"] != nil
+
     /// Where a test puts programs that come before the hosts' own.
     var lies: String { directory.path + "/lies" }
 
@@ -23,7 +26,10 @@ final class FleetFixture {
     init(hosts count: Int = 3, deceitful isDeceitful: Bool = false) throws {
         directory = try TemporaryDirectory()
         let path = isDeceitful ? directory.path + "/lies:/usr/sbin:/usr/bin:/sbin:/bin" : nil
-        servers = try (0..<count).map { _ in try SSHDServer(searchPath: path) }
+        let isHostile = Self.isHostile
+        servers = try (0..<count).map { _ in
+            try SSHDServer(searchPath: path, hostile: isHostile)
+        }
         addresses = (0..<count).map { _ in Loopback.address() }
         ports = try addresses.map { try Listener(address: $0).port }
         try makeRepository()
@@ -129,10 +135,13 @@ final class FleetFixture {
     }
 
     private func surroundings(of machine: String) -> [String: String] {
-        [
+        let own = [
             "FLEET_STATE_DIR": "\(directory.path)/\(machine)", "HOME": directory.path,
             "SSH_AUTH_SOCK": "", "CI": "", "FLEET_TRUSTED_FILES": "all",
         ]
+        guard Self.isHostile else { return own }
+        let hostile = try? HostileSurroundings.write(to: directory)
+        return (hostile ?? [:]).merging(own) { $1 }
     }
 
     /// What a host's service manager is told.

@@ -428,103 +428,16 @@ struct TreeProofTests {
         #expect(other.status == 1 && other.output.contains("E_TREE"), "\(other.output)")
     }
 
-    /// Every documented setting that changes what git prints or does, at its most hostile.
-    private static let hostileConfiguration = """
-        [color]
-        ui = always
-        branch = always
-        diff = always
-        status = always
-        [column]
-        ui = always
-        [core]
-        pager = false
-        quotePath = true
-        abbrev = 4
-        autocrlf = true
-        eol = crlf
-        safecrlf = true
-        symlinks = false
-        hooksPath = HOOKS
-        attributesFile = ATTRIBUTES
-        excludesFile = EXCLUDES
-        fsmonitor = true
-        untrackedCache = true
-        splitIndex = true
-        checkStat = minimal
-        trustctime = false
-        ignoreStat = true
-        [log]
-        showSignature = true
-        date = relative
-        decorate = full
-        [format]
-        pretty = oneline
-        [status]
-        short = true
-        branch = true
-        showUntrackedFiles = no
-        [diff]
-        noprefix = true
-        external = false
-        renames = copies
-        orderFile = ATTRIBUTES
-        ignoreSubmodules = all
-        [clone]
-        defaultRemoteName = upstream
-        [fetch]
-        prune = true
-        pruneTags = true
-        recurseSubmodules = true
-        [submodule]
-        recurse = true
-        [init]
-        defaultBranch = trunk
-        templateDir = TEMPLATE
-        [commit]
-        gpgSign = true
-        [tag]
-        gpgSign = true
-        sort = -version:refname
-        [feature]
-        manyFiles = true
-        [index]
-        sparse = true
-        [checkout]
-        guess = true
-        workers = 8
-        [alias]
-        checkout = !false
-        rev-parse = !false
-        [safe]
-        directory = *
-        """
-
     /// Row K1.
     @Test("A hostile gitconfig and environment change nothing")
     func hostileSurroundings() throws {
         let place = try TemporaryDirectory()
-        try place.write("* text=auto eol=crlf\n", to: "attributes")
-        try place.write("file\nnew\n", to: "excludes")
-        try place.write("#!/bin/sh\nexit 1\n", to: "hooks/post-checkout", mode: 0o755)
-        try place.write("#!/bin/sh\nexit 1\n", to: "template/hooks/post-checkout", mode: 0o755)
-        try place.write("exit 1\n", to: "rc")
-        try place.write(
-            Self.hostileConfiguration.replacing("HOOKS", with: place.path + "/hooks")
-                .replacing("ATTRIBUTES", with: place.path + "/attributes")
-                .replacing("EXCLUDES", with: place.path + "/excludes")
-                .replacing("TEMPLATE", with: place.path + "/template"),
-            to: "gitconfig"
+        let environment = try HostileSurroundings.write(to: place)
+        let fixture = try CheckoutFixture(
+            environment: environment.merging(["GIT_CONFIG_GLOBAL": place.path + "/.gitconfig"]) {
+                $1
+            }
         )
-        let fixture = try CheckoutFixture(environment: [
-            "GIT_CONFIG_GLOBAL": place.path + "/gitconfig", "GIT_DIR": place.path + "/nowhere.git",
-            "GIT_WORK_TREE": place.path, "GIT_INDEX_FILE": place.path + "/index",
-            "GIT_NAMESPACE": "other", "GIT_EXTERNAL_DIFF": "false", "GIT_PREFIX": "x/",
-            "GIT_LITERAL_PATHSPECS": "1", "CDPATH": place.path, "ENV": place.path + "/rc",
-            "POSIXLY_CORRECT": "1", "LC_ALL": "tr_TR.UTF-8", "LANGUAGE": "de", "COLUMNS": "10",
-            "GREP_OPTIONS": "-v", "TAR_OPTIONS": "--wildcards", "GIT_PAGER": "false",
-            "GIT_OPTIONAL_LOCKS": "1", "GIT_ATTR_SOURCE": "HEAD",
-        ])
         let v3 = try fixture.release(
             "v3.0.0",
             "printf 'a\\r\\n' >dos; echo x >ünïcode; ln -s file link"

@@ -95,10 +95,11 @@ struct BackupStep: StepKind {
                         case $commit in '' | *[!0-9a-f]*) ;; *) live=${tag:-$(printf %.12s "$commit")} ;; esac
                     elif [ -e "$app/.git" ]; then
                         # Asked for a name only, and nothing that the repository names is run.
-                        named() {
+                        named() (
+                            unset \#(GitSettings.cleared.joined(separator: " "))
                             git -c safe.directory='*' -c core.fsmonitor=false -c core.hooksPath=/dev/null \
                                 --no-pager -C "$app" "$@" 2>/dev/null
-                        }
+                        )
                         live=$(named describe --tags --exact-match || named rev-parse --short=12 HEAD) || live=unknown
                     fi
                 fi

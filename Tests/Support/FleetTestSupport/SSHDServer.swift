@@ -30,6 +30,7 @@ public final class SSHDServer: Sendable {
     ///   - hostKeyType: The type of the host's key.
     ///   - address: The loopback address it listens on.
     ///   - searchPath: Where its commands are, instead of everywhere.
+    ///   - isHostile: Whether the account's files and variables are those of ``HostileSurroundings``.
     ///   - old: A server that has been stopped and whose port and users it takes over.
     ///   - keepsHostKey: Whether it has the other server's host key, too.
     /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
@@ -39,6 +40,7 @@ public final class SSHDServer: Sendable {
         hostKeyType: String = "ed25519",
         address: String = "127.0.0.1",
         searchPath: String? = nil,
+        hostile isHostile: Bool = false,
         replacing old: SSHDServer? = nil,
         keepsHostKey: Bool = false
     ) throws {
@@ -63,6 +65,8 @@ public final class SSHDServer: Sendable {
                 in: path
             )
         }
+        let variables = isHostile ? try HostileSurroundings.write(to: directory, in: "home") : [:]
+        let more = variables.map { " \($0.key)=\($0.value)" }.sorted().joined()
         var found: (ChildProcess, Int)?
         // Somebody else may take the port between the look and the start.
         for _ in 0..<5 where found == nil {
@@ -73,7 +77,7 @@ public final class SSHDServer: Sendable {
                     "AuthorizedKeysFile \(path)/key.pub", "StrictModes no", "UsePAM no",
                     "PasswordAuthentication no", "KbdInteractiveAuthentication no",
                     "PermitRootLogin prohibit-password", "MaxStartups 200", "PrintMotd no",
-                    "SetEnv HOME=\(path)/home" + (searchPath.map { " PATH=\($0)" } ?? ""),
+                    "SetEnv HOME=\(path)/home" + (searchPath.map { " PATH=\($0)" } ?? "") + more,
                 ]
             try directory.write(lines.joined(separator: "\n") + "\n", to: "sshd_config")
             found = try Self.start(path).map { ($0, port) }
