@@ -86,7 +86,7 @@ struct ReconcileCommand: AsyncParsableCommand {
             default:
                 found.append(
                     "locked by \(owner) (\(ledger.who))    "
-                        + "fleet lock break \(hosts.environment), if nobody is at work there"
+                        + "fleet lock break \(hosts.environment) --reason REASON    if nobody is at work there"
                 )
             }
         }

@@ -334,7 +334,7 @@ enum RolloutLookup {
                 "E_CORRUPT the journal of rollout \(id) does not fit its plan\(place): \(error.reason)",
                 hints: [
                     "fleet journal verify",
-                    "fleet recover ENV rebuilds it from what hosts have kept",
+                    "fleet recover ENV    rebuilds it from what hosts have kept",
                 ]
             )
         }
