@@ -49,6 +49,15 @@ class Fleet(Tool):
         return [self.program, "run", "bench", *options, "--yes"]
 
 
+class OtherFleet(Fleet):
+    """Another build of fleet, beside which this one is measured; it does whatever this one does."""
+
+    name = "other"
+
+    def does(self, work):
+        return True
+
+
 class Reference(Tool):
     """C in the tables: see c/reference.c."""
 
