@@ -15,9 +15,10 @@ extension Rollout {
             check: check
         )
         if case .passWith(let caveats) = verdict {
-            hosts[index].caveats[planned.name] = caveats
+            // The last look at a step counts: before the smoke tests a service may not answer yet.
+            hosts[index].caveats[planned.step ?? planned.name] = caveats
         } else {
-            hosts[index].caveats[planned.name] = nil
+            hosts[index].caveats[planned.step ?? planned.name] = nil
         }
         switch verdict {
         case .pass, .passWith:
