@@ -183,7 +183,7 @@ enum BackupScript {
                     fi
                     n=0
                     case " $said" in *' n='*) n=${said##* n=} n=${n%% *} ;; esac
-                    case $n in '' | *[!0-9]*) n=0 ;; esac
+                    case $n in '' | *[!0-9]* | 0* | ????????????????*) n=0 ;; esac
                     printf '%s %s\n' "$n" "$file"
                 done | sort -k 1,1nr -k 2,2r | cut -d ' ' -f 2-
             }

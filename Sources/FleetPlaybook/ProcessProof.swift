@@ -45,11 +45,14 @@ enum ProcessProof {
             place=$(fact WorkingDirectory)
             case $place in '!'* | -*) place=${place#?} ;; esac
             inside "$place" && return
+            # Arguments are words here, and no patterns.
+            set -f
             for place in $(fact ExecStart | tr ' ' '\n' | sed -n 's/^path=//p; s/^argv\[\]=//p; /^\//p') \
                 $(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 's/^[^ ]*=//; /^\//p')
             do
-                inside "$place" && return
+                inside "$place" && { set +f; return; }
             done
+            set +f
             return 1
         }
         unit_pids() {

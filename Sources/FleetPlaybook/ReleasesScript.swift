@@ -100,6 +100,8 @@ enum ReleasesScript {
         unpack() {
             dir=$root/releases/$1
             if [ -e "$dir/.fleet-release" ]; then
+                # What a host goes back to is left as it is: steps of its own time have worked there.
+                [ -z "${FLEET_REVERT:-}${FLEET_GOING_BACK:-}" ] || return 0
                 d=$(changes "$1") || { printf '%s\n' "$d"; exit 1; }
                 # One that somebody has changed is unpacked anew, unless it is what runs.
                 [ -n "$d" ] && [ "$(live)" != "$1" ] || return 0

@@ -282,6 +282,8 @@ enum SafePath {
             fi
             (
                 enter "$1" || exit 1
+                # Names in here, none of which is followed; one that has become a directory stays for the loop.
+                find . ! -name . -prune ! -type d -exec rm -f {} + 2>/dev/null
                 for entry in ./* ./.[!.]* ./..?*; do
                     [ -h "$entry" ] || [ -e "$entry" ] || continue
                     remove_tree "$entry" || exit 1
@@ -306,15 +308,33 @@ enum SafePath {
             fi
             # cp goes by paths inside a directory; tar goes by descriptors, but not busybox's.
             if is_busybox tar; then
-                [ -z "$(find "$1" -type d ! -user 0 ! -user "$me" 2>/dev/null | head -n 1)" ] ||
-                    no_link "$where/${1##*/}: others may put links in it while it is copied, and this host's tar would follow them (install GNU tar)"
-                cp -RPp "$1" "$2"
+                case $2 in /*) copy_each "$1" "$2" ;; *) copy_each "$1" "$PWD/$2" ;; esac
                 return
             fi
             # 1 is a file that changed meanwhile, which cp says nothing about either.
             (umask 077; enter "$1" && tar -cf - . || [ $? = 1 ]) >"$2.tar" &&
-                mkdir -m 700 "$2" && tar -xpf - -C "$2" <"$2.tar" && rm -f "$2.tar"
+                mkdir -m 700 "$2" && tar -xpf - -C "$2" <"$2.tar"
+            set -- $? "$2"
+            rm -f "$2.tar"
+            return "$1"
         }
+        # copy_each FROM TO: the same, name by name; TO is absolute, in a directory of ours.
+        copy_each() {
+            mkdir -m 700 "$2" || return 1
+            (
+                enter "$1" || exit 1
+                for entry in ./* ./.[!.]* ./..?*; do
+                    if [ -h "$entry" ]; then ln -s "$(readlink "$entry")" "$2/$entry" && chown -h "$(stat -c %u:%g "$entry")" "$2/$entry"
+                    elif [ -d "$entry" ]; then copy_each "$entry" "$2/$entry"
+                    elif [ -f "$entry" ]; then
+                        reading "$entry" cat >"$2/$entry" && like "$entry" "$2/$entry"
+                    else continue; fi || exit 1
+                done
+                like . "$2"
+            )
+        }
+        # like FROM TO: owner and mode.
+        like() { chown "$(stat -c %u:%g "$1")" "$2" && chmod "$(stat -c %a "$1")" "$2"; }
         # put FILE: what comes on standard input is the content of ./FILE from now on.
         put() (
             open_work "$1.fleet-work"

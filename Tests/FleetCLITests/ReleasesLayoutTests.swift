@@ -104,9 +104,16 @@ import Testing
         let own = try #require(steps.range(of: "revert:\n"))
         let smoke = try #require(steps.range(of: "smoke:\n"))
         try fixture.directory.write(
-            steps.replacingCharacters(in: own.lowerBound..<smoke.lowerBound, with: ""),
+            steps.replacingCharacters(in: own.lowerBound..<smoke.lowerBound, with: "")
+                .replacing(
+                    "  - name: test\n",
+                    with:
+                        "  - name: unit\n    template: { source: app.ini, destination: ~/unit.conf }\n  - name: test\n"
+                ),
             to: "project/playbooks/deploy.yml"
         )
+        let good = try fixture.fleet("deploy", "production", "--limit", "web1", "--tag", "v1.0.0")
+        #expect(good.status == 0, "\(good.output)\(good.errors)")
         let without = try fixture.fleet(
             "deploy",
             "production",
@@ -116,6 +123,10 @@ import Testing
             "a test"
         )
         #expect(without.status == 10, "\(without.output)\(without.errors)")
+        // A file outside of the release is put back.
+        #expect(
+            try Command.shell("cat unit.conf", in: fixture.servers[0].home) == "greeting: v1.0.0\n"
+        )
         #expect(try files(0) == "v1.0.0\ngreeting: v1.0.0\nSECRET=1\na\nv1.0.0\n")
         // The digest is that of the release that ran.
         try Command.shell(

@@ -743,6 +743,42 @@ import Testing
         #expect(try run(try bad.action(in: scope), shell).status == 1)
     }
 
+    /// Row H51.
+    @Test(
+        "What the application's repository names is not run as root to find out what runs",
+        .enabled(if: getuid() == 0)
+    )
+    func repositoryOfTheApplication() throws {
+        try Command.shell(
+            """
+            chmod 755 .
+            git init -q app && cd app && git -c user.name=t -c user.email=t@t commit -q --allow-empty -m x
+            git tag v2.0.0
+            chown -R 65534:65534 .
+            """,
+            in: home
+        )
+        let made = try backUp(", app: ~/app")
+        #expect(made.output.contains("_v2.0.0.gz"), "\(made.output)\(made.errors)")
+        // An object that is missing is fetched, says its configuration, by a command.
+        try Command.shell(
+            """
+            cd app
+            c() { git config -f .git/config "$@"; }; c core.repositoryFormatVersion 1; c extensions.partialClone origin
+            c remote.origin.url "$PWD"; c remote.origin.promisor true
+            c remote.origin.uploadpack "touch \(home)/pwned;"
+            rm -f .git/objects/??/*; chmod 777 ..
+            """,
+            in: home
+        )
+        let again = try backUp(", app: ~/app")
+        #expect(
+            again.status == 0 && again.output.contains("nothing old is removed"),
+            "\(again.output)\(again.errors)"
+        )
+        #expect(!FileManager.default.fileExists(atPath: home + "/pwned"))
+    }
+
     /// Row K2.
     @Test("Where git cannot tell what runs, nothing old is removed")
     func unknownRelease() throws {

@@ -417,6 +417,25 @@ import Testing
         #expect(!same.output.contains("changed "))
         try Command.shell("echo 'patched again' >current/file", in: root)
         #expect(try back().output.contains("changed content"))
+        // On the way back, before the link is, what it goes back to is left alone.
+        try Command.shell(
+            "ln -sfn releases/\(commits[1]) current; echo data >releases/\(commits[0])/.env.local",
+            in: root
+        )
+        let kept = try #require(
+            try releases().revertAction(in: scope(1, back: true), isIdempotent: true)
+        )
+        guard case .script(let script) = kept else { return }
+        let unpacked = try run(
+            script.adding([EnvironmentVariable("FLEET_REVERT", "1")]),
+            facts: asked
+        )
+        #expect(unpacked.status == 0, "\(unpacked.output)")
+        #expect(file("releases/\(commits[0])/file") == "patched again\n")
+        #expect(file("releases/\(commits[0])/.env.local") == "data\n")
+        try Command.shell("ln -sfn releases/\(commits[0]) current; echo 0 >current/file", in: root)
+        let lost = try back()
+        #expect(lost.status == 1 && lost.output.contains("are gone"), "\(lost.output)")
         // What does not run is unpacked anew.
         try Command.shell("echo broken >releases/\(commits[1])/file", in: root)
         let done = try run(try releases().action(in: scope(1)), facts: asked)

@@ -76,6 +76,20 @@ struct RunStepTests {
         #expect(try back() == 0)
         try home.write("a\nc\n", to: "list")
         #expect(try back() == 1)
+        // A part that stops reading is no failure of the one before it.
+        let long = try self.step(
+            RunStep.self,
+            "{ script: \"true\", digest: \"seq 1 100000 | head -n 1\" }"
+        )
+        for _ in 1...5 { #expect(try run(long.preflight(in: scope())).output.hasPrefix("digest=")) }
+        // Where the release is, is where its directory is counted from.
+        var inside = scope()
+        (inside.directory, inside.directoryBefore) = ("app", "app")
+        try Command.shell("mkdir app; echo x >app/own", in: home.path)
+        let own = try self.step(RunStep.self, "{ script: \"true\", digest: \"cat own\" }")
+        #expect(try run(own.preflight(in: inside)).output.hasPrefix("digest="))
+        inside.direction = .revert
+        #expect(try run(own.verification(in: inside), ["DIGEST": "other"]).status == 1)
     }
 
     /// Row K2.

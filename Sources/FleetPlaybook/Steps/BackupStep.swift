@@ -94,11 +94,16 @@ struct BackupStep: StepKind {
                         read -r commit tag <"$app/current/.fleet-release"
                         case $commit in '' | *[!0-9a-f]*) ;; *) live=${tag:-$(printf %.12s "$commit")} ;; esac
                     elif [ -e "$app/.git" ]; then
-                        # Asked for a name only, and nothing that the repository names is run.
+                        # As whom the repository belongs to: it may name programs, which are nobody else's to run.
                         named() (
+                            set -- "$(itself "$app/.git")" "$@"
+                            whose=${1%% *}
+                            shift
+                            as=
+                            [ "$me" != 0 ] || [ "${whose:-0}" = 0 ] || as_account "$whose"
                             unset \#(GitSettings.cleared.joined(separator: " "))
-                            git -c safe.directory='*' -c core.fsmonitor=false -c core.hooksPath=/dev/null \
-                                --no-pager -C "$app" "$@" 2>/dev/null
+                            GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none $as git -c core.fsmonitor=false \
+                                -c core.hooksPath=/dev/null --no-pager -C "$app" "$@" 2>/dev/null
                         )
                         live=$(named describe --tags --exact-match || named rev-parse --short=12 HEAD) || live=unknown
                     fi
@@ -120,7 +125,7 @@ struct BackupStep: StepKind {
                         case " $said" in *' n='*) said=${said##* n=} && printf '%s\n' "${said%% *}" ;; esac
                     done | sort -n | tail -n 1
                 )
-                case $last in '' | *[!0-9]*) last=0 ;; esac
+                case $last in '' | *[!0-9]* | 0* | ????????????????*) last=0 ;; esac
                 printf '%s schema=%s bytes=%s n=%s of=%s host=%s\n' "$(sum "$new")" "$schema" \
                     "$(($(wc -c <"$new")))" "$((last + 1))" "$subject" "$FLEET_HOST" >./sum &&
                     onto ./sum "../$name.sum" && onto "$new.gz" "../$name" || exit 1

@@ -111,9 +111,9 @@ struct ReleasesStep: ReleaseStepKind {
             [ -z "$FLEET_COMMIT" ] || ! has || writable_commit "$FLEET_COMMIT"
             tell
             [ -n "$commit" ] || exit 0
-            d=$(changes "$commit") || { printf '%s\n' "$d"; exit 1; }
+            d=$(changes "$commit") || { [ -n "${FLEET_GOING_BACK:-}" ] && exit 0; printf '%s\n' "$d"; exit 1; }
             [ -n "$d" ] || exit 0
-            [ "$commit" != "$FLEET_COMMIT" ] ||
+            [ "$commit" != "$FLEET_COMMIT" ] || [ -n "${FLEET_GOING_BACK:-}" ] ||
                 fail "E_DIRTY these files of $root/releases/$commit were changed since it was deployed, and it runs: put them back (git --git-dir=$root/repo show $commit:FILE), or deploy another release
             $(named "$d")"
             echo "changes=$(printf '%s\n' "$d" | changes_id "$commit")"
@@ -183,6 +183,8 @@ struct ReleasesStep: ReleaseStepKind {
                 { read -r b s c <"$root/fleet-switched"; } 2>/dev/null
                 [ "$c" != "$now" ] || echo "tell TREE $b $s $(cd "$root" && pwd -P)"
                 d=$(changes "$now") || { printf '%s\n' "$d"; exit 1; }
+                [ -n "$d" ] || [ -z "${FLEET_REVERT:-}" ] || [ -z "${FLEET_SNAPSHOT_CHANGES:-}" ] ||
+                    fail "E_TREE the local changes that $root/releases/$now had before this rollout are gone"
                 [ -n "$d" ] || exit 0
                 if [ -n "${FLEET_REVERT:-}" ] &&
                     [ "$(printf '%s\n' "$d" | changes_id "$now")" = "${FLEET_SNAPSHOT_CHANGES:-}" ]

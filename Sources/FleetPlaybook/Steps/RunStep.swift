@@ -49,10 +49,9 @@ struct RunStep: StepKind {
             ?*) cd "$FLEET_WHERE" 2>/dev/null || exit 0 ;;
             esac
             digest() {
-                # Each part of it counts, where a shell can see to that.
-                if sh -o pipefail -c : 2>/dev/null; then printed=$(sh -e -o pipefail -c "$FLEET_DIGEST")
-                elif command -v bash >/dev/null 2>&1; then printed=$(bash -e -o pipefail -c "$FLEET_DIGEST")
-                else printed=$(sh -e -c "$FLEET_DIGEST"); fi || return
+                # Every line counts. Of a pipeline only the last part does, because `| head` ends the first one; a
+                # first part that fails prints nothing, which is no answer.
+                printed=$(sh -e -c "$FLEET_DIGEST") && [ -n "$printed" ] || return 1
                 printf %s "$printed" | $sha | cut -c1-64
             }
 
@@ -62,6 +61,9 @@ struct RunStep: StepKind {
         throws(UndefinedReference) -> Script
     {
         let (shell, used) = try command.shell(in: scope)
+        // It goes where the release is by itself.
+        var scope = scope
+        scope.directory = nil
         return try scope.script(
             text: Self.digestPrologue + text,
             more: used + [

@@ -159,6 +159,7 @@ struct ServiceStep: StepKind {
             fi
             may_change "$FLEET_VERB" "$FLEET_SERVICE"
             [ "$FLEET_STATE" != stopped ] || may_change start "$FLEET_SERVICE"
+            [ "$FLEET_CONTROL" != systemctl ] || [ "$(fact NeedDaemonReload)" != yes ] || may_change daemon-reload
             if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then echo active=yes
             else echo active=no; fi
             [ "$FLEET_CONTROL" != systemctl ] ||

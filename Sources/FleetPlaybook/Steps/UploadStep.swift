@@ -176,15 +176,15 @@ struct UploadStep: StepKind {
     private func places(in scope: StepScope) throws(UndefinedReference) -> [EnvironmentVariable] {
         var forward = scope
         forward.direction = .forward
+        forward.directory = scope.forwardDirectory
+        func place(_ scope: StepScope) throws(UndefinedReference) -> String {
+            let path = try destination.value(in: scope)
+            let isRelative = !path.hasPrefix("/") && !path.hasPrefix("~")
+            return isRelative ? "\(scope.directory ?? "")/\(path)" : path
+        }
         return [
-            EnvironmentVariable(
-                "FLEET_PLACE",
-                "\(scope.directory ?? "") \(try destination.value(in: scope))"
-            ),
-            EnvironmentVariable(
-                "FLEET_FORWARD_PLACE",
-                "\(scope.forwardDirectory ?? "") \(try destination.value(in: forward))"
-            ),
+            EnvironmentVariable("FLEET_PLACE", try place(scope)),
+            EnvironmentVariable("FLEET_FORWARD_PLACE", try place(forward)),
         ]
     }
 
