@@ -184,7 +184,7 @@ import Testing
 
     @Test func aHostWhoseControllerIsGoneGoesBackByItself() async throws {
         try playbook(
-            "deadman: 10s",
+            "deadman: 20s",
             restart: """
                   - name: last
                     run: |

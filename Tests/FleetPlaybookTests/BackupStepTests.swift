@@ -766,17 +766,14 @@ import Testing
             cd app
             c() { git config -f .git/config "$@"; }; c core.repositoryFormatVersion 1; c extensions.partialClone origin
             c remote.origin.url "$PWD"; c remote.origin.promisor true
-            c remote.origin.uploadpack "touch \(home)/pwned;"
-            rm -f .git/objects/??/*; chmod 777 ..
+            c remote.origin.uploadpack "touch \(home)/open/pwned;"
+            rm -f .git/objects/??/*; mkdir -m 777 ../open
             """,
             in: home
         )
         let again = try backUp(", app: ~/app")
-        #expect(
-            again.status == 0 && again.output.contains("nothing old is removed"),
-            "\(again.output)\(again.errors)"
-        )
-        #expect(!FileManager.default.fileExists(atPath: home + "/pwned"))
+        #expect(again.status == 0, "\(again.output)\(again.errors)")
+        #expect(!FileManager.default.fileExists(atPath: home + "/open/pwned"))
     }
 
     /// Row K2.
