@@ -30,6 +30,11 @@ public final class HTTPExchange: Sendable {
     private let head: HTTPRequestHead
     private let received = Mutex<[UInt8]>([])
 
+    /// Names of encodings that pack a body (RFC 9110, 8.4.1, and the IANA registry); others are mistakes of frameworks.
+    private static let packings: Set<String> = [
+        "gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd",
+    ]
+
     /// What has been decoded of an answer.
     private struct Answer {
         var status: Int?
@@ -104,7 +109,7 @@ public final class HTTPExchange: Sendable {
                     answer.status = Int(head.status.code)
                     answer.location = head.headers.first(name: "Location")
                     let encodings = head.headers[canonicalForm: "Content-Encoding"]
-                        .map { $0.lowercased() }.filter { !$0.isEmpty && $0 != "identity" }
+                        .map { $0.lowercased() }.filter(Self.packings.contains)
                     answer.encoding = encodings.isEmpty ? nil : encodings.joined(separator: ", ")
                     answer.isJSON =
                         head.headers.first(name: "Content-Type")?.lowercased().contains("json")
@@ -205,6 +210,12 @@ public final class HTTPExchange: Sendable {
         return .pass
     }
 
+    private static var decoder: JSONDecoder {
+        let decoder = JSONDecoder()
+        decoder.allowsJSON5 = true
+        return decoder
+    }
+
     /// A body in UTF-16 as UTF-8: it has a byte order mark, or begins with a character that a zero belongs to.
     private static func asUTF8(_ body: [UInt8]) -> [UInt8] {
         guard body.count >= 2, body.count % 2 == 0 else { return body }
@@ -234,6 +245,7 @@ public final class HTTPExchange: Sendable {
     static func errorReport(in body: [UInt8], isJSON: Bool) -> String? {
         var body = body[...]
         if body.starts(with: [0xEF, 0xBB, 0xBF]) { body = body.dropFirst(3) }
+        body = body.drop { " \t\r\n".utf8.contains($0) }
         // What frameworks put before JSON so that no other site's page can run it as a script.
         for guardian in [")]}',", ")]}'", "while(1);", "for(;;);", "{}&&"]
         where body.starts(with: guardian.utf8) {
@@ -244,12 +256,19 @@ public final class HTTPExchange: Sendable {
         guard
             first == UInt8(ascii: "{") || first == UInt8(ascii: "[") || first == UInt8(ascii: "\"")
         else {
-            // `OK` is a word, whatever it is called; a brace farther on is something that cannot be read.
-            return isJSON && body.contains(UInt8(ascii: "{"))
-                ? "it is called JSON, and is none" : nil
+            // `OK` is a word, whatever it is called; what is wrapped in something else may still be a report.
+            guard isJSON, let start = body.firstIndex(of: UInt8(ascii: "{")),
+                let end = body.lastIndex(of: UInt8(ascii: "}")), start < end
+            else { return nil }
+            do {
+                return try Self.decoder.decode(JSONValue.self, from: Data(body[start...end]))
+                    .placeOfError(path: [])
+            } catch {
+                // No report that anybody can read.
+                return nil
+            }
         }
-        let decoder = JSONDecoder()
-        decoder.allowsJSON5 = true
+        let decoder = Self.decoder
         func read(_ text: some Sequence<UInt8>) -> JSONValue? {
             do {
                 return try decoder.decode(JSONValue.self, from: Data(text))

@@ -41,7 +41,9 @@ public struct StateDirectory: Sendable, Hashable {
                 path: path,
                 reason:
                     "is on a network file system (\(name)), where neither SQLite's log nor a lock holds what it promises",
-                fix: "name one on a local disk with --state-dir or FLEET_STATE_DIR"
+                fix:
+                    "copy all of it to a local disk while no fleet runs (cp -a), and name that with --state-dir or "
+                    + "FLEET_STATE_DIR"
             )
         }
         guard access(path, W_OK | X_OK) == 0 else {
@@ -70,7 +72,16 @@ public struct StateDirectory: Sendable, Hashable {
         var size = 0
         while getline(&line, &size, file) > 0, let line { mounts += String(cString: line) }
         free(line)
-        return networkFileSystem(of: String(cString: real), mounts: mounts)
+        var status = stat()
+        guard stat(real, &status) == 0 else { return nil }
+        // What the path is really on, also below a mount that hides others (makedev(3)).
+        let device = UInt64(status.st_dev)
+        let major = device >> 8 & 0xFFF | device >> 32 & ~0xFFF
+        let minor = device & 0xFF | device >> 12 & ~0xFF
+        let own = mounts.split(separator: "\n").filter {
+            $0.split(separator: " ").dropFirst(2).first == "\(major):\(minor)"
+        }
+        return networkFileSystem(of: String(cString: real), mounts: own.joined(separator: "\n"))
     }
 
     /// The network file system that a path is on, by the kernel's list of mounts (proc(5), mountinfo); nil for another.

@@ -79,11 +79,11 @@ public struct GitRepository: Sendable {
         let copies = marked.filter { $0.hasPrefix("=") }.map {
             String($0.dropFirst())
         }
-        for name in [other] + copies {
+        for name in copies.isEmpty ? [other] : copies {
             guard let isReverted = await isReverted(name, in: commit) else { return nil }
-            if isReverted { return false }
+            if !isReverted { return true }
         }
-        return true
+        return false
     }
 
     /// The lines that git prints; nil instead of an error.
@@ -130,10 +130,10 @@ public struct GitRepository: Sendable {
         }
         var listing = ""
         if let key = TagSignature.fingerprints(in: status).last {
-            let openPGP = await answer("config", "--get", "gpg.openpgp.program")
+            let openPGP = await answer("config", "--type=path", "--get", "gpg.openpgp.program")
             let program =
                 if let openPGP { openPGP } else {
-                    await answer("config", "--get", "gpg.program") ?? "gpg"
+                    await answer("config", "--type=path", "--get", "gpg.program") ?? "gpg"
                 }
             listing = try await errors(
                 of: program,

@@ -2,6 +2,7 @@ internal import FleetDigest
 internal import FleetFiles
 public import FleetInventory
 public import FleetPlaybook
+internal import FleetTransport
 public import FleetYAML
 internal import Glibc
 
@@ -121,7 +122,17 @@ public struct Project: Sendable, Hashable {
         let inventory = try inventoryAsWritten(environment)
         let lacking = trusted.lacking(sensitiveValues(of: inventory))
         guard lacking.isEmpty else { throw .untrusted(lacking) }
-        return inventory
+        // A file of the project's is the one that was looked at, wherever fleet is run.
+        var running = inventory
+        for index in running.hosts.indices {
+            guard let command = running.hosts[index].ssh.proxyCommand, namesOwnFile(command) else {
+                continue
+            }
+            let place = ShellWord.quote(root).replacing("%", with: "%%")
+            running.hosts[index].ssh.proxyCommand =
+                "sh -c \(ShellWord.quote("cd \(place) && exec \(command)"))"
+        }
+        return running
     }
 
     /// Reads an environment's inventory, to look at it: nothing in it may be run, read or connected to.

@@ -154,26 +154,61 @@ extension Project {
 
     /// A command, with the digests of the project's files that it names.
     private func named(by command: String) -> String {
-        Self.line(command)
-            + Self.names(in: command).map { digest(of: $0) }.joined()
-    }
-
-    /// Whatever may name a file in a shell's command: what stands between its special characters, once with and
-    /// once without `=`, as in `--config=FILE`.
-    private static func names(in command: String) -> [String] {
-        let words = command.split { $0.isWhitespace || ";|&()<>{}\"'`$,!".contains($0) }
-        return words.flatMap { word in
-            [word] + (word.contains("=") ? word.split(separator: "=") : [])
-        }
-        .map(String.init)
+        Self.line(command) + digests(in: command)
     }
 
     /// The same of words, which stay what they are.
     private func named(by words: [String]) -> String {
-        words.map { word in
-            Self.line(ShellWord.quote(word)) + Self.names(in: word).map { digest(of: $0) }.joined()
+        words.map { word in Self.line(ShellWord.quote(word)) + digests(in: word) }.joined(
+            separator: " "
+        )
+    }
+
+    /// Whether a command names a file of the project, and so wants to be run there.
+    func namesOwnFile(_ command: String) -> Bool { !digests(in: command).isEmpty }
+
+    /// The digests of the project's files that a shell's command may name.
+    ///
+    /// A name is what stands between the shell's special characters, without the quotes and backslashes in it, once with
+    /// and once without `=`, as in `--config=FILE`; patterns stand for what they match, and a variable in front of a path for
+    /// the project. What a command puts together while it runs is not seen.
+    private func digests(in command: String) -> String {
+        let plain = command.filter { !"\"'\\".contains($0) }
+        let words = plain.split { $0.isWhitespace || ";|&()<>{}`,!".contains($0) }
+        let names = words.flatMap { word in
+            [word] + (word.contains("=") ? word.split(separator: "=") : [])
         }
-        .joined(separator: " ")
+        var seen: Set<String> = []
+        return names.flatMap { files(named: String($0)) }.filter { seen.insert($0).inserted }
+            .map { digest(ofFile: $0) }.joined()
+    }
+
+    /// The project's files, links resolved, that a word of a command stands for.
+    private func files(named word: String) -> [String] {
+        var path = Self.atHome(word)
+        if path.hasPrefix("$"), let slash = path.firstIndex(of: "/") {
+            path = String(path[path.index(after: slash)...])
+        }
+        let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
+        return Self.matches(place).compactMap(Self.realPath).filter {
+            isInside($0) && !Self.isDirectory($0)
+        }
+    }
+
+    private static func atHome(_ path: String) -> String {
+        guard path == "~" || path.hasPrefix("~/"), let home = getenv("HOME") else { return path }
+        return String(cString: home) + path.dropFirst()
+    }
+
+    private static func matches(_ path: String) -> [String] {
+        guard path.contains(where: { "*?[".contains($0) }) else { return [path] }
+        var found = glob_t()
+        defer { globfree(&found) }
+        guard glob(path, GLOB_NOSORT, nil, &found) == 0 else { return [] }
+        return (0..<Int(found.gl_pathc)).compactMap { index in
+            found.gl_pathv[index].map { String(cString: $0) }
+        }
+        .sorted()
     }
 
     /// A text on one line; no two texts look the same.
@@ -181,42 +216,79 @@ extension Project {
         text.replacing("\\", with: "\\\\").replacing("\r", with: "\\r").replacing("\n", with: "\\n")
     }
 
-    /// The digest of a file of the project's; empty for everything else.
+    /// The digest of a known_hosts file of the project's; empty for one elsewhere.
     ///
-    /// For a path with tokens, which stand for a host's name and the like, that of all files that it may name: those of
-    /// the directory before the first token.
+    /// For a path with tokens, which stand for a host's name and the like, that of all files that it may name: those of the
+    /// directory before the first token.
     private func digest(of path: String) -> String {
-        var path = path
-        if path == "~" || path.hasPrefix("~/") {
-            guard let home = getenv("HOME") else { return "" }
-            path = String(cString: home) + path.dropFirst()
+        let path = Self.atHome(path)
+        guard let sign = path.firstIndex(where: { $0 == "%" || $0 == "$" }) else {
+            let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
+            guard let real = Self.realPath(place), isInside(real), !Self.isDirectory(real) else {
+                return ""
+            }
+            return digest(ofFile: real)
         }
-        if let sign = path.firstIndex(where: { $0 == "%" || $0 == "$" }) {
-            let fixed = path[..<sign]
-            path = fixed.lastIndex(of: "/").map { String(fixed[..<$0]) + "/." } ?? "."
-        }
-        guard !path.isEmpty else { return "" }
-        let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
-        guard let real = Self.realPath(place), isInside(real) || real == Self.realPath(root) else {
+        guard let slash = path[..<sign].lastIndex(of: "/") else { return "" }
+        let folder = String(path[..<slash])
+        guard let real = Self.realPath(folder.hasPrefix("/") ? folder : "\(root)/\(folder)"),
+            isInside(real)
+        else {
             return ""
         }
-        if path.hasSuffix(".") {
-            let found = Self.digests(below: real, depth: 8).sorted().joined(separator: "\n")
-            return found.isEmpty ? "" : " (sha256:\(SHA256Digest(of: found)))"
-        }
-        guard let bytes = WholeFile.read(real, limit: 16 << 20) else { return "" }
-        return " (sha256:\(SHA256Digest(of: bytes)))"
+        let found = Self.contents(of: real).sorted().joined(separator: "\n")
+        return found.isEmpty ? "" : " (sha256:\(SHA256Digest(of: found)))"
     }
 
-    private static func digests(below directory: String, depth: Int) -> [String] {
-        guard depth > 0 else { return [] }
-        return names(inDirectory: directory).flatMap { name -> [String] in
-            let path = "\(directory)/\(name)"
-            if name == ".git" { return [] }
-            if isDirectory(path) { return digests(below: path, depth: depth - 1) }
-            return WholeFile.read(path, limit: 16 << 20).map { ["\(path) \(SHA256Digest(of: $0))"] }
-                ?? []
+    private func digest(ofFile path: String) -> String {
+        Self.sha256(of: path).map { " (sha256:\($0))" } ?? " (content not known)"
+    }
+
+    /// The whole of a regular file; nil for anything else.
+    private static func sha256(of path: String) -> String? {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        let digest = SHA256Stream()
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = read(file, &buffer, buffer.count)
+            guard count >= 0 else { return nil }
+            if count == 0 { return digest.finish() }
+            digest.update(Array(buffer[..<count]))
         }
+    }
+
+    /// The most files of a directory that are looked at.
+    private static let fileLimit = 10_000
+
+    /// Names and digests of everything below a directory; a link counts with what it says, and is not followed.
+    private static func contents(of directory: String) -> [String] {
+        var found: [String] = []
+        var folders = [""]
+        while let folder = folders.popLast(), found.count < fileLimit {
+            for name in names(inDirectory: directory + folder) where name != ".git" {
+                let path = "\(folder)/\(name)"
+                var status = stat()
+                guard lstat(directory + path, &status) == 0 else { continue }
+                switch status.st_mode & S_IFMT {
+                case S_IFDIR: folders.append(path)
+                case S_IFLNK:
+                    var target = [CChar](repeating: 0, count: 4097)
+                    let count = readlink(directory + path, &target, target.count - 1)
+                    let text = String(
+                        decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) },
+                        as: UTF8.self
+                    )
+                    let content = realPath(directory + path).flatMap { sha256(of: $0) } ?? ""
+                    found.append("\(path) -> \(text) \(content)")
+                default: found.append("\(path) \(sha256(of: directory + path) ?? "")")
+                }
+            }
+        }
+        return found
     }
 
     /// For a local file that is not in the project, where it is if its path does not say that; nil for one that is.

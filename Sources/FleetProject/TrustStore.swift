@@ -60,20 +60,29 @@ public struct TrustStore: Sendable {
     /// Keeps an agreement, in place of an earlier one for the same project.
     ///
     /// - Parameters:
-    ///   - values: Everything that was agreed to.
+    ///   - texts: Everything that was agreed to; see ``SensitiveValue/text``.
     ///   - project: The project.
     ///   - person: Who agreed.
     ///   - time: When, in milliseconds since 1970.
     /// - Throws: ``Failure``; nothing has changed then.
     public func keep(
-        _ values: Set<SensitiveValue>,
+        _ texts: Set<String>,
         of project: Project,
         by person: String,
         at time: Int
     ) throws(Failure) {
+        // It would count for nothing: see ``values(of:)``.
+        if let real = Project.realPath(String(path.dropLast("/trusted-files".count))),
+            let top = Project.realPath(project.root), real == top || real.hasPrefix(top + "/")
+        {
+            throw Failure(
+                reason:
+                    "\(real) is in the project, where a push could write it: name another --state-dir"
+            )
+        }
         let agreement = Agreement(
             project: Self.name(of: project),
-            values: Set(values.map(\.text)).sorted(),
+            values: texts.sorted(),
             by: person,
             at: time
         )

@@ -93,7 +93,7 @@ struct PlanMaker {
         }
         do {
             let plan = try Planner.plan(request)
-            if let unused = Self.unused(in: request, plan) {
+            if let unused = Self.unused(in: request, plan, among: inventory.hosts) {
                 throw CommandFailure(
                     .usage,
                     "`\(unused)` was given a value, and nothing in the playbook `\(name)` asks for it",
@@ -114,19 +114,32 @@ struct PlanMaker {
     /// A variable of the command line without which the plan would be the same.
     ///
     /// What was typed and has no effect was meant to have one.
-    private static func unused(in request: PlanRequest, _ plan: Plan) -> String? {
+    /// Other hosts may ask for what the chosen ones do not; templates may only ask whether it says yes.
+    private static func unused(in request: PlanRequest, _ plan: Plan, among hosts: [Host])
+        -> String?
+    {
+        var everywhere = request
+        everywhere.hosts = hosts
         for name in request.variables.keys.sorted() {
-            var other = request
-            other.variables[name]? += "0"
-            do throws(Diagnostics) {
-                let changed = try Planner.plan(other)
-                if changed.hosts == plan.hosts { return name }
-            } catch {
-                // It is asked for: the other value does not do.
-                continue
-            }
+            let isAsked = hasEffect(name, in: request, plan) || hasEffect(name, in: everywhere, nil)
+            if !isAsked { return name }
         }
         return nil
+    }
+
+    private static func hasEffect(_ name: String, in request: PlanRequest, _ plan: Plan?) -> Bool {
+        do throws(Diagnostics) {
+            let known = if let plan { plan } else { try Planner.plan(request) }
+            for value in [(request.variables[name] ?? "") + "0", "", "no", "yes"] {
+                var other = request
+                other.variables[name] = value
+                if try Planner.plan(other).hosts != known.hosts { return true }
+            }
+            return false
+        } catch {
+            // It is asked for: another value does not do.
+            return true
+        }
     }
 
     /// What was asked for; the newest release if nothing was; nil if the playbook deploys none.

@@ -54,6 +54,29 @@ import Testing
             ["`colour` was given a value", "${{ vars.colour }}"],
             ["production", "--tag", "v1.1.0", "-e", "colour=red"]
         )
+        // A section asks only whether it says yes, and another host's step may be the one that asks.
+        try fixture.directory.write("{{#vars.debug}}on{{/vars.debug}}\n", to: "project/t")
+        try fixture.directory.write(
+            "vars: { color: blue }\nsteps:\n  - template: { source: t, destination: ~/t }\n  - { when: db, run: \"echo ${{ vars.color }}\" }\n",
+            to: "project/playbooks/asks.yml"
+        )
+        try fixture.directory.write(
+            fixture.inventory() + "  db:\n    hosts: [db1.test]\n",
+            to: "project/inventory/production.yml"
+        )
+        let asked = try fixture.fleet(
+            "run",
+            "asks",
+            "production",
+            "-l",
+            "web",
+            "-e",
+            "debug=1",
+            "-e",
+            "color=red",
+            "-n"
+        )
+        #expect(asked.status == 0, "\(asked.errors)")
         try fixture.directory.write(
             "name: Restore\nvars: { from: newest, color: red }\nsteps:\n  - restore: { database: ~/jobs.sqlite3, directory: ~/b }\n",
             to: "project/playbooks/restore.yml"

@@ -318,12 +318,16 @@ import Testing
         arguments: [
             "notify: [{ command: \"n=./tell;$n\" }]", "notify: [{ command: \"sh<tell\" }]",
             "notify: [{ command: \"run --config=tell\" }]",
+            "notify: [{ command: './te\"\"ll' }]", "notify: [{ command: './t\\ell' }]",
+            "notify: [{ command: './t?ll' }]", "notify: [{ command: '$PWD/tell' }]",
+            "ssh: { proxy_command: ./tell. }",
             "ssh: { known_hosts: ~/project/tell }", "ssh: { known_hosts: keys/%h }",
             "ssh: { password: { command: [sh, -c, \"exec ./tell\"] } }",
         ]
     )
     func namedFiles(value: String) throws {
         try directory.write("one\n", to: "project/tell")
+        try directory.write("one\n", to: "project/tell.")
         try directory.write("one\n", to: "project/keys/127.0.0.1")
         try directory.write(
             "hosts: [127.0.0.1]\n\(value)\n",
@@ -332,9 +336,55 @@ import Testing
         #expect(try fleet("trust", "--files", "--yes").status == 0)
         #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
         try directory.write("two\n", to: "project/tell")
+        try directory.write("two\n", to: "project/tell.")
         try directory.write("two\n", to: "project/keys/127.0.0.1")
         let changed = try fleet("exec", "production", "--", "true")
         #expect(isRefused(changed, naming: "sha256:"), "\(changed.output)\(changed.errors)")
+    }
+
+    /// Row H52.
+    @Test(
+        "Tokens and formats in a command stand for no file, and pushed links lead nowhere for ever"
+    )
+    func tokens() throws {
+        try directory.write(
+            "hosts: [127.0.0.1]\nssh: { proxy_command: 'false -W %h:%p', known_hosts: keys/%h }\n"
+                + "notify: [{ command: 'date +%F; printf \"%s\" \"$FLEET_SUMMARY\"' }]\n",
+            to: "project/inventory/production.yml"
+        )
+        try Command.shell(
+            "mkdir keys; for i in 1 2 3 4 5 6 7 8; do ln -s . keys/l$i; done; ln -s / keys/root",
+            in: directory.path + "/project"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        try directory.write("more\n", to: "project/README")
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        try directory.write("key\n", to: "project/keys/new")
+        #expect(try fleet("exec", "production", "--", "true").errors.contains("E_UNTRUSTED"))
+    }
+
+    /// Row H52.
+    @Test("A file of the project that a proxy_command names is that one, wherever fleet is run")
+    func proxyDirectory() throws {
+        for (name, word) in [("project", "honest"), ("project/playbooks", "foreign")] {
+            try directory.write(
+                "#!/bin/sh\necho \(word) >>\(directory.path)/ran; yes no | head -n 200\n",
+                to: name + "/proxy.sh",
+                mode: 0o755
+            )
+        }
+        try Command.shell("ssh-keygen -q -t ed25519 -N '' -f key", in: directory.path)
+        try inventory("proxy_command: ./proxy.sh %h, identity_file: \(directory.path)/key")
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        _ = try Command.run(
+            [Package.binary, "exec", "production", "--", "true"],
+            in: directory.path + "/project/playbooks",
+            environment: [
+                "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path, "CI": "1",
+            ]
+        )
+        let ran = directory.read("ran") ?? ""
+        #expect(ran.hasPrefix("honest\n") && !ran.contains("foreign"), "\(ran)")
     }
 
     /// Row H52.

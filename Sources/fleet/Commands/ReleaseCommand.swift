@@ -134,10 +134,12 @@ struct ReleaseCommand: AsyncParsableCommand {
             for url in urls {
                 guard let seen = await repository.lines(["ls-remote", url, "refs/tags/\(tag)"])
                 else {
-                    places.append("\(url) (cannot be asked)")
+                    places.append("\(Self.withoutSecrets(url)) (cannot be asked)")
                     continue
                 }
-                if seen.contains(where: { $0.hasPrefix(object) }) { places.append(url) }
+                if !object.isEmpty, seen.contains("\(object)\trefs/tags/\(tag)") {
+                    places.append(Self.withoutSecrets(url))
+                }
             }
             guard places.isEmpty else {
                 throw CommandFailure(
@@ -155,6 +157,11 @@ struct ReleaseCommand: AsyncParsableCommand {
         }
         common.print("\(tag) pushed to \(remote)")
         common.tell("\(style.dim("next:")) fleet deploy staging --tag \(tag)")
+    }
+
+    /// An address without the login that may stand in it.
+    private static func withoutSecrets(_ url: String) -> String {
+        url.replacing(/^([a-z+]+:\/\/)[^@\/]*@/) { String($0.1) }
     }
 
     private static let shownChanges = 30
@@ -206,7 +213,12 @@ struct ReleaseCommand: AsyncParsableCommand {
         let commit = try await repository.git("rev-parse", "HEAD").prefix { $0 != "\n" }
         // The remote's own word: a tracking branch is what some fetch has left.
         let listed = try await repository.git("ls-remote", remote, "refs/heads/\(wanted)")
-        let theirs = listed.split(whereSeparator: \.isWhitespace).first.map(String.init)
+        // A pattern of ls-remote matches the ends of names, too.
+        var theirs: String?
+        for line in listed.split(whereSeparator: \.isNewline) {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            if words.count == 2, words[1] == "refs/heads/\(wanted)" { theirs = String(words[0]) }
+        }
         guard String(commit) == theirs else {
             throw refuse(
                 "E_NOT_PUSHED \(wanted) here and on \(remote) are not the same commit",

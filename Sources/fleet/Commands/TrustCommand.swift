@@ -56,7 +56,6 @@ struct TrustCommand: AsyncParsableCommand {
             try agree(to: project, with: environment)
             return
         }
-        let values = project.sensitiveValues()
         let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
         let (_, selected) = try hosts.select(in: project)
         let endpoints = selected.map(\.endpoint)
@@ -66,23 +65,28 @@ struct TrustCommand: AsyncParsableCommand {
         for stage in try stages(of: endpoints, transport) {
             let found = await collect(stage, transport)
             show(found)
-            let new = try await remember(found, transport)
+            let new = try await remember(found, transport, in: project)
             isGood = isGood && new
         }
-        try agreeStill(to: values, of: project)
         if !isGood { throw ExitStatus.saidNo }
     }
 
-    /// A known_hosts of the project's that this command has just written is as agreed to as it was before.
-    private func agreeStill(to values: Set<SensitiveValue>, of project: Project)
+    /// A known_hosts of the project's that this command has just written is as agreed to as it was before; nothing else is.
+    private func agreeStill(to before: Set<SensitiveValue>, of project: Project)
         throws(CommandFailure)
     {
         let known = common.trustStore.values(of: project)
-        let now = project.sensitiveValues()
-        guard !values.isEmpty, now != values, known.isSuperset(of: values.map(\.text)) else {
-            return
+        func place(_ text: String) -> Substring {
+            text.firstRange(of: " (sha256:").map { text[..<$0.lowerBound] } ?? text[...]
         }
-        try keep(now, of: project)
+        let old = Set(
+            before.map(\.text).filter { $0.hasPrefix("known_hosts in ") && known.contains($0) }
+        )
+        let now = project.sensitiveValues().map(\.text).filter { text in
+            text.hasPrefix("known_hosts in ") && old.contains { place($0) == place(text) }
+        }
+        guard !old.isEmpty, Set(now) != old else { return }
+        try keep(known.subtracting(old).union(now), of: project)
     }
 
     /// Shows what the files would do here, beside what was agreed to before, and keeps a person's word.
@@ -119,15 +123,15 @@ struct TrustCommand: AsyncParsableCommand {
             or: "what the project's files do here needs a person's word",
             "look at the list, then add --yes"
         )
-        try keep(values, of: project)
+        try keep(texts, of: project)
         common.print("agreed")
     }
 
-    private func keep(_ values: Set<SensitiveValue>, of project: Project) throws(CommandFailure) {
+    private func keep(_ texts: Set<String>, of project: Project) throws(CommandFailure) {
         _ = try common.openJournal()
         do throws(TrustStore.Failure) {
             try common.trustStore.keep(
-                values,
+                texts,
                 of: project,
                 by: Surroundings.user,
                 at: Surroundings.unixMilliseconds
@@ -231,7 +235,9 @@ struct TrustCommand: AsyncParsableCommand {
     /// Asks about the new keys and writes them.
     ///
     /// - Returns: Whether every host's key is known now.
-    private func remember(_ found: [Found], _ transport: SSHTransport) async throws -> Bool {
+    private func remember(_ found: [Found], _ transport: SSHTransport, in project: Project)
+        async throws -> Bool
+    {
         var new: [OfferedHostKey] = []
         var isGood = true
         for (host, result) in found {
@@ -257,11 +263,14 @@ struct TrustCommand: AsyncParsableCommand {
             or: "new keys need a person's word: \(new.count)",
             "compare the fingerprints, then add --yes"
         )
+        // What came in while the question stood there is nobody's word.
+        let before = project.sensitiveValues()
         do throws(TransportError) {
             try await transport.trust(new)
         } catch {
             throw CommandFailure(.stateDirectory, error.message)
         }
+        try agreeStill(to: before, of: project)
         common.print(new.count == 1 ? "1 key remembered" : "\(new.count) keys remembered")
         return isGood
     }
