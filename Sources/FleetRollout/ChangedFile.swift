@@ -91,6 +91,19 @@ public struct StepTime: Sendable, Hashable {
     /// When it ended; nil if it has no result.
     public let endedSeconds: Int?
 
+    /// Reads `back BEGAN ENDED NAME` of a way back whose steps have these names; nil for every other line.
+    public init?(line: some StringProtocol, of names: [String]) {
+        let words = line.split(separator: " ", maxSplits: 3)
+        guard words.count == 4, words[0] == "back", let began = Int(words[1]),
+            let ended = Int(words[2]),
+            let index = names.lastIndex(of: String(words[3]))
+        else { return nil }
+        direction = .revert
+        self.index = index
+        beganSeconds = began
+        endedSeconds = ended
+    }
+
     /// Reads `ran KEY BEGAN ENDED`; nil for every other line.
     public init?(line: some StringProtocol) {
         let words = line.split(separator: " ")

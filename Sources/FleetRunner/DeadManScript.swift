@@ -115,7 +115,12 @@ extension DeadMan {
             command -v timeout >/dev/null 2>&1 && limit() { timeout "$@"; }
             step() {
                 read -r name <"switch/$1.name"
-                (cd && limit "$2" $3 <"$OLDPWD/switch/$1.sh") || end "failed at $name: exit $?"
+                from=$(date +%s)
+                (cd && limit "$2" $3 <"$OLDPWD/switch/$1.sh")
+                status=$?
+                # Whoever finds a changed file asks which step ran then.
+                echo "$from $(date +%s) $name" >>switch/times
+                [ $status = 0 ] || end "failed at $name: exit $status"
             }
             . ./switch/steps
             end done

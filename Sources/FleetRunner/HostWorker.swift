@@ -645,7 +645,7 @@ actor HostWorker {
             output: answer
         )
         return try answer.text().split(whereSeparator: \.isNewline).compactMap {
-            StepTime(line: $0)
+            StepTime(line: $0) ?? StepTime(line: $0, of: planned.revertSteps.map(\.name))
         }
     }
 

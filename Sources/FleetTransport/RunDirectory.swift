@@ -42,8 +42,10 @@ public enum RunDirectory {
         """#
     )
 
-    /// A read-only script that prints `ran KEY BEGAN ENDED` for every attempt at a step of a rollout, in
-    /// seconds since 1970 by the host's clock; nothing for an end that has not come.
+    /// A read-only script that prints when a rollout's steps ran, in seconds since 1970 by the host's clock.
+    ///
+    /// `ran KEY BEGAN ENDED` for every attempt, with nothing for an end that has not come; `back BEGAN ENDED NAME` for a
+    /// step that the host has gone back by itself.
     public static func times(of rollout: String) -> Script {
         Script(
             #"""
@@ -55,6 +57,7 @@ public enum RunDirectory {
                 [ ! -s "$key/rc" ] || to=$(stat -c %Y "$key/rc" 2>/dev/null)
                 echo "ran $key $from $to"
             done
+            [ ! -s switch/times ] || sed 's/^/back /' switch/times
             exit 0
             """#,
             environment: [EnvironmentVariable("FLEET_ROLLOUT", rollout)]

@@ -189,6 +189,9 @@ import Testing
                   - name: last
                     run: |
                       [ "$FLEET_TAG" = v1.0.0 ] || { echo "$(git -C ~/app describe --tags)" >>~/holding; sleep 600; }
+                  - name: stamp
+                    run: '[ -z "$FLEET_REVERT" ] || echo >>VERSION'
+                    idempotent: true
                 """
         )
         #expect(try deploy("v1.0.0").status == 0)

@@ -19,6 +19,18 @@ struct ChangedFileTests {
         )
     }
 
+    @Test("Steps that a host has gone back by itself are known by their names")
+    func stepsOfTheHostItself() {
+        let names = ["disarm", "pull", "install it", "pull"]
+        let time = StepTime(line: "back 100 102 install it", of: names)
+        #expect(time?.index == 2 && time?.direction == .revert)
+        #expect(time?.beganSeconds == 100 && time?.endedSeconds == 102)
+        #expect(StepTime(line: "back 100 102 pull", of: names)?.index == 3)
+        for line in ["back 100 102 other", "back x 102 pull", "ran r0-0 1 2", "back 100 102"] {
+            #expect(StepTime(line: line, of: names) == nil)
+        }
+    }
+
     @Test("A file that a later step wrote is named with the step")
     func later() {
         let verdict = verdict(
