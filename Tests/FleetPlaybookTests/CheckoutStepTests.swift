@@ -76,10 +76,12 @@ struct CheckoutStepTests {
             #expect(try said() == "good\n")
             let snapshot = try fixture.deployed("v4.0.0", evil)
             #expect(try said() == "evil\n")
+            let second = try Command.shell("stat -c %Y shop.py", in: fixture.app)
             let back = fixture.scope("v4.0.0", evil, back: true)
             let action = try fixture.step().revertAction(in: back, isIdempotent: true)
             let done = try fixture.run(fixture.script(action), snapshot: snapshot)
             #expect(done.status == 0, "\(done.output)")
+            #expect(try Command.shell("stat -c %Y shop.py", in: fixture.app) != second)
             #expect(try said() == "good\n")
         }
     }
