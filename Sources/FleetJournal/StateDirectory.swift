@@ -59,29 +59,30 @@ public struct StateDirectory: Sendable, Hashable {
     private static let networks: Set<String> = [
         "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs",
         "fuse.glusterfs", "fuse.sshfs",
-        "gfs2", "ocfs2",
     ]
 
     private static func networkFileSystem(of path: String) -> String? {
         guard let real = realpath(path, nil) else { return nil }
         defer { free(real) }
-        guard let file = fopen("/proc/self/mountinfo", "re") else { return nil }
-        defer { fclose(file) }
-        var mounts = ""
-        var line: UnsafeMutablePointer<CChar>?
-        var size = 0
-        while getline(&line, &size, file) > 0, let line { mounts += String(cString: line) }
-        free(line)
         var status = stat()
         guard stat(real, &status) == 0 else { return nil }
         // What the path is really on, also below a mount that hides others (makedev(3)).
         let device = UInt64(status.st_dev)
         let major = device >> 8 & 0xFFF | device >> 32 & ~0xFFF
         let minor = device & 0xFF | device >> 12 & ~0xFF
-        let own = mounts.split(separator: "\n").filter {
-            $0.split(separator: " ").dropFirst(2).first == "\(major):\(minor)"
+        // Network file systems have no device of their own; most disks do, and are not looked for.
+        guard major == 0 else { return nil }
+        guard let file = fopen("/proc/self/mountinfo", "re") else { return nil }
+        defer { fclose(file) }
+        let name = " \(major):\(minor) "
+        var mounts = ""
+        var line: UnsafeMutablePointer<CChar>?
+        var size = 0
+        while getline(&line, &size, file) > 0, let line {
+            if strstr(line, name) != nil { mounts += String(cString: line) }
         }
-        return networkFileSystem(of: String(cString: real), mounts: own.joined(separator: "\n"))
+        free(line)
+        return networkFileSystem(of: String(cString: real), mounts: mounts)
     }
 
     /// The network file system that a path is on, by the kernel's list of mounts (proc(5), mountinfo); nil for another.

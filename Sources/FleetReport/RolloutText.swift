@@ -114,10 +114,10 @@ public enum RolloutText {
 
     private static func table(_ rollout: Rollout, _ style: Style) -> [String] {
         var rows: [(hosts: [HostName], cells: [String])] = []
+        let idle = Set(rollout.plan.hosts.filter { !$0.hasWork }.map(\.name))
         for host in rollout.hosts {
             let failure = host.failure.map { Sanitizer.line($0.summary) } ?? ""
-            let planned = rollout.plan.hosts.first { $0.name == host.name }
-            let isIdle = planned.map { !$0.hasWork } ?? false && host.failure == nil
+            let isIdle = idle.contains(host.name) && host.failure == nil
             let cells = [
                 isIdle ? style.dim("nothing to do") : state(host, style), runs(host, rollout),
                 failure,

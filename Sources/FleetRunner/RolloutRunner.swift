@@ -159,7 +159,10 @@ public final class RolloutRunner: Sendable {
                     letters += inbox.takeMore()
                 }
                 do throws(JournalError) {
-                    letters = try letters.map(compared)
+                    for index in letters.indices {
+                        guard case .hostChecked = letters[index].event else { continue }
+                        letters[index] = try compared(letters[index])
+                    }
                 } catch {
                     group.cancelAll()
                     inbox.close()
