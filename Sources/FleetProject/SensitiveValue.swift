@@ -236,8 +236,11 @@ extension Project {
         else {
             return ""
         }
-        let found = Self.contents(of: real).sorted().joined(separator: "\n")
-        return found.isEmpty ? "" : " (sha256:\(SHA256Digest(of: found)))"
+        guard let found = Self.contents(of: real) else {
+            return " (content not known: more than \(Self.fileLimit) files)"
+        }
+        return found.isEmpty
+            ? "" : " (sha256:\(SHA256Digest(of: found.sorted().joined(separator: "\n"))))"
     }
 
     private func digest(ofFile path: String) -> String {
@@ -265,10 +268,13 @@ extension Project {
     private static let fileLimit = 10_000
 
     /// Names and digests of everything below a directory; a link counts with what it says, and is not followed.
-    private static func contents(of directory: String) -> [String] {
+    ///
+    /// - Returns: Nil if there is more than anybody keeps there, which nobody should agree to unseen.
+    private static func contents(of directory: String) -> [String]? {
         var found: [String] = []
         var folders = [""]
-        while let folder = folders.popLast(), found.count < fileLimit {
+        while let folder = folders.popLast() {
+            guard found.count <= fileLimit else { return nil }
             for name in names(inDirectory: directory + folder) where name != ".git" {
                 let path = "\(folder)/\(name)"
                 var status = stat()
@@ -288,7 +294,7 @@ extension Project {
                 }
             }
         }
-        return found
+        return found.count <= fileLimit ? found : nil
     }
 
     /// For a local file that is not in the project, where it is if its path does not say that; nil for one that is.

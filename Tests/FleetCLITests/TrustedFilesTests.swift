@@ -361,6 +361,15 @@ import Testing
         #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
         try directory.write("key\n", to: "project/keys/new")
         #expect(try fleet("exec", "production", "--", "true").errors.contains("E_UNTRUSTED"))
+        // More than anybody looks at is not agreed to unseen.
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        try Command.shell("seq 10001 | (cd keys && xargs touch)", in: directory.path + "/project")
+        #expect(
+            isRefused(
+                try fleet("exec", "production", "--", "true"),
+                naming: "more than 10000 files"
+            )
+        )
     }
 
     /// Row H52.

@@ -6,26 +6,28 @@ import FleetYAML
 import Testing
 
 struct PlannerTests {
-    /// Row K3.
-    @Test("A host cannot go back by itself where sudo wants a password", arguments: [true, false])
-    func deadmanWithAPassword(hasPassword: Bool) throws {
-        let playbook = try PlaybookReader.read(
-            "deadman: 1m\nsteps:\n  - { name: pull, checkout: { path: ~/app } }\n  - { name: restart, sudo: true, service: { name: app } }\n",
-            file: "p.yml",
-            defaultName: "p"
-        )
-        let inventory = try InventoryReader.read(
-            "hosts: [web1]\nssh: { \(hasPassword ? "become_password: { env: PW }" : "port: 22") }\n",
-            file: "i.yml",
-            environment: "test"
-        )
+    /// A deploy of some release, by a playbook to an inventory.
+    private static func deploy(_ playbook: String, to inventory: String) throws -> PlanRequest {
+        let playbook = try PlaybookReader.read(playbook, file: "p.yml", defaultName: "p")
+        let inventory = try InventoryReader.read(inventory, file: "i.yml", environment: "test")
         var request = PlanRequest(
             kind: .deploy,
             inventory: inventory,
             hosts: inventory.hosts,
             playbook: playbook
         )
-        request.release = Release(tag: "v1.0.0", commit: String(repeating: "a", count: 40))
+        request.release = Release(tag: "v1.0.0", commit: commit)
+        return request
+    }
+
+    /// Row K3.
+    @Test("A host cannot go back by itself where sudo wants a password", arguments: [true, false])
+    func deadmanWithAPassword(hasPassword: Bool) throws {
+        let request = try Self.deploy(
+            "deadman: 1m\nsteps:\n  - { name: pull, checkout: { path: ~/app } }\n  - { name: restart, sudo: true, service: { name: app } }\n",
+            to:
+                "hosts: [web1]\nssh: { \(hasPassword ? "become_password: { env: PW }" : "port: 22") }\n"
+        )
         do throws(Diagnostics) {
             _ = try Planner.plan(request)
             #expect(!hasPassword)
@@ -52,23 +54,10 @@ struct PlannerTests {
         ]
     )
     func unseenProcess(step: String, smoke: String, isUnseen: Bool) throws {
-        let playbook = try PlaybookReader.read(
+        let request = try Self.deploy(
             "steps:\n  - { name: pull, checkout: { path: ~/app } }\n  - \(step)\nsmoke:\n  - { name: health, \(smoke) }\n",
-            file: "p.yml",
-            defaultName: "p"
+            to: "hosts: [web1]\n"
         )
-        let inventory = try InventoryReader.read(
-            "hosts: [web1]\n",
-            file: "i.yml",
-            environment: "test"
-        )
-        var request = PlanRequest(
-            kind: .deploy,
-            inventory: inventory,
-            hosts: inventory.hosts,
-            playbook: playbook
-        )
-        request.release = Release(tag: "v1.0.0", commit: String(repeating: "a", count: 40))
         let host = try Planner.plan(request).hosts[0]
         for checks in [host.checks, host.revertChecks] {
             guard case .script(let script) = checks.first(where: { $0.step == "pull" })?.action
