@@ -812,6 +812,7 @@ public final class Journal: Sendable {
             let body: Data = row["body"]
             let entry: JournalEntry
             do { entry = try CanonicalJSON.decode(JournalEntry.self, from: Array(body)) } catch {
+                // A newer fleet's: its end is there, and cannot be told from others here.
                 isAllKnown = false
                 continue
             }

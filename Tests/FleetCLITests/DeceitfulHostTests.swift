@@ -59,6 +59,11 @@ import Testing
         "cp", "chmod", "ls", "env", "dd", "touch", "basename", "dirname",
     ]
 
+    /// Those of them on whose word a proof stands, or by which something gets its place.
+    private static let proofs: Set = [
+        "stat", "find", "cmp", "sha256sum", "xargs", "mv", "cp", "readlink", "id", "sort",
+    ]
+
     private func truth() throws -> (files: String, served: String) {
         let files = try Command.shell(
             "/usr/bin/git -C app rev-parse HEAD; cat app/VERSION app.conf; /usr/bin/git -C app status --porcelain --untracked-files=no",
@@ -133,8 +138,7 @@ import Testing
         let isWhole = ProcessInfo.processInfo.environment["FLEET_LIES"] == "all"
         for program in Self.programs {
             let told = Self.lies.sorted { $0.key < $1.key }.filter { name, _ in
-                // Without tail no output comes, which is waited for.
-                (isWhole || program == "git" || name == "silent" && program != "tail")
+                isWhole || program == "git" || name == "silent" && Self.proofs.contains(program)
             }
             for (name, lie) in told {
                 let start = ContinuousClock.now
