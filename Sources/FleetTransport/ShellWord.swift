@@ -6,29 +6,31 @@ public enum ShellWord {
     /// arrived on a shell's standard input (measured).
     public static func quote(_ text: String) -> String {
         // By bytes, as the shell reads: a quote with a combining mark is one Swift character.
-        let utf8 = text.utf8
-        var quotes = 0
-        var isPlain = !utf8.isEmpty
-        for byte in utf8 {
-            if byte == 0x27 { quotes += 1 }
-            isPlain = isPlain && Self.isPlain(byte)
-        }
-        if isPlain { return text }
-        guard quotes > 0 else { return "'\(text)'" }
-        return String(unsafeUninitializedCapacity: utf8.count + 3 * quotes + 2) { buffer in
-            var end = 0
-            func add(_ byte: UInt8) {
-                buffer[end] = byte
-                end += 1
+        if !text.isEmpty, text.utf8.allSatisfy(isPlain) { return text }
+        var text = text
+        return text.withUTF8 { bytes in
+            let quotes = bytes.reduce(0) { $1 == 0x27 ? $0 + 1 : $0 }
+            // Scripts of many thousand bytes are quoted for every host: copied by the piece, not by the byte.
+            return String(unsafeUninitializedCapacity: bytes.count + 3 * quotes + 2) { buffer in
+                var end = 0
+                func add(_ piece: UnsafeBufferPointer<UInt8>.SubSequence) {
+                    end = buffer[end...].update(fromContentsOf: piece)
+                }
+                func add(_ literal: StaticString) {
+                    add(literal.withUTF8Buffer { $0[...] })
+                }
+                add("'")
+                var rest = bytes[...]
+                while let quote = rest.firstIndex(of: 0x27) {
+                    add(rest[..<quote])
+                    // Out of the quotes, a quote by itself, and back.
+                    add("'\\''")
+                    rest = rest[(quote + 1)...]
+                }
+                add(rest)
+                add("'")
+                return end
             }
-            add(0x27)
-            for byte in utf8 {
-                // Out of the quotes, a quote by itself, and back.
-                if byte == 0x27 { for part in [0x27, 0x5C, 0x27] as [UInt8] { add(part) } }
-                add(byte)
-            }
-            add(0x27)
-            return end
         }
     }
 
