@@ -75,8 +75,17 @@ let package = Package(
             providers: [.apt(["libssh2-1-dev", "libssl-dev"])]
         ),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CLinux"),
         library("FleetFiles"),
-        library("FleetSSH", ["FleetTransport", "FleetDigest", "FleetFiles", "CLibSSH2"]),
+        library("FleetReactor", ["FleetTransport", "CLinux"]),
+        library("FleetHostShell", ["FleetReactor", "FleetTransport", "FleetDigest", "CLinux"]),
+        library(
+            "FleetSSH",
+            [
+                "FleetHostShell", "FleetReactor", "FleetTransport", "FleetDigest", "FleetFiles",
+                "CLibSSH2", "CLinux",
+            ]
+        ),
         library(
             "FleetHTTP",
             [
@@ -169,7 +178,11 @@ let package = Package(
         ),
         tests("FleetProjectTests", ["FleetProject", "FleetPlaybook", "FleetTestSupport"]),
         tests("FleetHTTPTests", ["FleetHTTP", "FleetTransport"]),
-        tests("FleetSSHTests", ["FleetSSH", "FleetTransport", "FleetTestSupport"]),
+        tests("FleetHostShellTests", ["FleetHostShell", "FleetTransport", "FleetTestSupport"]),
+        tests(
+            "FleetSSHTests",
+            ["FleetSSH", "FleetHostShell", "FleetReactor", "FleetTransport", "FleetTestSupport"]
+        ),
         tests(
             "FleetJournalTests",
             [
@@ -194,9 +207,9 @@ let package = Package(
 // built. `scripts/test` and `scripts/fuzz` ask for it.
 if let purpose = Context.environment["FLEET_SSH_ALONE"] {
     let kept: Set = [
-        "CLibSSH2", "FleetTransport", "FleetDigest", "FleetFiles", "FleetSSH", "FleetTestSupport",
-        purpose == "tests" ? "FleetSSHTests" : "fleet-fuzz",
-    ]
+        "CLibSSH2", "CLinux", "FleetTransport", "FleetDigest", "FleetFiles", "FleetReactor",
+        "FleetHostShell", "FleetSSH", "FleetTestSupport",
+    ].union(purpose == "tests" ? ["FleetSSHTests", "FleetHostShellTests"] : ["fleet-fuzz"])
     package.products = []
     package.dependencies = []
     // Needs a toolchain with libFuzzer, so it is no part of the usual build.

@@ -12,9 +12,6 @@
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 // OpenSSL takes itself apart when exit() begins, unless the first call to it says otherwise.
@@ -23,9 +20,6 @@ static inline void fleet_keep_openssl(void) { OPENSSL_init_crypto(OPENSSL_INIT_N
 typedef ssize_t (*fleet_recv)(int sock, void *buffer, size_t length, int flags, void **abstract);
 typedef ssize_t (*fleet_send)(int sock, const void *buffer, size_t length, int flags,
                               void **abstract);
-
-// A file in memory, closed on exec. glibc hides memfd_create behind a feature macro.
-static inline int fleet_memory_file(void) { return (int)syscall(SYS_memfd_create, "fleet", 1U); }
 
 // A non-blocking session whose bytes go through our own two functions, never to a socket.
 static inline LIBSSH2_SESSION *fleet_session_init(void *abstract, fleet_send send,
@@ -193,9 +187,4 @@ static inline int fleet_key_number(EVP_PKEY *key, const char *name, unsigned cha
     return length;
 }
 static inline int fleet_key_kind(EVP_PKEY *key) { return EVP_PKEY_get_base_id(key); }
-
-// glibc has these two, but its headers hide them from whoever does not ask for GNU extensions.
-extern void *memmem(const void *haystack, size_t haystack_length, const void *needle,
-                    size_t needle_length);
-extern void *memrchr(const void *bytes, int byte, size_t length);
 

@@ -1,3 +1,4 @@
+internal import FleetReactor
 internal import Glibc
 
 /// A client of ssh-agent (draft-miller-ssh-agent); blocking, so only for ``BlockingQueue``.

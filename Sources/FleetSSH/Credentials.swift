@@ -1,4 +1,6 @@
 internal import FleetFiles
+internal import FleetHostShell
+internal import FleetReactor
 internal import FleetTransport
 internal import Glibc
 internal import Synchronization

@@ -1,5 +1,6 @@
 internal import CLibSSH2
 internal import FleetFiles
+internal import FleetReactor
 public import FleetTransport
 internal import Glibc
 

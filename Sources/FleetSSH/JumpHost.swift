@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetReactor
 internal import FleetTransport
 
 /// The connection to one jump host that everything behind it shares.

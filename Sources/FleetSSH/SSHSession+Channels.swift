@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetReactor
 internal import FleetTransport
 internal import Synchronization
 
@@ -87,7 +88,7 @@ extension SSHSession {
         host: String,
         port: Int,
         within milliseconds: Int,
-        whenLate: (@Sendable () -> Void)? = nil
+        whenLate: (@Sendable () -> Void)?
     ) async throws(TransportError) -> Channel {
         func open() throws(TransportError) -> Channel? {
             guard

@@ -1,4 +1,6 @@
 internal import CLibSSH2
+internal import CLinux
+internal import FleetReactor
 internal import FleetTransport
 internal import Glibc
 

@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetReactor
 internal import FleetTransport
 internal import Glibc
 

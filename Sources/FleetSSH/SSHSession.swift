@@ -1,4 +1,6 @@
 internal import CLibSSH2
+internal import FleetHostShell
+internal import FleetReactor
 internal import FleetTransport
 internal import Glibc
 internal import Synchronization
@@ -13,20 +15,6 @@ actor SSHSession {
     nonisolated let reactor: Reactor
     nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
-    /// Something that waits for bytes.
-    private struct Operation {
-        let id: UInt64
-        let phase: ConnectionPhase
-        let deadline: UInt64
-        let milliseconds: Int
-        /// Tries once more; true when it is over.
-        let step: () -> Bool
-        /// Ends it with an error.
-        let fail: (TransportError) -> Void
-        /// Ends it without one when its deadline passes; nil if that ends the session.
-        let expire: (() -> Void)?
-    }
-
     var link = Link.none
     /// Sessions of other hosts whose bytes go through this one.
     var tunnels: [Tunnel] = []
@@ -34,14 +22,11 @@ actor SSHSession {
     var closing: [Channel] = []
     private(set) var session: OpaquePointer?
     let wire = Wire()
-    private var operations: [Operation] = []
-    private var nextOperation: UInt64 = 0
+    let operations = Operations()
     private var isPumping = false
     /// Why the session is of no use any more.
     private(set) var failure: TransportError?
     private var isTornDown = false
-    private var timer: UInt64?
-    private var timerAt = UInt64.max
     /// Opening a channel is not re-entrant in libssh2; callers take turns.
     var isOpening = false
     var openingQueue: [CheckedContinuation<Void, Never>] = []
@@ -50,8 +35,8 @@ actor SSHSession {
 
     /// The connected address, for messages.
     var address = ""
-    /// State of the host's shell; see `SSHSession+HostShell`.
-    var shell: ShellChannel?
+    /// State of the host's shell.
+    var shell: ShellChannel<Channel>?
     /// Names the run directory on the host.
     let rollout: String
 
@@ -104,132 +89,6 @@ actor SSHSession {
 
     // MARK: Operations
 
-    /// Runs `body` until it yields a value; nil means that bytes have to arrive first.
-    ///
-    /// One suspension for a whole operation, however many packets it takes.
-    func perform<T: Sendable>(
-        _ phase: ConnectionPhase,
-        within milliseconds: Int,
-        _ body: @escaping () throws(TransportError) -> T?
-    ) async throws(TransportError) -> T {
-        guard let value = try await perform(phase, within: milliseconds, endsSession: true, body)
-        else { preconditionFailure("only an operation that may expire ends without a value") }
-        return value
-    }
-
-    /// As above, but a passed deadline gives nil and leaves the session alone.
-    ///
-    /// Only for bodies that wait for input: nothing of libssh2's may be half done.
-    func performOrExpire<T: Sendable>(
-        _ phase: ConnectionPhase,
-        within milliseconds: Int,
-        _ body: @escaping () throws(TransportError) -> T?
-    ) async throws(TransportError) -> T? {
-        try await perform(phase, within: milliseconds, endsSession: false, body)
-    }
-
-    private func perform<T: Sendable>(
-        _ phase: ConnectionPhase,
-        within milliseconds: Int,
-        endsSession: Bool,
-        _ body: @escaping () throws(TransportError) -> T?
-    ) async throws(TransportError) -> T? {
-        if let failure { throw failure }
-        if operations.isEmpty, let value = try body() {
-            flush()
-            return value
-        }
-        nextOperation += 1
-        let id = nextOperation
-        let deadline = Reactor.now() + UInt64(max(1, milliseconds)) * 1_000_000
-        let result: Result<T?, TransportError> = await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                operations.append(
-                    Operation(
-                        id: id,
-                        phase: phase,
-                        deadline: deadline,
-                        milliseconds: milliseconds,
-                        step: {
-                            do throws(TransportError) {
-                                guard let value = try body() else { return false }
-                                continuation.resume(returning: .success(value))
-                            } catch {
-                                continuation.resume(returning: .failure(error))
-                            }
-                            return true
-                        },
-                        fail: { continuation.resume(returning: .failure($0)) },
-                        expire: endsSession
-                            ? nil : { continuation.resume(returning: .success(nil)) }
-                    )
-                )
-                // A cancellation that came before the operation found nothing to cancel.
-                if Task.isCancelled {
-                    cancel(id)
-                } else {
-                    arm(min(deadline, heartbeatDue))
-                    pump()
-                }
-            }
-        } onCancel: {
-            reactor.post { self.assumeIsolated { $0.cancel(id) } }
-        }
-        return try result.get()
-    }
-
-    /// Goes on with something that nobody waits for any more, because libssh2 cannot leave it
-    /// half done; without a deadline, until it is over or the session is, which `fail` is told.
-    func finishLater(
-        _ phase: ConnectionPhase,
-        _ step: @escaping () -> Bool,
-        fail: @escaping () -> Void
-    ) {
-        nextOperation += 1
-        operations.append(
-            Operation(
-                id: nextOperation,
-                phase: phase,
-                deadline: .max,
-                milliseconds: 0,
-                step: step,
-                fail: { _ in fail() },
-                expire: nil
-            )
-        )
-    }
-
-    private func cancel(_ id: UInt64) {
-        guard let operation = operations.first(where: { $0.id == id }) else { return }
-        tearDown(.connectionLost(operation.phase, reason: "cancelled"))
-    }
-
-    private func arm(_ deadline: UInt64) {
-        guard deadline < timerAt else { return }
-        if let timer { reactor.unschedule(timer) }
-        timerAt = deadline
-        timer = reactor.schedule(at: deadline) { [weak self] in
-            self?.assumeIsolated { $0.deadlinePassed() }
-        }
-    }
-
-    private func deadlinePassed() {
-        timer = nil
-        timerAt = .max
-        let now = Reactor.now()
-        for operation in operations where operation.deadline <= now {
-            guard let expire = operation.expire else {
-                tearDown(.timedOut(operation.phase, milliseconds: operation.milliseconds))
-                return
-            }
-            operations.removeAll { $0.id == operation.id }
-            expire()
-        }
-        if heartbeatDue <= now { beat(now) }
-        guard failure == nil, let next = operations.map(\.deadline).min() else { return }
-        arm(min(next, heartbeatDue))
-    }
-
     /// Tries every waiting operation, oldest first, after input, an end, or a new operation.
     func pump() {
         guard !isPumping else { return }
@@ -246,11 +105,7 @@ actor SSHSession {
             // The last bytes may be a piece of a packet: libssh2 takes them and asks for more, and
             // sees the end only when it asks again. Nothing will wake us for that.
         } while wire.isAtEnd && !operations.isEmpty && before != (true, wire.incoming.count)
-        if operations.isEmpty, let timer {
-            reactor.unschedule(timer)
-            self.timer = nil
-            timerAt = .max
-        }
+        if operations.isEmpty { disarm() }
     }
 
     /// Nobody waits for anything, and the server may still ask for a sign of life (`ClientAliveInterval`,
@@ -265,19 +120,6 @@ actor SSHSession {
         guard count < 0, count != Int(LIBSSH2_ERROR_EAGAIN) else { return }
         // A packet that was changed on its way is gone, and libssh2 says so only once.
         _ = error(Int32(count), .channel)
-    }
-
-    private func stepOperations() {
-        var index = 0
-        while index < operations.count {
-            let operation = operations[index]
-            if operation.step() {
-                operations.removeAll { $0.id == operation.id }
-                index = 0
-            } else {
-                index += 1
-            }
-        }
     }
 
     // MARK: Signs of life
@@ -297,13 +139,13 @@ actor SSHSession {
         heartbeat?.unanswered = 0
     }
 
-    private var heartbeatDue: UInt64 {
+    var heartbeatDue: UInt64 {
         guard let heartbeat else { return .max }
         return max(heardAt, heartbeat.askedAt) + heartbeat.interval
     }
 
-    private func beat(_ now: UInt64) {
-        guard var beat = heartbeat, let session, failure == nil, let phase = operations.first?.phase
+    func beat(_ now: UInt64) {
+        guard var beat = heartbeat, let session, failure == nil, let phase = operations.phase
         else { return }
         guard beat.unanswered < beat.count else {
             let seconds = (now - heardAt) / 1_000_000_000
@@ -372,8 +214,7 @@ actor SSHSession {
         isTornDown = true
         failure = failure ?? reason
         wire.isDead = true
-        let waiting = operations
-        operations = []
+        let failOperations = abandonOperations()
         shell = nil
         heartbeat = nil
         closing = []
@@ -383,10 +224,7 @@ actor SSHSession {
             self.session = nil
         }
         unlink()
-        if let timer { reactor.unschedule(timer) }
-        timer = nil
-        timerAt = .max
-        for operation in waiting { operation.fail(reason) }
+        failOperations(reason)
         let children = tunnels
         tunnels = []
         let name = address

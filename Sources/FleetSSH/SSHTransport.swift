@@ -1,4 +1,6 @@
 internal import FleetFiles
+public import FleetHostShell
+internal import FleetReactor
 public import FleetTransport
 internal import Glibc
 internal import Synchronization

@@ -1,3 +1,5 @@
+internal import FleetHostShell
+
 /// What a server said first: lines, its banner, and the algorithms it offers.
 ///
 /// RFC 4253, sections 4.2 and 7.1. Only for messages: libssh2 does the protocol.

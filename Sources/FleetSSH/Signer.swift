@@ -1,4 +1,5 @@
 internal import CLibSSH2
+internal import FleetReactor
 
 /// A credential that proves itself by a signature: a key of our own, or one that the agent holds.
 struct Signer: Sendable {

@@ -3,6 +3,7 @@ import FleetTransport
 import Foundation
 import Testing
 
+@testable import FleetReactor
 @testable import FleetSSH
 
 /// Hostile networks and servers; each test is named by the row of docs/faults.md that it covers.

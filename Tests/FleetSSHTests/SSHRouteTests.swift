@@ -4,6 +4,8 @@ import Foundation
 import Synchronization
 import Testing
 
+@testable import FleetHostShell
+@testable import FleetReactor
 @testable import FleetSSH
 
 /// The ways to a host: jump hosts, proxy commands, several addresses.

@@ -1,3 +1,4 @@
+import FleetHostShell
 import FleetSSH
 import FleetTestSupport
 import FleetTransport

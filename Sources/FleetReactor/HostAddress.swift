@@ -1,15 +1,15 @@
-internal import FleetTransport
+package import FleetTransport
 internal import Glibc
 
 /// A socket address, ready for `connect`.
-struct HostAddress: Sendable, Hashable {
-    let family: Int32
-    let bytes: [UInt8]
+package struct HostAddress: Sendable, Hashable {
+    package let family: Int32
+    package let bytes: [UInt8]
     /// The address as people write it.
-    let text: String
+    package let text: String
 
     /// An address that is written as a number; nil if the text is a name.
-    init?(literal text: String, port: Int) {
+    package init?(literal text: String, port: Int) {
         do throws(TransportError) {
             self = try Self.lookUp(text, port: port, flags: AI_NUMERICHOST)[0]
         } catch {
@@ -30,7 +30,7 @@ struct HostAddress: Sendable, Hashable {
     /// Finds a host's addresses, in the resolver's order; blocks.
     ///
     /// - Throws: ``FleetTransport/TransportError``.
-    static func lookUp(
+    package static func lookUp(
         _ name: String,
         port: Int,
         family: Int32 = AF_UNSPEC,
@@ -63,7 +63,7 @@ struct HostAddress: Sendable, Hashable {
 
     /// The same addresses with the families taking turns, so that one family that leads nowhere
     /// costs one attempt only.
-    static func alternating(_ addresses: [HostAddress]) -> [HostAddress] {
+    package static func alternating(_ addresses: [HostAddress]) -> [HostAddress] {
         guard let first = addresses.first else { return [] }
         let own = addresses.filter { $0.family == first.family }
         let other = addresses.filter { $0.family != first.family }

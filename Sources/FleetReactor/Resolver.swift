@@ -1,11 +1,13 @@
-internal import FleetTransport
+package import FleetTransport
 internal import Glibc
 internal import Synchronization
 
 /// Finds addresses, each name once per run and off the reactors.
-final class Resolver: Sendable {
+package final class Resolver: Sendable {
+    package init() {}
+
     /// The longest wait for a name server, in milliseconds; its own retries take as long.
-    static let limitMilliseconds = 15_000
+    package static let limitMilliseconds = 15_000
 
     private struct Question: Hashable {
         let name: String
@@ -22,7 +24,7 @@ final class Resolver: Sendable {
     ///
     /// - Throws: ``FleetTransport/TransportError/nameNotFound(name:reason:)``, or `unreachable`
     ///   where the name server did not answer.
-    func addresses(of name: String, port: Int, family: Int32)
+    package func addresses(of name: String, port: Int, family: Int32)
         async throws(TransportError) -> [HostAddress]
     {
         if let literal = HostAddress(literal: name, port: port) { return [literal] }
@@ -57,9 +59,9 @@ final class Resolver: Sendable {
 }
 
 /// Waits that end.
-enum Deadline {
+package enum Deadline {
     /// A task's value, or nil when the time is over; the task itself goes on.
-    static func wait<T: Sendable>(for task: Task<T, Never>, milliseconds: Int) async -> T? {
+    package static func wait<T: Sendable>(for task: Task<T, Never>, milliseconds: Int) async -> T? {
         let once = Once<T>()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

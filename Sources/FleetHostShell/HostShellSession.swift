@@ -1,22 +1,76 @@
-internal import CLibSSH2
 internal import FleetDigest
-internal import FleetTransport
+package import FleetReactor
+package import FleetTransport
 internal import Glibc
 
-extension SSHSession: HostSession {
+/// Which of a command's outputs.
+package enum ChannelStream: Int32, Sendable {
+    case output = 0
+    case error = 1
+}
+
+/// A session that keeps the promises of ``FleetTransport/HostSession`` by way of a host's shell: all it needs is
+/// to start commands, to connect from the host, and to move bytes.
+package protocol HostShellSession: HostSession, ReactorSession {
+    /// A command on the host, or a connection from it; valid until it is freed or the session ends.
+    associatedtype Channel: Sendable
+
+    /// The host's shell, once there is one.
+    var shell: ShellChannel<Channel>? { get set }
+    /// The connected address, for messages.
+    var address: String { get }
+    /// Names the run directory on the host.
+    nonisolated var rollout: String { get }
+    /// What sudo is answered on this host.
+    var becomePassword: String? { get set }
+    /// Whether sudo has taken it.
+    var hasProvenPassword: Bool { get set }
+    /// Whether a channel was closed before, which the host may still count.
+    var hasClosedChannels: Bool { get }
+    /// What a step may print.
+    nonisolated var outputLimit: HostOutputLimit { get }
+    /// What is sent to more hosts than this one.
+    nonisolated var sources: SourceFiles { get }
     /// The longest wait for the shell to start, in milliseconds.
-    static let shellMilliseconds = 15_000
+    nonisolated var shellMilliseconds: Int { get }
+
+    /// Opens a channel and starts a command on it.
+    func openChannel(command: String, within milliseconds: Int)
+        async throws(TransportError) -> Channel
+    /// Opens a channel that the host connects to an address of its own.
+    func openTunnel(host: String, port: Int, within milliseconds: Int)
+        async throws(TransportError) -> Channel
+    /// Reads what has arrived into the reactor's scratch space; 0 if nothing has.
+    func read(_ channel: Channel, _ stream: ChannelStream) throws(TransportError) -> Int
+    /// Writes as much as the way takes; returns how much that was.
+    func write(_ bytes: [UInt8], from start: Int, to channel: Channel) throws(TransportError) -> Int
+    /// Says that nothing more will be written; nil if that has to be tried again.
+    func sendEnd(to channel: Channel) throws(TransportError) -> Bool?
+    /// Whether the other side has closed, and everything that came has been read.
+    func isAtEnd(_ channel: Channel) -> Bool
+    /// Closes and forgets a channel; the session lives on.
+    func free(_ channel: Channel) async
+    /// Why a shell has ended before it said that it is ours, if that is known; the session's end otherwise.
+    func whyEnded(_ channel: Channel) -> TransportError?
+    /// Says goodbye and ends the session.
+    func disconnect()
+}
+
+extension HostShellSession {
+    /// The longest wait for the shell to start, in milliseconds.
+    package nonisolated var shellMilliseconds: Int { HostShell.startMilliseconds }
+
+    /// Only the shell's own words tell.
+    package func whyEnded(_ channel: Channel) -> TransportError? { nil }
+}
+
+extension HostShellSession {
     /// The longest wait for processes to end: 5 s after TERM, 5 s after KILL, and the way there.
-    private static let stopMilliseconds = 20_000
-    /// Unsent bytes above which no more is given to libssh2.
-    ///
-    /// What an upload costs each host in memory; the socket is refilled whenever it takes more, so
-    /// this bounds no transfer.
-    private static let backlogLimitBytes = 64 << 10
+    private static var stopMilliseconds: Int { 20_000 }
 
     // MARK: HostSession
 
-    func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+    package func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
         try await authorise(script.becomeUser)
@@ -28,7 +82,7 @@ extension SSHSession: HostSession {
         )
     }
 
-    func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+    package func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
         let nonce = Self.newNonce()
@@ -42,7 +96,7 @@ extension SSHSession: HostSession {
                 output: output
             )
         }
-        let channel = try await openChannel(command: line, within: Self.shellMilliseconds)
+        let channel = try await openChannel(command: line, within: shellMilliseconds)
         shell = ShellChannel(channel: channel, reader: HostShellReader(nonce: nonce))
         shell?.runsCommandLine = true
         let result = try await attached(
@@ -57,7 +111,7 @@ extension SSHSession: HostSession {
     }
 
     /// Names an attached script in the shell's answers.
-    static let runID = "run"
+    package static var runID: String { "run" }
 
     /// Asks the shell and ends it, with everything it started, when the time is over.
     func attached(
@@ -93,7 +147,7 @@ extension SSHSession: HostSession {
         )
     }
 
-    func runDetached(
+    package func runDetached(
         _ script: Script,
         key: ActionKey,
         timeoutMilliseconds: Int,
@@ -111,7 +165,7 @@ extension SSHSession: HostSession {
         .orThrow(key)
     }
 
-    func recover(
+    package func recover(
         _ key: ActionKey,
         from offset: Int,
         timeoutMilliseconds: Int,
@@ -126,12 +180,12 @@ extension SSHSession: HostSession {
         )
     }
 
-    func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
+    package func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
         let answer = try await askAside(HostShell.stop(key), id: key.description)
         return answer.words.first != "STUCK"
     }
 
-    func exchange(
+    package func exchange(
         host: String,
         port: Int,
         request: [UInt8],
@@ -147,20 +201,20 @@ extension SSHSession: HostSession {
             () throws(TransportError) -> Bool? in
             sent += try self.write(request, from: sent, to: channel)
             while true {
-                let count = try self.read(channel, stream: 0)
+                let count = try self.read(channel, .output)
                 guard count > 0 else { break }
                 let bytes = UnsafeRawBufferPointer(
                     rebasing: UnsafeRawBufferPointer(self.reactor.scratch)[..<count]
                 )
                 if receive(Array(bytes)) { return true }
             }
-            return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
+            return self.isAtEnd(channel) ? true : nil
         }
         await free(channel)
         guard ended != nil else { throw .timedOut(.command, milliseconds: withinMilliseconds) }
     }
 
-    func close(removingRunDirectory: Bool) async {
+    package func close(removingRunDirectory: Bool) async {
         if removingRunDirectory, failure == nil, shell != nil {
             shell?.unsent += Array(HostShell.clean.utf8)
             do throws(TransportError) {
@@ -168,8 +222,8 @@ extension SSHSession: HostSession {
                     () throws(TransportError) -> Bool? in
                     guard let shell = self.shell else { return true }
                     try self.sendRequests()
-                    while try self.read(shell.channel, stream: 0) > 0 {}
-                    return libssh2_channel_eof(shell.channel.pointer) == 1 ? true : nil
+                    while try self.read(shell.channel, .output) > 0 {}
+                    return self.isAtEnd(shell.channel) ? true : nil
                 }
             } catch {
                 // The directory stays on the host; it is small, private and named by the rollout.
@@ -370,7 +424,7 @@ extension SSHSession: HostSession {
         if shell == nil { try await openShell() }
         shell?.append(request)
         if !(shell?.isReady ?? true) {
-            let early = try await performOrExpire(.command, within: Self.shellMilliseconds) {
+            let early = try await performOrExpire(.command, within: shellMilliseconds) {
                 () throws(TransportError) -> ShellStart? in
                 if let answer = try self.advance(id: id, output) { return .answered(answer) }
                 return self.shell?.isReady ?? false ? .ready : nil
@@ -395,18 +449,12 @@ extension SSHSession: HostSession {
     private func waitForShell() async throws(TransportError) {
         if shell == nil { try await openShell() }
         guard shell?.isReady == false else { return }
-        let isReady = try await performOrExpire(.command, within: Self.shellMilliseconds) {
+        let isReady = try await performOrExpire(.command, within: shellMilliseconds) {
             () throws(TransportError) -> Bool? in
             _ = try self.advance(id: "", DiscardingSink())
             return self.shell?.isReady ?? false ? true : nil
         }
         if isReady == nil { throw slowShell() }
-    }
-
-    /// What came first from a shell that was just started.
-    private enum ShellStart: Sendable {
-        case ready
-        case answered(ShellAnswer)
     }
 
     /// Writes what is unsent and reads what has arrived; nil until the line that ends `id`.
@@ -421,7 +469,7 @@ extension SSHSession: HostSession {
         while answer == nil {
             // Unread output stays in the channel, and the host stops when its window is full.
             guard !mustWait(for: output) else { return nil }
-            let count = try read(channel, stream: 0)
+            let count = try read(channel, .output)
             guard count > 0 else { break }
             let bytes = UnsafeRawBufferPointer(
                 rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count]
@@ -429,13 +477,13 @@ extension SSHSession: HostSession {
             answer = shell?.take(bytes, of: id, output)
         }
         // Standard error of the shell itself carries nothing of ours; it must not fill up.
-        while case let count = try read(channel, stream: 1), count > 0 {
+        while case let count = try read(channel, .error), count > 0 {
             shell?.takeComplaint(
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count])
             )
         }
         if let answer { return answer }
-        guard libssh2_channel_eof(channel.pointer) == 0 else { throw shellEnded() }
+        guard !isAtEnd(channel) else { throw shellEnded() }
         return nil
     }
 
@@ -499,7 +547,7 @@ extension SSHSession: HostSession {
     /// next request starts another one.
     func openOnlyChannel(command: String) async throws(TransportError) -> Channel {
         do throws(TransportError) {
-            return try await openChannel(command: command, within: Self.shellMilliseconds)
+            return try await openChannel(command: command, within: shellMilliseconds)
         } catch {
             guard case .refusedByHost = error, shell != nil else { throw error }
             await dropShell()
@@ -513,7 +561,7 @@ extension SSHSession: HostSession {
         var pause = 20
         while true {
             do throws(TransportError) {
-                return try await openChannel(command: command, within: Self.shellMilliseconds)
+                return try await openChannel(command: command, within: shellMilliseconds)
             } catch {
                 guard case .refusedByHost = error, pause < 2_000, hasClosedChannels else {
                     throw error
@@ -537,6 +585,7 @@ extension SSHSession: HostSession {
         guard let shell, !shell.isReady else {
             return fail(.connectionLost(.command, reason: "the shell on \(address) ended"))
         }
+        if let reason = whyEnded(shell.channel) { return fail(reason) }
         return fail(.shellUnusable(seen: shell.seen + ", and ended"))
     }
 
@@ -544,7 +593,7 @@ extension SSHSession: HostSession {
     private func slowShell() -> TransportError {
         fail(
             .shellSlow(
-                milliseconds: Self.shellMilliseconds,
+                milliseconds: shellMilliseconds,
                 seen: shell?.seen ?? "it said nothing",
                 mayRun: shell?.runsCommandLine ?? false
             )
@@ -563,46 +612,12 @@ extension SSHSession: HostSession {
         let count = try write(shell.unsent, from: 0, to: shell.channel)
         self.shell?.unsent.removeFirst(count)
     }
+}
 
-    /// Writes as much as the window takes; returns how much that was.
-    func write(_ bytes: [UInt8], from start: Int, to channel: Channel)
-        throws(TransportError) -> Int
-    {
-        var sent = start
-        while sent < bytes.count {
-            if wire.outgoing.count >= Self.backlogLimitBytes {
-                // Straight on while the socket takes it: a wake-up per piece would cost more.
-                flush()
-                guard wire.outgoing.count < Self.backlogLimitBytes else { break }
-            }
-            let count = bytes[sent...].withUnsafeBytes { rest in
-                libssh2_channel_write_ex(
-                    channel.pointer,
-                    0,
-                    rest.assumingMemoryBound(to: CChar.self).baseAddress,
-                    min(rest.count, 32_768)
-                )
-            }
-            if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 { break }
-            guard count > 0 else { throw error(Int32(count), .command) }
-            sent += count
-        }
-        return sent - start
-    }
-
-    /// Reads what has arrived into the reactor's scratch space; 0 if nothing has.
-    func read(_ channel: Channel, stream: Int32) throws(TransportError) -> Int {
-        let scratch = reactor.scratch
-        let count = libssh2_channel_read_ex(
-            channel.pointer,
-            stream,
-            scratch.assumingMemoryBound(to: CChar.self).baseAddress,
-            scratch.count
-        )
-        if count == Int(LIBSSH2_ERROR_EAGAIN) { return 0 }
-        guard count >= 0 else { throw error(Int32(count), .command) }
-        return count
-    }
+/// What came first from a shell that was just started.
+private enum ShellStart: Sendable {
+    case ready
+    case answered(ShellAnswer)
 }
 
 extension Recovery {

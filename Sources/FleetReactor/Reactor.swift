@@ -1,4 +1,4 @@
-internal import CLibSSH2
+internal import CLinux
 internal import Dispatch
 internal import Glibc
 internal import Synchronization
@@ -12,7 +12,7 @@ internal import Synchronization
 /// transport after transport would use them up.
 ///
 /// `@unchecked Sendable`: everything but `pending` and `threadID` is touched only by the loop.
-final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
+package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     private struct Pending {
         var jobs: [UnownedJob] = []
         var blocks: [@Sendable () -> Void] = []
@@ -42,13 +42,13 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     private var soonest = UInt64.max
 
     /// Scratch space for reads; used between two suspension points only.
-    let scratch: UnsafeMutableRawBufferPointer = .allocate(byteCount: 65_536, alignment: 64)
+    package let scratch: UnsafeMutableRawBufferPointer = .allocate(byteCount: 65_536, alignment: 64)
 
     /// Timers that are due within this time fire together, in nanoseconds.
     private static let slack: UInt64 = 5_000_000
 
     /// Starts a loop.
-    init(index: Int) {
+    package init(index: Int) {
         queue = DispatchQueue(label: "fleet.reactor.\(index)")
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         wakeup = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
@@ -67,13 +67,13 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     // MARK: Executor
 
-    func enqueue(_ job: consuming ExecutorJob) {
+    package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         wake { $0.jobs.append(job) }
     }
 
     /// Runs a block on the loop.
-    func post(_ block: @escaping @Sendable () -> Void) {
+    package func post(_ block: @escaping @Sendable () -> Void) {
         wake { $0.blocks.append(block) }
     }
 
@@ -88,19 +88,21 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
         if mustWake, !isCurrent { eventfd_write(wakeup, 1) }
     }
 
-    var isCurrent: Bool { threadID.load(ordering: .relaxed) == UInt(pthread_self()) }
+    package var isCurrent: Bool { threadID.load(ordering: .relaxed) == UInt(pthread_self()) }
 
-    func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+    package func asUnownedSerialExecutor() -> UnownedSerialExecutor {
         UnownedSerialExecutor(ordinary: self)
     }
-    func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
-    func checkIsolated() { precondition(isCurrent, "not on this reactor") }
-    func isIsolatingCurrentContext() -> Bool? { isCurrent }
+    package func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+        UnownedTaskExecutor(ordinary: self)
+    }
+    package func checkIsolated() { precondition(isCurrent, "not on this reactor") }
+    package func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
     // MARK: Sockets
 
     /// Watches a descriptor, once for its whole life, edge-triggered in both directions.
-    func register(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {
+    package func register(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {
         generation &+= 1
         while handlers.count <= Int(descriptor) { handlers.append(nil) }
         handlers[Int(descriptor)] = (generation, handle)
@@ -114,13 +116,13 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 
     /// Gives a watched descriptor's events to somebody else.
-    func handle(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {
+    package func handle(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {
         guard let known = handlers[Int(descriptor)] else { return }
         handlers[Int(descriptor)] = (known.generation, handle)
     }
 
     /// Forgets a descriptor and closes it.
-    func close(_ descriptor: Int32) {
+    package func close(_ descriptor: Int32) {
         handlers[Int(descriptor)] = nil
         watched -= 1
         Glibc.close(descriptor)
@@ -129,14 +131,14 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     // MARK: Time
 
     /// Nanoseconds on the clock that never jumps.
-    static func now() -> UInt64 {
+    package static func now() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
     /// Runs a block at a time; the loop only.
-    func schedule(at nanoseconds: UInt64, _ fire: @escaping () -> Void) -> UInt64 {
+    package func schedule(at nanoseconds: UInt64, _ fire: @escaping () -> Void) -> UInt64 {
         nextTimer += 1
         timers[nextTimer] = Timer(at: nanoseconds, fire: fire)
         soonest = min(soonest, nanoseconds)
@@ -144,7 +146,7 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 
     /// Forgets a timer.
-    func unschedule(_ id: UInt64) { timers[id] = nil }
+    package func unschedule(_ id: UInt64) { timers[id] = nil }
 
     // MARK: Loop
 
@@ -224,25 +226,25 @@ final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 }
 
 /// The reactors of a process: one for every hundred hosts, at most one a core and four in all.
-final class ReactorPool: Sendable {
+package final class ReactorPool: Sendable {
     /// Two reactors carried 1000 sessions (measured); more would only add threads.
-    static let limit = 4
+    package static let limit = 4
     /// How many hosts a reactor has before the next one gets any.
     ///
     /// One is enough for a hundred hosts: it opens 1,400 connections a second, or sends 500 MB. A second
     /// one cost a rollout on 100 hosts a tenth more CPU, for waking each other's threads (measured).
-    static let share = 100
+    package static let share = 100
 
     private let reactors: [Reactor]
     private let places = Mutex<(hosts: [String: Int], jumps: [String: Int])>(([:], [:]))
 
-    init() {
+    package init() {
         let cores = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         reactors = (0..<min(cores, Self.limit)).map { Reactor(index: $0) }
     }
 
     /// The reactor of a host: new ones fill one reactor after the other, known ones keep theirs.
-    func reactor(for host: String) -> Reactor {
+    package func reactor(for host: String) -> Reactor {
         reactors[
             places.withLock { places in
                 let next = places.hosts.count / Self.share % reactors.count
@@ -252,7 +254,7 @@ final class ReactorPool: Sendable {
     }
 
     /// The reactor of all hosts behind a jump host: nobody knows how many, so they take turns.
-    func reactor(behind jump: String) -> Reactor {
+    package func reactor(behind jump: String) -> Reactor {
         reactors[
             places.withLock { places in
                 places.jumps.place(of: jump, or: places.jumps.count % reactors.count)

@@ -1,14 +1,14 @@
-internal import CLibSSH2
-internal import FleetTransport
+internal import CLinux
+package import FleetTransport
 internal import Glibc
 
 /// Connects to the first of several addresses that answers ("happy eyeballs", RFC 8305).
 ///
 /// A new attempt starts every 250 ms while the earlier ones go on, and at once when one fails; the
 /// first connection wins and the others are closed. Confined to a reactor.
-final class Dialer {
+package final class Dialer {
     /// The wait before the next address is tried beside the last one (RFC 8305, section 8).
-    static let staggerMilliseconds: UInt64 = 250
+    package static let staggerMilliseconds: UInt64 = 250
 
     private let reactor: Reactor
     private var waiting: ArraySlice<HostAddress>
@@ -17,19 +17,19 @@ final class Dialer {
     private var timer: UInt64?
     /// Called once, when there is an outcome.
     private let done: () -> Void
-    private(set) var outcome: Result<(socket: Int32, address: HostAddress), TransportError>?
+    package private(set) var outcome: Result<(socket: Int32, address: HostAddress), TransportError>?
 
-    init(reactor: Reactor, addresses: [HostAddress], done: @escaping () -> Void) {
+    package init(reactor: Reactor, addresses: [HostAddress], done: @escaping () -> Void) {
         self.reactor = reactor
         waiting = addresses[...]
         self.done = done
     }
 
     /// Starts the first attempt.
-    func start() { startNext() }
+    package func start() { startNext() }
 
     /// Gives every attempt up.
-    func cancel() {
+    package func cancel() {
         if let timer { reactor.unschedule(timer) }
         timer = nil
         for socket in attempts.keys { reactor.close(socket) }
@@ -117,11 +117,11 @@ final class Dialer {
 }
 
 /// What every TCP connection of ours is set to.
-enum SocketOptions {
+package enum SocketOptions {
     /// Data that nobody acknowledges for this long ends the connection, in milliseconds.
-    static let userTimeoutMilliseconds: Int32 = 20_000
+    package static let userTimeoutMilliseconds: Int32 = 20_000
 
-    static func set(on socket: Int32) {
+    package static func set(on socket: Int32) {
         for (level, option, value) in [
             (Int32(IPPROTO_TCP), TCP_NODELAY, Int32(1)),
             (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, userTimeoutMilliseconds),
@@ -137,7 +137,7 @@ enum SocketOptions {
     ///
     /// sshd keeps Nagle on until a command runs and would wait for our delayed ACK: 40 ms per
     /// connection without this (measured). The kernel forgets it, so it is set after each read.
-    static func acknowledgeAtOnce(on socket: Int32) {
+    package static func acknowledgeAtOnce(on socket: Int32) {
         var one: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         setsockopt(socket, Int32(IPPROTO_TCP), TCP_QUICKACK, &one, size)

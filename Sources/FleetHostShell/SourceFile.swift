@@ -5,16 +5,16 @@ internal import Synchronization
 ///
 /// Hosts that start together are about as far as each other, so the pieces read last are kept: most
 /// of them are read once for all hosts, and cost nobody a change of threads.
-final class SourceFile: Sendable {
+package final class SourceFile: Sendable {
     /// How much is read at once, in bytes.
-    static let pieceBytes = 256 << 10
+    package static let pieceBytes = 256 << 10
     /// How many pieces are kept: 16 MiB of a file, however many hosts it goes to.
-    static let pieceLimit = 64
+    package static let pieceLimit = 64
 
     private let descriptor: Int32
     private let pieces = Mutex<[(index: Int, bytes: [UInt8])]>([])
 
-    init?(path: String) {
+    package init?(path: String) {
         descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
     }
@@ -22,13 +22,13 @@ final class SourceFile: Sendable {
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// A piece that was read a short while ago; nil if it has to be read.
-    func piece(at index: Int) -> [UInt8]? {
+    package func piece(at index: Int) -> [UInt8]? {
         pieces.withLock { $0.last { $0.index == index }?.bytes }
     }
 
     /// Reads a piece, so only for ``BlockingQueue``; none at the end, or after an error, which the
     /// size check then finds.
-    func readPiece(at index: Int) -> [UInt8] {
+    package func readPiece(at index: Int) -> [UInt8] {
         let size = Self.pieceBytes
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             while filled < size {
@@ -54,18 +54,20 @@ final class SourceFile: Sendable {
 }
 
 /// The local files that are being sent; a file is open as long as somebody sends it.
-final class SourceFiles: Sendable {
+package final class SourceFiles: Sendable {
+    package init() {}
+
     private struct Reference { weak var file: SourceFile? }
 
     private let files = Mutex<[String: Reference]>([:])
 
     /// A file that somebody is sending.
-    func known(_ path: String) -> SourceFile? { files.withLock { $0[path]?.file } }
+    package func known(_ path: String) -> SourceFile? { files.withLock { $0[path]?.file } }
 
     /// The file of a path, shared by all who send it; nil if it cannot be read.
     ///
     /// It may block, so only for ``BlockingQueue``.
-    func open(_ path: String) -> SourceFile? {
+    package func open(_ path: String) -> SourceFile? {
         guard let file = known(path) ?? SourceFile(path: path) else { return nil }
         return files.withLock { files in
             if let known = files[path]?.file { return known }

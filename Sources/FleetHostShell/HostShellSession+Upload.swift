@@ -1,11 +1,11 @@
-internal import CLibSSH2
-internal import FleetTransport
+internal import FleetReactor
+package import FleetTransport
 internal import Glibc
 
 // MARK: Files to the host
 
-extension SSHSession {
-    func upload(
+extension HostShellSession {
+    package func upload(
         _ upload: Upload,
         key: ActionKey,
         timeoutMilliseconds: Int,
@@ -35,7 +35,7 @@ extension SSHSession {
         let path = "\(directory)/\(key).upload"
         let made = try await run(
             Script("mkdir -p \(directory) && rm -f \(path)"),
-            timeoutMilliseconds: Self.shellMilliseconds,
+            timeoutMilliseconds: shellMilliseconds,
             output: output
         )
         guard case .exited(0) = made.status else { return made }
@@ -53,7 +53,7 @@ extension SSHSession {
             guard case .exited(0) = given.status else { return given }
             _ = try await run(
                 Script("rm -f \(path)"),
-                timeoutMilliseconds: Self.shellMilliseconds,
+                timeoutMilliseconds: shellMilliseconds,
                 output: output
             )
         } else {
@@ -122,19 +122,16 @@ extension SSHSession {
             let progress = try await perform(.transfer, within: left) {
                 () throws(TransportError) -> Int? in
                 if ended {
-                    let status = libssh2_channel_send_eof(channel.pointer)
-                    if status == LIBSSH2_ERROR_EAGAIN { return nil }
-                    guard status == 0 else { throw self.error(status, .transfer) }
-                    return 0
+                    return try self.sendEnd(to: channel) == nil ? nil : 0
                 }
                 let count = try self.write(bytes, from: start, to: channel)
                 if count > 0 { return count }
                 // A full disk ends dd, and nobody empties the window any more.
-                return libssh2_channel_eof(channel.pointer) == 1 ? -1 : nil
+                return self.isAtEnd(channel) ? -1 : nil
             }
             guard progress >= 0 else {
                 var said = 0
-                while case let count = try read(channel, stream: 1), count > 0 {
+                while case let count = try read(channel, .error), count > 0 {
                     said += count
                     output.write(
                         UnsafeRawBufferPointer(
@@ -154,8 +151,10 @@ extension SSHSession {
         }
         let left = max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000))
         _ = try await perform(.transfer, within: left) { () throws(TransportError) -> Bool? in
-            for stream in [Int32(0), 1] { while try self.read(channel, stream: stream) > 0 {} }
-            return libssh2_channel_eof(channel.pointer) == 1 ? true : nil
+            for stream in [ChannelStream.output, .error] {
+                while try self.read(channel, stream) > 0 {}
+            }
+            return self.isAtEnd(channel) ? true : nil
         }
         await free(channel)
         return nil

@@ -1,40 +1,40 @@
-internal import FleetTransport
+package import FleetTransport
 
 /// The host's shell, once its channel is open.
-struct ShellChannel {
-    let channel: Channel
-    var reader: HostShellReader
+package struct ShellChannel<Channel: Sendable> {
+    package let channel: Channel
+    package var reader: HostShellReader
     /// The process group of the shell; known from READY on.
-    var group: Int?
+    package var group: Int?
     /// The run directory's absolute path; known from READY on.
-    var directory = ""
+    package var directory = ""
     /// What came before READY, the first bytes of it.
-    var noise: [UInt8] = []
-    var isReady = false
+    package var noise: [UInt8] = []
+    package var isReady = false
     /// What came on standard error before READY, the first bytes of it.
-    var complaints: [UInt8] = []
+    package var complaints: [UInt8] = []
     /// Whether its command line is what shall run: it may do that however late it starts.
-    var runsCommandLine = false
+    package var runsCommandLine = false
     /// Requests not written yet.
-    var unsent: [UInt8] = []
+    package var unsent: [UInt8] = []
     /// Whether the shell has been told the functions for detached steps.
-    var hasDetachedFunctions = false
+    package var hasDetachedFunctions = false
     /// Whether what arrives now is a script's output.
-    var isInside = false
+    package var isInside = false
     /// How much of it has arrived.
-    var outputBytes = 0
+    package var outputBytes = 0
 
     /// How much of a login's noise is kept for a message, in bytes.
-    private static let noiseLimitBytes = 400
+    private static var noiseLimitBytes: Int { 400 }
 
     /// Takes what arrived on standard error: nothing of ours, but what a login complains about.
-    mutating func takeComplaint(_ bytes: UnsafeRawBufferPointer) {
+    package mutating func takeComplaint(_ bytes: UnsafeRawBufferPointer) {
         guard !isReady else { return }
         complaints += bytes.prefix(max(0, Self.noiseLimitBytes - complaints.count))
     }
 
     /// What the login has said instead of running our shell, for people; never our own text.
-    var seen: String {
+    package var seen: String {
         let said = Self.text(noise)
         let isEcho = said.contains("fleet_nonce=") || said.contains("fleet_say")
         let own =
@@ -60,7 +60,7 @@ struct ShellChannel {
     }
 
     /// Puts a request behind those that are not written yet.
-    mutating func append(_ request: HostShell.Request) {
+    package mutating func append(_ request: HostShell.Request) {
         if request.needsDetachedFunctions, !hasDetachedFunctions {
             unsent += HostShell.detachedFunctions
             hasDetachedFunctions = true
@@ -69,7 +69,11 @@ struct ShellChannel {
     }
 
     /// Takes what arrived: output goes on, and the line that ends `id` is the answer.
-    mutating func take(_ bytes: UnsafeRawBufferPointer, of id: String, _ output: any OutputSink)
+    package mutating func take(
+        _ bytes: UnsafeRawBufferPointer,
+        of id: String,
+        _ output: any OutputSink
+    )
         -> ShellAnswer?
     {
         var answer: ShellAnswer?
@@ -107,9 +111,9 @@ struct ShellChannel {
 }
 
 /// How a request to the host's shell ended.
-struct ShellAnswer: Sendable {
+package struct ShellAnswer: Sendable {
     /// The words of the line that ended it, as in `END key status size` or `NEVER key`.
-    let words: [String]
+    package let words: [String]
     /// How many bytes of output came with it.
-    let outputBytes: Int
+    package let outputBytes: Int
 }

@@ -1,13 +1,13 @@
-internal import CLibSSH2
+internal import CLinux
 internal import Glibc
 
 /// Tells our trailers from a host's output in one stream of bytes, however it is cut up.
 ///
 /// A trailer is a line break, the session's nonce, a space, words, a line break. The nonce has 128
 /// random bits: output that imitates a trailer is output.
-struct HostShellReader {
+package struct HostShellReader {
     /// What a piece of the stream is.
-    enum Piece {
+    package enum Piece {
         /// Bytes that a host printed.
         case bytes(UnsafeRawBufferPointer)
         /// The words of one of our own lines.
@@ -15,16 +15,16 @@ struct HostShellReader {
     }
 
     /// The longest line of ours, in bytes.
-    static let lineLimitBytes = 512
+    package static let lineLimitBytes = 512
 
     private let marker: [UInt8]
     /// Bytes that may be the beginning of a trailer.
     private var held: [UInt8] = []
 
-    init(nonce: String) { marker = Array("\n\(nonce) ".utf8) }
+    package init(nonce: String) { marker = Array("\n\(nonce) ".utf8) }
 
     /// Takes the next bytes and hands on what they are; undecided ones are kept.
-    mutating func read(_ bytes: UnsafeRawBufferPointer, _ take: (Piece) -> Void) {
+    package mutating func read(_ bytes: UnsafeRawBufferPointer, _ take: (Piece) -> Void) {
         if held.isEmpty {
             let rest = scan(bytes, take)
             held = Array(bytes[rest...])

@@ -1,4 +1,4 @@
-internal import FleetTransport
+package import FleetTransport
 
 /// The text that turns a remote `sh -s` into the host's end of our protocol, and its requests.
 ///
@@ -32,18 +32,20 @@ internal import FleetTransport
 ///
 /// Processes that have ended and wait for an init that is slow to collect them are not alive: their
 /// group still takes signals, so /proc is asked where there is one.
-enum HostShell {
+package enum HostShell {
     /// The remote command.
-    static let command = "sh -s"
+    package static let command = "sh -s"
+    /// The longest wait for it to start, in milliseconds.
+    package static let startMilliseconds = 15_000
 
     /// What every shell is told first.
-    static func prologue(nonce: String, rollout: String) -> [UInt8] {
+    package static func prologue(nonce: String, rollout: String) -> [UInt8] {
         Array("fleet_nonce=\(nonce)\nfleet_dir=$HOME/.fleet/runs/\(rollout)\n".utf8) + core
     }
 
     /// What a shell is told before its first request about a detached step: most shells never
     /// see one, and these functions are most of the text.
-    static let detachedFunctions = Array((HostTools.setsid + detachedText).utf8)
+    package static let detachedFunctions = Array((HostTools.setsid + detachedText).utf8)
 
     private static let core = Array(coreText.utf8)
 
@@ -54,7 +56,7 @@ enum HostShell {
     /// once the command runs. Every login shell takes such a line apart alike: single quotes, and
     /// nothing in them that bash, fish or tcsh would still look at. Only for what a person typed on
     /// a command line already: a process list shows it, so no values and no secrets.
-    static func commandLine(running script: Script, id: String, nonce: String) -> String? {
+    package static func commandLine(running script: Script, id: String, nonce: String) -> String? {
         let isPlain =
             script.environment.isEmpty && script.directory == nil && script.becomeUser == nil
             && script.text.utf8.count <= commandLineLimitBytes
@@ -73,7 +75,7 @@ enum HostShell {
     private static let commandLineLimitBytes = 1_000
 
     /// One line for the host's shell, and whether it needs the functions for detached steps.
-    struct Request: Sendable {
+    package struct Request: Sendable {
         let line: String
         var needsDetachedFunctions = true
 
@@ -82,14 +84,14 @@ enum HostShell {
     }
 
     /// Runs a script attached.
-    static func attached(_ script: Script, id: String) -> Request {
+    package static func attached(_ script: Script, id: String) -> Request {
         var request = request("fleet_run", id, script.becomeUser ?? "", script.shellText)
         request.needsDetachedFunctions = false
         return request
     }
 
     /// Runs a script detached.
-    static func detached(_ script: Script, key: ActionKey) -> Request {
+    package static func detached(_ script: Script, key: ActionKey) -> Request {
         request(
             "fleet_start",
             key.description,
@@ -101,50 +103,50 @@ enum HostShell {
     }
 
     /// Lets sudo ask for a password with a prompt of ours, and runs nothing.
-    static func askSudo(_ user: String) -> Request {
+    package static func askSudo(_ user: String) -> Request {
         var request = request("fleet_ask_sudo", sudoID, user)
         request.needsDetachedFunctions = false
         return request
     }
 
     /// Gives a file of the login account to another one: the script takes it on standard input.
-    static func handOver(_ path: String, to script: Script, id: String) -> Request {
+    package static func handOver(_ path: String, to script: Script, id: String) -> Request {
         var request = request("fleet_hand", id, script.becomeUser ?? "", path, script.streamText)
         request.needsDetachedFunctions = false
         return request
     }
 
     /// Names the question for sudo's password in the shell's answers.
-    static let sudoID = "sudo"
+    package static let sudoID = "sudo"
 
     /// Tells the shell a password that sudo has taken.
-    static func knowing(_ password: String) -> [UInt8] {
+    package static func knowing(_ password: String) -> [UInt8] {
         Array("fleet_pw=\(ShellWord.quote(password))\n".utf8)
     }
 
     /// Waits for a detached script, printing its output from an offset.
-    static func recover(_ key: ActionKey, from offset: Int) -> Request {
+    package static func recover(_ key: ActionKey, from offset: Int) -> Request {
         request("fleet_recover", key.description, String(offset + 1))
     }
 
     /// Prints a detached script's output from an offset.
-    static func rest(_ key: ActionKey, from offset: Int) -> Request {
+    package static func rest(_ key: ActionKey, from offset: Int) -> Request {
         request("fleet_rest", key.description, String(offset + 1))
     }
 
     /// How much a detached script has printed so far.
-    static func size(_ key: ActionKey) -> Request { request("fleet_size", key.description) }
+    package static func size(_ key: ActionKey) -> Request { request("fleet_size", key.description) }
 
     /// Ends a detached script.
-    static func stop(_ key: ActionKey) -> Request { request("fleet_stop", key.description) }
+    package static func stop(_ key: ActionKey) -> Request { request("fleet_stop", key.description) }
 
     /// Ends a process group.
-    static func stopGroup(_ group: Int, becomeUser: String?) -> Request {
+    package static func stopGroup(_ group: Int, becomeUser: String?) -> Request {
         request("fleet_stop_group", String(group), becomeUser ?? "")
     }
 
     /// Removes what detached scripts left.
-    static let clean = "rm -rf \"$fleet_dir\"; exit\n"
+    package static let clean = "rm -rf \"$fleet_dir\"; exit\n"
 
     private static func request(_ words: String...) -> Request {
         // The empty word must stay a word.
