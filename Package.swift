@@ -206,10 +206,12 @@ let package = Package(
 // What is tested under a sanitizer and fuzzed is the way to the hosts, alone: everything else would only be
 // built. `scripts/test` and `scripts/fuzz` ask for it.
 if let purpose = Context.environment["FLEET_SSH_ALONE"] {
+    let proofs: Set =
+        purpose == "tests" ? ["FleetSSHTests", "FleetHostShellTests"] : ["fleet-fuzz"]
     let kept: Set = [
         "CLibSSH2", "CLinux", "FleetTransport", "FleetDigest", "FleetFiles", "FleetReactor",
         "FleetHostShell", "FleetSSH", "FleetTestSupport",
-    ].union(purpose == "tests" ? ["FleetSSHTests", "FleetHostShellTests"] : ["fleet-fuzz"])
+    ]
     package.products = []
     package.dependencies = []
     // Needs a toolchain with libFuzzer, so it is no part of the usual build.
@@ -221,5 +223,5 @@ if let purpose = Context.environment["FLEET_SSH_ALONE"] {
             swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
         )
     )
-    package.targets.removeAll { !kept.contains($0.name) }
+    package.targets.removeAll { !kept.union(proofs).contains($0.name) }
 }
