@@ -23,7 +23,7 @@ package import FleetTransport
 /// more would be a millisecond of every step on every host.
 ///
 /// sudo is `sudo -n` unless a password is known. It is sent for the first time only after sudo has
-/// printed a prompt that carries our nonce, so to nobody but sudo; from then on the shell keeps it
+/// printed a prompt that carries a mark of ours, so to nobody but sudo; from then on the shell keeps it
 /// and hands it over through a pipe, with a line behind it that tells where the script begins. A
 /// rule that wants no password leaves it unread, and it is skipped, not run.
 ///
@@ -56,7 +56,7 @@ package enum HostShell {
     /// once the command runs. Every login shell takes such a line apart alike: single quotes, and
     /// nothing in them that bash, fish or tcsh would still look at. Only for what a person typed on
     /// a command line already: a process list shows it, so no values and no secrets.
-    package static func commandLine(running script: Script, id: String, nonce: String) -> String? {
+    package static func commandLine(running script: Script, id: String, mark: String) -> String? {
         let isPlain =
             script.environment.isEmpty && script.directory == nil && script.becomeUser == nil
             && script.text.utf8.count <= commandLineLimitBytes
@@ -64,10 +64,13 @@ package enum HostShell {
                 (0x20...0x7E).contains(byte) && !"'\\!".utf8.contains(byte)
             }
         guard isPlain else { return nil }
+        // What a process list shows cannot be what marks our lines: the host makes that up, and says it once.
         let frame =
             "g=$$; { read -r a a a a g a </proc/$$/stat; } 2>/dev/null; "
-            + "case $g in $$|$PPID) ;; *) g=-;; esac; cd; echo; echo \(nonce) READY $g; echo; echo \(nonce) BEGIN \(id); "
-            + "(eval \"$1\") </dev/null 2>&1; g=$?; echo; echo \(nonce) END \(id) $g 0"
+            + "case $g in $$|$PPID) ;; *) g=-;; esac; n=; { read -r n </proc/sys/kernel/random/uuid; } 2>/dev/null; "
+            + "[ -n \"$n\" ] || n=$(od -An -N16 -tx1 /dev/urandom | tr -dc 0-9a-f); [ -n \"$n\" ] || exit 96; "
+            + "cd; echo; echo \(mark) READY $g $n; echo; echo $n BEGIN \(id); "
+            + "(unset n; eval \"$1\") </dev/null 2>&1; g=$?; echo; echo $n END \(id) $g 0"
         return "sh -c '\(frame)' fleet '\(script.text)'"
     }
 
@@ -103,8 +106,13 @@ package enum HostShell {
     }
 
     /// Lets sudo ask for a password with a prompt of ours, and runs nothing.
-    package static func askSudo(_ user: String) -> Request {
-        var request = request("fleet_ask_sudo", sudoID, user)
+    ///
+    /// - Parameters:
+    ///   - user: Whose password rule is asked for.
+    ///   - mark: What marks the prompt, and nothing else: sudo's arguments show in a process list.
+    /// - Returns: The request.
+    package static func askSudo(_ user: String, mark: String) -> Request {
+        var request = request("fleet_ask_sudo", sudoID, user, mark)
         request.needsDetachedFunctions = false
         return request
     }
@@ -119,9 +127,15 @@ package enum HostShell {
     /// Names the question for sudo's password in the shell's answers.
     package static let sudoID = "sudo"
 
-    /// Tells the shell a password that sudo has taken.
-    package static func knowing(_ password: String) -> [UInt8] {
-        Array("fleet_pw=\(ShellWord.quote(password))\n".utf8)
+    /// Tells the shell a password, and for which accounts sudo has asked for it and taken it.
+    ///
+    /// Nobody else is sent it: where sudo leaves it unread, the account's own processes could read it.
+    package static func knowing(_ password: String, for users: Set<String>) -> [UInt8] {
+        let names = users.sorted().joined(separator: " ")
+        return Array(
+            "fleet_pw=\(ShellWord.quote(password))\nfleet_askers=\(ShellWord.quote(" \(names) "))\n"
+                .utf8
+        )
     }
 
     /// Waits for a detached script, printing its output from an offset.
@@ -168,10 +182,11 @@ package enum HostShell {
         case $fleet_group in $$ | $PPID) ;; *) fleet_group=- ;; esac
         fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
         fleet_mask() { [ -z "$fleet_umask" ] || umask "$fleet_umask"; }
-        fleet_pw=
+        fleet_pw= fleet_askers=
+        fleet_is_asked() { case $fleet_askers in *" $1 "*) ;; *) return 1 ;; esac; }
         fleet_skip='while IFS= read -r l && [ "$l" != .fleet.go. ]; do :; done; eval "$1"'
         fleet_sudo() {
-            if [ -n "$fleet_pw" ]; then
+            if fleet_is_asked "$1"; then
                 { printf '%s\n.fleet.go.\n' "$fleet_pw"; cat; } |
                     sudo -k -S -p '' -u "$1" -- sh -c "$fleet_skip" fleet "$2"
             else sudo -n -u "$1" -- sh -c 'eval "$1"' fleet "$2"
@@ -185,7 +200,7 @@ package enum HostShell {
             # a question leaves that line to be sent, which the last word tells.
             { IFS= read -r fleet_l && printf '%s\n' "$fleet_l"; } | {
                 LC_ALL=C sudo -k -S -p "
-        $fleet_nonce SUDO $1
+        $3 SUDO $1
         " -u "$2" -- true 2>&1
                 fleet_say END "$1" $? 1
             }
@@ -271,7 +286,7 @@ package enum HostShell {
                 "$HOME/.fleet/locks/$4/owner" "$5"
             fleet_k=$1
             shift
-            if [ -z "$fleet_pw" ]; then
+            if ! fleet_is_asked "$2"; then
                 $fleet_setsid sh -c "$fleet_step" fleet "$@" </dev/null >/dev/null 2>&1 &
             else
                 printf '%s\n' "$fleet_pw" |

@@ -23,8 +23,8 @@ package protocol HostShellSession: HostSession, ReactorSession {
     nonisolated var rollout: String { get }
     /// What sudo is answered on this host.
     var becomePassword: String? { get set }
-    /// Whether sudo has taken it.
-    var hasProvenPassword: Bool { get set }
+    /// The accounts for which sudo has been asked, and whether it wanted the password and took it.
+    var sudoAnswers: [String: Bool] { get set }
     /// Whether a channel was closed before, which the host may still count.
     var hasClosedChannels: Bool { get }
     /// What a step may print.
@@ -85,9 +85,9 @@ extension HostShellSession {
     package func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
-        let nonce = Self.newNonce()
+        let mark = Self.newNonce()
         guard shell == nil,
-            let line = HostShell.commandLine(running: script, id: Self.runID, nonce: nonce)
+            let line = HostShell.commandLine(running: script, id: Self.runID, mark: mark)
         else {
             try await waitForShell()
             return try await run(
@@ -97,7 +97,7 @@ extension HostShellSession {
             )
         }
         let channel = try await openChannel(command: line, within: shellMilliseconds)
-        shell = ShellChannel(channel: channel, reader: HostShellReader(nonce: nonce))
+        shell = ShellChannel(channel: channel, reader: HostShellReader(mark: mark))
         shell?.runsCommandLine = true
         let result = try await attached(
             .none,
@@ -234,13 +234,13 @@ extension HostShellSession {
 
     // MARK: sudo
 
-    /// Proves to sudo that the password is right, once per session, if there is one.
+    /// Proves to sudo that the password is right, once per session and account, if there is one.
     ///
-    /// sudo is given it once, after its own prompt, which carries our nonce, and nothing else: no second try
+    /// sudo is given it once, after its own prompt, which carries a mark of ours, and nothing else: no second try
     /// and no empty line, each of which would count against the account (pam_faillock(8)). What asks in other
     /// words is not answered.
     private func authorise(_ user: String?) async throws(TransportError) {
-        guard let user, let password = becomePassword, !hasProvenPassword else { return }
+        guard let user, let password = becomePassword, sudoAnswers[user] == nil else { return }
         let seen = CollectingSink(limitBytes: 400)
         func next(_ request: HostShell.Request) async throws(TransportError) -> ShellAnswer? {
             try await ask(
@@ -254,12 +254,15 @@ extension HostShellSession {
             let lines = seen.text.split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }
             return lines.filter { !$0.isEmpty }.joined(separator: " | ")
         }
-        let first = try await next(HostShell.askSudo(user))
+        let mark = Self.newNonce()
+        if shell == nil { try await openShell() }
+        shell?.reader.expectQuestion(mark)
+        let first = try await next(HostShell.askSudo(user, mark: mark))
+        shell?.reader.expectQuestion(nil)
         if first?.words.first == "END" {
             // No question: the rule wants no password, or there is no such rule. sudo -n tells.
             if first?.words.last == "1" { shell?.unsent += Array("\n".utf8) }
-            hasProvenPassword = true
-            becomePassword = nil
+            sudoAnswers[user] = false
             return
         }
         guard first?.words.first == "SUDO" else {
@@ -281,9 +284,12 @@ extension HostShellSession {
                     + (why.isEmpty ? "" : ": \(why)")
             )
         }
-        hasProvenPassword = true
-        shell?.unsent += HostShell.knowing(password)
+        sudoAnswers[user] = true
+        shell?.unsent += HostShell.knowing(password, for: sudoAskers)
     }
+
+    /// The accounts for which sudo wants the password.
+    private var sudoAskers: Set<String> { Set(sudoAnswers.filter(\.value).keys) }
 
     // MARK: Requests
 
@@ -529,8 +535,8 @@ extension HostShellSession {
             reader: HostShellReader(nonce: nonce),
             unsent: HostShell.prologue(nonce: nonce, rollout: rollout)
         )
-        if hasProvenPassword, let password = becomePassword {
-            shell?.unsent += HostShell.knowing(password)
+        if let password = becomePassword, !sudoAskers.isEmpty {
+            shell?.unsent += HostShell.knowing(password, for: sudoAskers)
         }
     }
 

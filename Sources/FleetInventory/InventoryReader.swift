@@ -334,8 +334,22 @@ private struct Assembly {
 enum HostNameGrammar {
     /// The same of hosts on a way, `[user@]host[:port]` or `ssh://…`, with commas between them.
     static func allowsWay(_ text: String) -> Bool {
-        text.split(separator: ",").allSatisfy { hop in
-            allows(hop.filter { !" []/".contains($0) })
+        text.split(separator: ",", omittingEmptySubsequences: false).allSatisfy { hop in
+            var rest = hop.drop { $0 == " " }
+            while rest.last == " " { rest.removeLast() }
+            if rest.hasPrefix("ssh://") {
+                rest = rest.dropFirst("ssh://".count)
+                if rest.last == "/" { rest.removeLast() }
+            }
+            let parts = rest.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+            var place = parts.last ?? ""
+            // Brackets stand around an address, and nowhere else.
+            if place.hasPrefix("["), let close = place.firstIndex(of: "]") {
+                let port = place[place.index(after: close)...]
+                place = place[place.index(after: place.startIndex)..<close] + port
+            }
+            return parts.count <= 2 && (parts.count == 1 || allows(String(parts[0])))
+                && allows(String(place))
         }
     }
 

@@ -15,6 +15,8 @@ public enum Admission {
         public var hosts: [String] = []
         /// By which playbook.
         public var playbook = ""
+        /// What shall be done to each host, by ``Plan/work``.
+        public var work: [String: String] = [:]
         /// How approvers are called in git's mailmap, by the address that they approved under.
         public var knownAs: [String: String] = [:]
         /// Who made the release, as git and the approver name people; empty if nobody can tell.
@@ -248,9 +250,21 @@ public enum Admission {
             let hosts = approval.hosts.map(Set.init)
             return (hosts?.isSuperset(of: evidence.hosts) ?? true)
                 && (approval.playbook ?? evidence.playbook) == evidence.playbook
+        }.filter { approval in
+            guard let work = approval.work else { return true }
+            return evidence.work.allSatisfy { work[$0.key] == $0.value }
         }
         guard !valid.isEmpty else {
             let approval = said[0]
+            let isSame =
+                (approval.hosts.map(Set.init)?.isSuperset(of: evidence.hosts) ?? true)
+                && (approval.playbook ?? evidence.playbook) == evidence.playbook
+            guard !isSame else {
+                return refusal(
+                    "E_APPROVED_OTHER \(approval.approver) has approved \(release) when its steps, checks, values "
+                        + "or hosts' addresses were others: they have changed since"
+                )
+            }
             let hosts =
                 approval.hosts.map { " on \(HostRange.fold($0.map { HostName($0) }))" } ?? ""
             let playbook = approval.playbook.map { " by the playbook `\($0)`" } ?? ""

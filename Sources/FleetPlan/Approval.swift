@@ -20,6 +20,8 @@ public struct Approval: Sendable, Hashable, Codable {
     public let hosts: [String]?
     /// The name of the playbook that it was given for; nil holds for every one.
     public let playbook: String?
+    /// What would have been done to each host, by ``Plan/work``; nil in records of before that was kept.
+    public let work: [String: String]?
     /// Whether it takes back what the same approver said of the release before.
     public var isWithdrawal: Bool { withdrawn ?? false }
     private let withdrawn: Bool?
@@ -36,10 +38,12 @@ public struct Approval: Sendable, Hashable, Codable {
         expiresUnixMilliseconds: Int,
         hosts: [String]? = nil,
         playbook: String? = nil,
+        work: [String: String]? = nil,
         isWithdrawal: Bool = false
     ) {
         self.hosts = hosts
         self.playbook = playbook
+        self.work = work
         withdrawn = isWithdrawal ? true : nil
         self.environment = environment
         self.release = release

@@ -100,6 +100,23 @@ public struct Plan: Sendable, Hashable, Codable {
     /// A rollout whose locks may be taken over: the one that this plan undoes.
     public let adoptsLocksOf: String?
 
+    /// What a release of any name would do to each host, as a digest; nil where nobody has to approve it.
+    ///
+    /// It counts where the host is, its steps and checks, there and back. Plans of before that was kept have none.
+    /// How many hosts are advanced together does not matter for it, nor where secrets come from.
+    public internal(set) var work: [String: String]?
+
+    /// The digest of what is done to a host, for ``work``.
+    static func work(on host: PlannedHost) -> String {
+        var ssh = host.endpoint.ssh
+        (ssh.password, ssh.becomePassword, ssh.passphrase) = (nil, nil, nil)
+        let bytes =
+            CanonicalJSON.encode(HostEndpoint(name: host.name, ssh: ssh))
+            + CanonicalJSON.encode(host.steps) + CanonicalJSON.encode(host.checks)
+            + CanonicalJSON.encode(host.revertSteps) + CanonicalJSON.encode(host.revertChecks)
+        return SHA256Digest(of: bytes).description
+    }
+
     /// The same for other hosts.
     ///
     /// - Parameter batches: The hosts, batch by batch.

@@ -53,6 +53,22 @@ public enum Planner {
     /// - Throws: ``FleetYAML/Diagnostics`` with everything in the playbook that does not fit the
     ///   hosts; each problem once, however many hosts it concerns.
     public static func plan(_ request: PlanRequest) throws(Diagnostics) -> Plan {
+        var plan = try planned(request)
+        let policy = request.inventory.policy
+        guard request.release != nil,
+            policy.requirements.contains(.approved) || policy.hotfixRequirements.contains(.approved)
+        else { return plan }
+        // Approved is what is done, whatever the release is called: by its tag here, by its commit elsewhere.
+        var unnamed = request
+        unnamed.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
+        unnamed.bundles = [:]
+        plan.work = try planned(unnamed).hosts.reduce(into: [:]) {
+            $0[$1.name.text] = Plan.work(on: $1)
+        }
+        return plan
+    }
+
+    private static func planned(_ request: PlanRequest) throws(Diagnostics) -> Plan {
         var problems = Problems()
         let playbook = request.playbook
         let allSteps = playbook.steps + (playbook.revert ?? []) + (playbook.teardown ?? [])

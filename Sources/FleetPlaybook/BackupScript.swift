@@ -113,13 +113,28 @@ enum BackupScript {
                 fail "E_SQLITE neither sqlite3 nor python3 with its module is installed"
             # live COMMAND…: the command, as whom the database belongs to.
             live() (run=$as; "$@")
+            # by_owner TEXT: the text, with these functions, as whom the database belongs to. Whoever that is has said where
+            # the database is, so nobody else may write there.
+            by_owner() (
+                [ -n "$as" ] || { eval "$1"; exit; }
+                HOME=$(home_of "$actor")
+                FLEET_DATABASE=$database
+                export HOME="${HOME:-/nonexistent}" FLEET_DATABASE FLEET_BECAME=1 FLEET_BY_OWNER=1 there
+                cd /
+                exec $as sh -c 'fleet_functions=$1 fleet_backup=$2
+            eval "$fleet_backup"
+            eval "$3"' fleet "$fleet_functions" "$fleet_backup" "$1"
+            )
             # Nobody's ~/.sqliterc, and no header, timer or mode of it in what is printed.
             sqlite() { $run sqlite3 -init /dev/null -batch -noheader -list "$@"; }
+            # A database may hold expressions, as in CHECK, which a look at it evaluates, and the program knows functions
+            # that start commands (`edit`; https://www.sqlite.org/cli.html). Python's module knows none.
             sql() {
-                if command -v sqlite3 >/dev/null; then sqlite -cmd '.timeout 60000' "$1" "$2"
-                else $run "$python" -I -c 'import sqlite3, sys
+                if [ -n "$python" ]; then $run "$python" -I -c 'import sqlite3, sys
             c = sqlite3.connect(sys.argv[1], timeout=60)
-            for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"; fi
+            c.execute("PRAGMA ignore_check_constraints = ON")
+            for row in c.execute(sys.argv[2]): print(*row)' "$1" "$2"
+                else sqlite -cmd '.timeout 60000' -cmd 'PRAGMA ignore_check_constraints = ON' "$1" "$2"; fi
             }
             online_copy() {
                 if [ -n "$python" ]; then $run "$python" -I -c 'import sqlite3, sys, urllib.parse
@@ -134,11 +149,14 @@ enum BackupScript {
             # where a shell can see to that.
             # A shell of its own, because the one that asks whether it failed would go on after its failures (POSIX,
             # XCU 2.15, `set -e`).
+            # Its text is in a variable, because a process list shows arguments.
             theirs() (
                 cd "$began" || exit 1
-                if sh -o pipefail -c : 2>/dev/null; then exec sh -e -o pipefail -c "$1"
-                elif command -v bash >/dev/null 2>&1; then exec bash -e -o pipefail -c "$1"
-                else exec sh -e -c "$1"; fi
+                FLEET_TEXT=$1
+                export FLEET_TEXT
+                if sh -o pipefail -c : 2>/dev/null; then exec sh -e -o pipefail -c 'eval "$FLEET_TEXT"'
+                elif command -v bash >/dev/null 2>&1; then exec bash -e -o pipefail -c 'eval "$FLEET_TEXT"'
+                else exec sh -e -c 'eval "$FLEET_TEXT"'; fi
             )
             # copy FILE, in a directory of our own.
             copy() {
@@ -150,7 +168,7 @@ enum BackupScript {
                 # Written by whom it belongs to, in a place of its own, and taken from there.
                 theirs=${database%/*}/.fleet-copy.$$
                 $as mkdir -m 700 "$theirs" 2>/dev/null || theirs=$($as mktemp -d) || return 1
-                live online_copy "$database" "$theirs/copy" && (walk "$theirs/copy" && reading ./copy cat) >"$1"
+                live online_copy "$database" "$theirs/copy" && $as cat "$theirs/copy" >"$1"
                 set -- $?
                 $as rm -rf "$theirs"
                 return "$1"
@@ -162,7 +180,7 @@ enum BackupScript {
                     said=$(sql "$1" 'PRAGMA integrity_check' 2>&1)
                     [ "$said" = ok ] || { printf '%s\n' "integrity_check: $said" | head -n 10; false; }
                 # A check may stop reading once it has seen enough, which ends what writes to it.
-                else [ -z "$FLEET_CHECK" ] || (cd "$began" && exec sh -e -c "$FLEET_CHECK") <"$1" >/dev/null; fi
+                else [ -z "$FLEET_CHECK" ] || (cd "$began" && exec sh -e -c 'eval "$FLEET_CHECK"') <"$1" >/dev/null; fi
             }
             ! no_sha || exit 1
             sum() { $sha <"$1" | cut -c1-64; }

@@ -24,7 +24,7 @@ public enum PlaybookReader {
             try reader.finish()
             preconditionFailure("a refused shape is a diagnostic")
         }
-        let name = fields.text("name") ?? defaultName
+        let name = fields.line("name") ?? defaultName
         let variables = variables(fields, reader: reader)
         let strategy = strategy(fields, over: Strategy(), reader: reader)
         var hotfixStrategy: Strategy?
@@ -214,7 +214,7 @@ public enum PlaybookReader {
         if timeout < 1 {
             reader.report("a step needs a timeout above 0", at: fields.location(of: "timeout"))
         }
-        let name = fields.text("name")
+        let name = fields.line("name")
         let retries = fields.number("retries", in: 0...100) ?? 0
         let groups = fields.texts("when")
         let runsOnce = fields.flag("run_once") ?? false
@@ -294,7 +294,7 @@ public enum PlaybookReader {
                 return nil
             }
             let kind: (any SmokeKind)? = type.init(node, reader: reader)
-            let name = fields.text("name")
+            let name = fields.line("name")
             let passes = fields.number("passes", in: 1...1000) ?? 3
             let interval = fields.milliseconds("interval") ?? 1000
             let deadline = fields.milliseconds("deadline") ?? 60_000

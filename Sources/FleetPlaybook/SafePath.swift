@@ -160,13 +160,18 @@ enum SafePath {
             { getent passwd "$1" 2>/dev/null || awk -F: -v u="$1" '$3 == u || $1 == u' /etc/passwd; } |
                 head -n 1 | cut -d: -f6
         }
-        # resolve PATH: prints who may follow the links on the way, as a number, and the path without them.
+        # resolve PATH: prints who may follow the links on the way, as a number, and the path without them. Who that is
+        # is said before anything runs as that account: its processes may say what they like.
         resolve() (
-            fleet_text='resolve "$FLEET_RESOLVE"' FLEET_RESOLVE=$1
+            fleet_text='resolved "$FLEET_RESOLVE"' FLEET_RESOLVE=$1
             export FLEET_RESOLVE
             walk "$1" || exit 1
             printf '%s %s\n' "$me" "${where%/}/$name"
         )
+        resolved() {
+            walk "$1" || exit 1
+            printf '%s\n' "${where%/}/$name"
+        }
         # Goes on as the account that owns a link: from the beginning, because it sees other things.
         drop() {
             [ -n "${fleet_text:-}" ] ||
@@ -184,6 +189,7 @@ enum SafePath {
             HOME=$(home_of "$1")
             export HOME="${HOME:-/nonexistent}" FLEET_BECAME=1
             cd /
+            case $fleet_text in 'resolved '*) printf '%s ' "$1" ;; esac
             exec $as sh -c "$fleet_functions
         $fleet_text"
         }
@@ -201,18 +207,6 @@ enum SafePath {
             fi
             "$@"
         )
-        # dressing FILE COMMAND…: the command changes a file's mode or owner; it is given its name.
-        dressing() (
-            file=$1
-            shift
-            # Systems without /proc give an open file no name.
-            if [ -n "$strict" ] && [ -e /proc/self/fd ]; then reading "$file" dress "$@"; else "$@" "$file"; fi
-        )
-        dress() {
-            case $(stat -L -c %h /dev/stdin 2>/dev/null || stat -L -f %l /dev/stdin) in 1) ;;
-            *) no_link "$where/${file##*/} has more than one name, and the other one may be anybody's" ;; esac
-            "$@" /dev/stdin
-        }
         # Enters ./DIRECTORY, and nothing that a link in its place names.
         into() {
             cd -P "./$1" 2>/dev/null || return 1
@@ -327,14 +321,22 @@ enum SafePath {
                     if [ -h "$entry" ]; then ln -s "$(readlink "$entry")" "$2/$entry" && chown -h "$(stat -c %u:%g "$entry")" "$2/$entry"
                     elif [ -d "$entry" ]; then copy_each "$entry" "$2/$entry"
                     elif [ -f "$entry" ]; then
-                        reading "$entry" cat >"$2/$entry" && like "$entry" "$2/$entry"
+                        reading "$entry" copied "$2/$entry"
                     else continue; fi || exit 1
                 done
                 like . "$2"
             )
         }
-        # like FROM TO: owner and mode.
-        like() { chown "$(stat -c %u:%g "$1")" "$2" && chmod "$(stat -c %a "$1")" "$2"; }
+        # like FROM TO: owner and mode, both of one look; no special bits, which are not to be had by a swap.
+        like() {
+            set -- "$2" $(stat -L -c '%u:%g %a' "$1")
+            [ $# = 3 ] && chown "$2" "$1" && chmod "$(plain_mode "$3")" "$1"
+        }
+        plain_mode() {
+            case $1 in ????*) plain_mode "${1#?}" ;; *) printf '%s\n' "$1" ;; esac
+        }
+        # copied TO: what is on standard input, with its own owner and mode.
+        copied() { cat >"$1" && like /dev/stdin "$1"; }
         # put FILE: what comes on standard input is the content of ./FILE from now on.
         put() (
             open_work "$1.fleet-work"

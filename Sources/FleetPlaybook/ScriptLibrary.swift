@@ -20,7 +20,8 @@ public enum ScriptLibrary: String, Sendable, Hashable, CaseIterable {
         case .service: ServiceStep.functions + ProcessProof.functions
         case .upload: Self.twice(UploadStep.functions)
         case .backup:
-            "fleet_functions=\(ShellWord.quote(SafePath.functions))\n" + BackupScript.functions
+            "fleet_functions=\(ShellWord.quote(SafePath.functions))\n"
+                + "fleet_backup=\(ShellWord.quote(BackupScript.functions))\neval \"$fleet_backup\"\n"
         }
     }
 

@@ -239,6 +239,8 @@ public struct LocalFile: Sendable, Hashable {
     ///
     /// See ``DirectoryDigest``; nil for a file.
     public let directorySHA256: String?
+    /// Of a packed directory: whether something in it may not be read by everybody.
+    public let isPrivate: Bool
 
     /// What matters of a file besides its bytes.
     public enum Reading: Sendable {
@@ -261,12 +263,14 @@ public struct LocalFile: Sendable, Hashable {
         sizeBytes: Int,
         sha256: String,
         directorySHA256: String? = nil,
+        isPrivate: Bool = false,
         keys: [String]? = nil,
         text: String? = nil
     ) {
         self.keys = keys
         self.text = text
         self.directorySHA256 = directorySHA256
+        self.isPrivate = isPrivate
         self.path = path
         self.sizeBytes = sizeBytes
         self.sha256 = sha256

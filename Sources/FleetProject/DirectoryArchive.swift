@@ -32,7 +32,8 @@ enum DirectoryArchive {
             sum=$(sha256sum <"$new" | cut -c1-64)
             size=$(wc -c <"$new")
             mv "$new" "$2/$sum.tar"
-            echo "$digest $sum $size"
+            private=$(find . ! -type l ! -perm -004 | head -n 1)
+            echo "$digest $sum $size ${private:+private}"
             """
 
     /// Packs a directory.
@@ -46,7 +47,8 @@ enum DirectoryArchive {
                 error: .string(limit: 4_096)
             )
             let words = result.standardOutput.split(whereSeparator: \.isWhitespace)
-            guard result.terminationStatus.isSuccess, words.count == 3, let size = Int(words[2])
+            guard result.terminationStatus.isSuccess, (3...4).contains(words.count),
+                let size = Int(words[2])
             else {
                 let lines = result.standardError.split(whereSeparator: \.isNewline)
                 throw Failure(reason: lines.last.map(String.init) ?? "tar failed")
@@ -55,7 +57,8 @@ enum DirectoryArchive {
                 path: "\(archives)/\(words[1]).tar",
                 sizeBytes: size,
                 sha256: String(words[1]),
-                directorySHA256: String(words[0])
+                directorySHA256: String(words[0]),
+                isPrivate: words.count == 4
             )
         } catch let failure as Failure {
             throw failure

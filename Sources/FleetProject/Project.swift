@@ -75,10 +75,20 @@ public struct Project: Sendable, Hashable {
         var names: Set<String> = []
         for name in Self.names(inDirectory: "\(root)/\(folder)") {
             for ending in [".yml", ".yaml"] where name.hasSuffix(ending) && !name.hasPrefix(".") {
-                names.insert(String(name.dropLast(ending.count)))
+                let base = String(name.dropLast(ending.count))
+                if Self.isName(base) { names.insert(base) }
             }
         }
         return names.sorted()
+    }
+
+    /// Whether a file's name may name an environment or a playbook: it stands in lists, paths and commands.
+    private static func isName(_ name: String) -> Bool {
+        name.unicodeScalars.allSatisfy { scalar in
+            scalar.isASCII
+                ? scalar.value > 0x20 && scalar.value != 0x7F
+                : scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+        }
     }
 
     /// Refuses a directory that is there and cannot be read: what is in it would seem not to be there.
@@ -125,7 +135,7 @@ public struct Project: Sendable, Hashable {
         // A file of the project's is the one that was looked at, wherever fleet is run.
         var running = inventory
         for index in running.hosts.indices {
-            guard let command = running.hosts[index].ssh.proxyCommand, namesOwnFile(command) else {
+            guard let command = running.hosts[index].ssh.proxyCommand, command != "none" else {
                 continue
             }
             let place = ShellWord.quote(root).replacing("%", with: "%%")
@@ -152,10 +162,29 @@ public struct Project: Sendable, Hashable {
         }
         let (text, file) = try read("inventory", environment)
         do {
-            return try InventoryReader.read(text, file: file, environment: environment)
+            return rooted(
+                try InventoryReader.read(text, file: file, environment: environment)
+            )
         } catch {
             throw .invalid(error)
         }
+    }
+
+    /// The same inventory, wherever fleet is run: its paths are relative to the project.
+    private func rooted(_ inventory: Inventory) -> Inventory {
+        var inventory = inventory
+        func rooted(_ path: String) -> String {
+            let isElsewhere = path.hasPrefix("/") || path.hasPrefix("~") || path.hasPrefix("$")
+            // `%d` is the home directory; the other tokens are no beginning of a path of their own.
+            return isElsewhere || path.hasPrefix("%d") || path == "none"
+                ? path : root.replacing("%", with: "%%") + "/" + path
+        }
+        for index in inventory.hosts.indices {
+            let ssh = inventory.hosts[index].ssh
+            inventory.hosts[index].ssh.knownHostsFile = ssh.knownHostsFile.map(rooted)
+            inventory.hosts[index].ssh.identityFiles = ssh.identityFiles?.map(rooted)
+        }
+        return inventory
     }
 
     /// Reads a playbook by name, or by path if it has a slash or an ending.
@@ -229,15 +258,15 @@ public struct Project: Sendable, Hashable {
         packedIn archives: String,
         standingIn standsIn: Bool = false
     ) async throws(ProjectError) -> [String: LocalFile] {
-        let lacking = trusted.lacking(sensitiveValues(of: playbook, in: environment))
+        let lacking = trusted.lacking(await sensitiveValues(of: playbook, in: environment))
         guard lacking.isEmpty || standsIn else { throw .untrusted(lacking) }
         var files: [String: LocalFile] = [:]
         var problems: [Diagnostic] = []
-        let needed = (playbook.steps + (playbook.revert ?? [])).flatMap { step in
-            step.kind.localFiles(in: environment).map { (step: step, source: $0) }
-        }
+        let needed = localSources(of: playbook, in: environment)
+        let untracked = await untracked(needed.map(\.source))
         for (step, source) in needed {
-            if !lacking.isEmpty, placeOutside(source) != nil {
+            if !lacking.isEmpty, privacy(of: source, step: step, in: environment, untracked) != nil
+            {
                 files[source] = LocalFile(
                     path: source,
                     sizeBytes: 0,

@@ -4,7 +4,6 @@ public import FleetInventory
 public import FleetPlaybook
 internal import FleetTransport
 internal import FleetYAML
-internal import Glibc
 
 /// A value in a project's files that runs a program on this machine, reads something of it, or lets fleet
 /// trust more hosts than it would.
@@ -19,6 +18,11 @@ public struct SensitiveValue: Sendable, Hashable, Comparable {
     public let text: String
     /// The file that it stands in.
     public let file: String
+
+    /// What stands where the contents that would be agreed to cannot be known: nobody can agree to those.
+    static func unknown(_ why: String) -> String {
+        " (content not known\(why), so nobody can agree to it)"
+    }
 
     /// Sorted by text.
     public static func < (one: SensitiveValue, other: SensitiveValue) -> Bool {
@@ -38,8 +42,12 @@ public enum TrustedValues: Sendable, Hashable {
 
     /// Of some values those that nobody has agreed to.
     public func lacking(_ values: Set<SensitiveValue>) -> [SensitiveValue] {
-        guard case .only(let known) = self else { return [] }
-        return values.filter { !known.contains($0.text) }.sorted()
+        guard case .only(let texts) = self else { return [] }
+        // By bytes: to Swift some characters that a shell tells apart are the same (Unicode, canonical equivalence).
+        let known = Set(texts.map { Array($0.utf8) })
+        return values.filter {
+            !known.contains(Array($0.text.utf8)) || $0.text.contains("(content not known")
+        }.sorted()
     }
 }
 
@@ -47,27 +55,31 @@ extension Project {
     /// What an inventory's values would do on this machine.
     public func sensitiveValues(of inventory: Inventory) -> Set<SensitiveValue> {
         let file = fileName(in: "inventory", of: inventory.environment)
+        let environment = inventory.environment
+        let clone = ClonedFilesOnce(around: root)
         var texts: Set<String> = []
         for host in inventory.hosts {
             let ssh = host.ssh
             if let command = ssh.proxyCommand, command != "none" {
-                texts.insert("proxy_command: \(named(by: command))")
+                texts.insert("proxy_command: \(Self.line(command))\(clone.note(on: command))")
             }
-            // Where any key will do, whoever answers there is told the secret: that is agreed to by host.
-            let place = ssh.hostname ?? host.name.text
-            let at = ssh.port.map { "\(place):\($0)" } ?? place
+            // Where any key will do, whoever answers there is told the secret: that is agreed to by host and way.
             let told =
-                "in \(inventory.environment)"
+                "in \(environment)"
                 + (ssh.hostKeys == .acceptNew
-                    ? " for \(host.name) at \(at), whatever its key," : "")
+                    ? " for \(host.name) \(Self.way(to: host)), whatever its key," : "")
             for (name, source) in [
                 ("passphrase", ssh.passphrase), ("password", ssh.password),
                 ("become_password", ssh.becomePassword),
             ] {
                 switch source {
                 case .command(let words):
-                    texts.insert("\(name) \(told) from command: \(named(by: words))")
-                case .file(let path): texts.insert("\(name) \(told) from file: \(Self.line(path))")
+                    let command = words.map(ShellWord.quote).joined(separator: " ")
+                    texts.insert(
+                        "\(name) \(told) from command: \(Self.line(command))\(clone.note(on: command))"
+                    )
+                case .file(let path):
+                    texts.insert("\(name) \(told) from file: \(Self.line(path + linkNote(path)))")
                 case .environment(let variable):
                     texts.insert("\(name) \(told) from variable: \(Self.line(variable))")
                 case .prompt, nil: break
@@ -75,44 +87,65 @@ extension Project {
             }
             // With other hosts' keys trusted, whatever is sent there is read by others.
             if ssh.hostKeys == .acceptNew {
-                texts.insert("host_keys in \(inventory.environment): accept-new")
+                texts.insert("host_keys in \(environment): accept-new")
             }
             if let path = ssh.knownHostsFile {
+                let shown = shown(path)
                 texts.insert(
-                    "known_hosts in \(inventory.environment): \(Self.line(path))"
-                        + (ssh.hostKeys == .acceptNew ? "" : digest(of: path))
+                    "known_hosts in \(environment): \(Self.line(shown + linkNote(path)))"
+                        + knownHostsNote(path, isWritten: ssh.hostKeys == .acceptNew)
                 )
             }
         }
-        for rule in inventory.notifications { texts.insert("notify: \(named(by: rule.command))") }
+        for rule in inventory.notifications {
+            texts.insert("notify: \(Self.line(rule.command))\(clone.note(on: rule.command))")
+        }
         return Set(texts.map { SensitiveValue(text: $0, file: file) })
     }
 
+    /// Where a host is said to be, and under which name its key is known.
+    private static func way(to host: Host) -> String {
+        let ssh = host.ssh
+        let place = ssh.hostname ?? host.name.text
+        return "at " + (ssh.port.map { "\(place):\($0)" } ?? place)
+            + (ssh.hostKeyAlias.map { " as \($0)" } ?? "")
+            + (ssh.jump.map { " through \(line($0))" } ?? "")
+    }
+
     /// What a playbook's values would do on this machine, in an environment.
-    public func sensitiveValues(of playbook: Playbook, in environment: String)
+    public func sensitiveValues(of playbook: Playbook, in environment: String) async
         -> Set<SensitiveValue>
     {
         var texts: Set<String> = []
         let file = playbook.steps.first?.location.file ?? "playbooks"
-        for step in playbook.steps + (playbook.revert ?? []) {
-            for source in step.kind.localFiles(in: environment) {
-                guard let place = placeOutside(source) else { continue }
-                texts.insert(
-                    "\(type(of: step.kind).key) in \(environment) of a file outside: \(Self.line(source + place))"
-                )
+        let sources = localSources(of: playbook, in: environment)
+        let untracked = await untracked(sources.map(\.source))
+        for (step, source) in sources {
+            guard let what = privacy(of: source, step: step, in: environment, untracked) else {
+                continue
             }
+            texts.insert("\(type(of: step.kind).key) in \(environment) of \(Self.line(what))")
         }
         if case .controller(let path) = playbook.releaseSource, path != "." {
-            texts.insert("repository on this machine: \(Self.line(path))")
+            texts.insert("repository on this machine: \(Self.line(path + linkNote(path)))")
         }
         return Set(texts.map { SensitiveValue(text: $0, file: file) })
+    }
+
+    /// The local files that steps send, by the paths that are written there.
+    func localSources(of playbook: Playbook, in environment: String) -> [(
+        step: Step, source: String
+    )] {
+        (playbook.steps + (playbook.revert ?? [])).flatMap { step in
+            step.kind.localFiles(in: environment).map { (step: step, source: $0) }
+        }
     }
 
     /// Every such value of every file that can be read; what cannot be read has no effect either.
     ///
     /// - Parameter path: A playbook that is not one of the project's.
     /// - Returns: The values.
-    public func sensitiveValues(with path: String? = nil) -> Set<SensitiveValue> {
+    public func sensitiveValues(with path: String? = nil) async -> Set<SensitiveValue> {
         var values: Set<SensitiveValue> = []
         let playbooks = (playbooks + (path.map { [$0] } ?? [])).compactMap { name in
             Self.ifValid { () throws(ProjectError) in try playbook(name) }
@@ -124,7 +157,7 @@ extension Project {
                 values.formUnion(sensitiveValues(of: inventory))
             }
             for playbook in playbooks {
-                values.formUnion(sensitiveValues(of: playbook, in: environment))
+                values.formUnion(await sensitiveValues(of: playbook, in: environment))
             }
         }
         return values
@@ -150,172 +183,38 @@ extension Project {
         return "sha256:\(SHA256Digest(of: Array(texts.joined(separator: "\n").utf8)))"
     }
 
-    // MARK: Places
-
-    /// A command, with the digests of the project's files that it names.
-    private func named(by command: String) -> String {
-        Self.line(command) + digests(in: command)
-    }
-
-    /// The same of words, which stay what they are.
-    private func named(by words: [String]) -> String {
-        words.map { word in Self.line(ShellWord.quote(word)) + digests(in: word) }.joined(
-            separator: " "
-        )
-    }
-
-    /// Whether a command names a file of the project, and so wants to be run there.
-    func namesOwnFile(_ command: String) -> Bool { !digests(in: command).isEmpty }
-
-    /// The digests of the project's files that a shell's command may name.
-    ///
-    /// A name is what stands between the shell's special characters, without the quotes and backslashes in it, once with
-    /// and once without `=`, as in `--config=FILE`; patterns stand for what they match, and a variable in front of a path for
-    /// the project. What a command puts together while it runs is not seen.
-    private func digests(in command: String) -> String {
-        let plain = command.filter { !"\"'\\".contains($0) }
-        let words = plain.split { $0.isWhitespace || ";|&()<>{}`,!".contains($0) }
-        let names = words.flatMap { word in
-            [word] + (word.contains("=") ? word.split(separator: "=") : [])
-        }
-        var seen: Set<String> = []
-        return names.flatMap { files(named: String($0)) }.filter { seen.insert($0).inserted }
-            .map { digest(ofFile: $0) }.joined()
-    }
-
-    /// The project's files, links resolved, that a word of a command stands for.
-    private func files(named word: String) -> [String] {
-        var path = Self.atHome(word)
-        if path.hasPrefix("$"), let slash = path.firstIndex(of: "/") {
-            path = String(path[path.index(after: slash)...])
-        }
-        let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
-        return Self.matches(place).compactMap(Self.realPath).filter {
-            isInside($0) && !Self.isDirectory($0)
-        }
-    }
-
-    private static func atHome(_ path: String) -> String {
-        guard path == "~" || path.hasPrefix("~/"), let home = getenv("HOME") else { return path }
-        return String(cString: home) + path.dropFirst()
-    }
-
-    private static func matches(_ path: String) -> [String] {
-        guard path.contains(where: { "*?[".contains($0) }) else { return [path] }
-        var found = glob_t()
-        defer { globfree(&found) }
-        guard glob(path, GLOB_NOSORT, nil, &found) == 0 else { return [] }
-        return (0..<Int(found.gl_pathc)).compactMap { index in
-            found.gl_pathv[index].map { String(cString: $0) }
-        }
-        .sorted()
-    }
-
-    /// A text on one line; no two texts look the same.
-    private static func line(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\r", with: "\\r").replacing("\n", with: "\\n")
-    }
-
-    /// The digest of a known_hosts file of the project's; empty for one elsewhere.
-    ///
-    /// For a path with tokens, which stand for a host's name and the like, that of all files that it may name: those of the
-    /// directory before the first token.
-    private func digest(of path: String) -> String {
-        let path = Self.atHome(path)
-        guard let sign = path.firstIndex(where: { $0 == "%" || $0 == "$" }) else {
-            let place = path.hasPrefix("/") ? path : "\(root)/\(path)"
-            guard let real = Self.realPath(place), isInside(real), !Self.isDirectory(real) else {
-                return ""
-            }
-            return digest(ofFile: real)
-        }
-        guard let slash = path[..<sign].lastIndex(of: "/") else { return "" }
-        let folder = String(path[..<slash])
-        guard let real = Self.realPath(folder.hasPrefix("/") ? folder : "\(root)/\(folder)"),
-            isInside(real)
-        else {
-            return ""
-        }
-        guard let found = Self.contents(of: real) else {
-            return " (content not known: more than \(Self.fileLimit) files)"
-        }
-        return found.isEmpty
-            ? "" : " (sha256:\(SHA256Digest(of: found.sorted().joined(separator: "\n"))))"
-    }
-
-    private func digest(ofFile path: String) -> String {
-        Self.sha256(of: path).map { " (sha256:\($0))" } ?? " (content not known)"
-    }
-
-    /// The whole of a regular file; nil for anything else.
-    private static func sha256(of path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var status = stat()
-        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-        let digest = SHA256Stream()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = read(file, &buffer, buffer.count)
-            guard count >= 0 else { return nil }
-            if count == 0 { return digest.finish() }
-            digest.update(Array(buffer[..<count]))
-        }
-    }
-
-    /// The most files of a directory that are looked at.
-    private static let fileLimit = 10_000
-
-    /// Names and digests of everything below a directory; a link counts with what it says, and is not followed.
-    ///
-    /// - Returns: Nil if there is more than anybody keeps there, which nobody should agree to unseen.
-    private static func contents(of directory: String) -> [String]? {
-        var found: [String] = []
-        var folders = [""]
-        while let folder = folders.popLast() {
-            guard found.count <= fileLimit else { return nil }
-            for name in names(inDirectory: directory + folder) where name != ".git" {
-                let path = "\(folder)/\(name)"
-                var status = stat()
-                guard lstat(directory + path, &status) == 0 else { continue }
-                switch status.st_mode & S_IFMT {
-                case S_IFDIR: folders.append(path)
-                case S_IFLNK:
-                    var target = [CChar](repeating: 0, count: 4097)
-                    let count = readlink(directory + path, &target, target.count - 1)
-                    let text = String(
-                        decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) },
-                        as: UTF8.self
-                    )
-                    let content = realPath(directory + path).flatMap { sha256(of: $0) } ?? ""
-                    found.append("\(path) -> \(text) \(content)")
-                default: found.append("\(path) \(sha256(of: directory + path) ?? "")")
+    /// A text on one line; no two texts look the same, and none of them is obeyed by a terminal.
+    static func line(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            default:
+                let kind = scalar.properties.generalCategory
+                let isHidden = [
+                    .control, .format, .lineSeparator, .paragraphSeparator, .unassigned,
+                    .privateUse,
+                ]
+                .contains(kind)
+                if isHidden {
+                    result += "\\u{\(String(scalar.value, radix: 16))}"
+                } else {
+                    result.unicodeScalars.append(scalar)
                 }
             }
         }
-        return found.count <= fileLimit ? found : nil
+        return result
     }
+}
 
-    /// For a local file that is not in the project, where it is if its path does not say that; nil for one that is.
-    func placeOutside(_ source: String) -> String? {
-        let place = source.hasPrefix("/") ? source : "\(root)/\(source)"
-        guard let real = Self.realPath(place) else {
-            let climbs = source.split(separator: "/").contains("..")
-            return source.hasPrefix("/") || climbs ? "" : nil
-        }
-        guard !isInside(real) else { return nil }
-        return real == source ? "" : " -> \(real)"
-    }
+/// The files of a clone, looked for when they are first asked for: most inventories name no command.
+private final class ClonedFilesOnce {
+    private let root: String
+    private lazy var files = ClonedFiles(around: root)
 
-    func isInside(_ real: String) -> Bool {
-        guard let top = Self.realPath(root) else { return false }
-        return real.hasPrefix(top == "/" ? top : top + "/")
-    }
+    init(around root: String) { self.root = root }
 
-    static func realPath(_ path: String) -> String? {
-        guard let pointer = realpath(path, nil) else { return nil }
-        defer { free(pointer) }
-        return String(cString: pointer)
-    }
+    func note(on command: String) -> String { files.note(on: command) }
 }

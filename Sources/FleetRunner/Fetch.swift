@@ -149,21 +149,28 @@ private struct Job {
         guard !["", ".", "..", "~"].contains(name), ![".", ".."].contains(host.name.text),
             !host.name.text.contains("/")
         else { return .failed(reason: "`\(path)` does not name a file", hint: nil) }
-        let target = "\(directory)/\(name)\(isDirectory ? ".tar" : "")"
-        let part = target + ".fleet-part"
+        let end = name + (isDirectory ? ".tar" : "")
+        let part = end + ".fleet-part"
         // A slow disk holds up none of the reactor's other hosts.
-        let (file, reason) = await SpoolQueue.shared.run { [directory] in
+        // A host's directory that is a link was not made by us: whoever may push to the project may have put it here.
+        let (folder, file, reason) = await SpoolQueue.shared.run { [directory] in
             mkdir(directory, 0o777)
-            unlink(part)
-            let file = Glibc.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-            return (file, errno)
+            let folder = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            guard folder >= 0 else { return (folder, Int32(-1), errno) }
+            unlinkat(folder, part, 0)
+            let file = openat(folder, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            let reason = errno
+            if file < 0 { Glibc.close(folder) }
+            return (folder, file, reason)
         }
-        guard file >= 0 else { return local(part, reason) }
+        guard file >= 0 else {
+            return local(folder < 0 ? directory : "\(directory)/\(part)", reason)
+        }
         let outcome: Fetch.Outcome
         do throws(TransportError) {
             outcome = try await receive(
                 session,
-                Place(file: file, part: part, target: target),
+                Place(file: file, folder: folder, part: part, end: end),
                 words,
                 progress
             )
@@ -173,7 +180,8 @@ private struct Job {
         await SpoolQueue.shared.run {
             Glibc.close(file)
             // Renamed when it was complete; otherwise nothing may be left of it.
-            unlink(part)
+            unlinkat(folder, part, 0)
+            Glibc.close(folder)
         }
         return outcome
     }
@@ -181,8 +189,9 @@ private struct Job {
     /// Where it is written.
     private struct Place {
         let file: Int32
+        let folder: Int32
         let part: String
-        let target: String
+        let end: String
     }
 
     private func receive(
@@ -191,7 +200,7 @@ private struct Job {
         _ words: [String],
         _ progress: @escaping @Sendable (_ bytes: Int, _ total: Int) -> Void
     ) async throws(TransportError) -> Fetch.Outcome {
-        let (file, part, target) = (place.file, place.part, place.target)
+        let (file, folder, part, end) = (place.file, place.folder, place.part, place.end)
         let isDirectory = words.first == "directory"
         let size = words.count == 3 ? Int(words[1]) : nil
         let sink = FileSink(file) { progress($0, size ?? 0) }
@@ -206,7 +215,7 @@ private struct Job {
         )
         let (bytes, sha256, problem) = await sink.finish()
         if let problem {
-            return .failed(reason: "\(part): \(String(cString: strerror(problem)))", hint: nil)
+            return local("\(directory)/\(part)", problem)
         }
         guard result.status == .exited(0) else {
             return .failed(
@@ -221,8 +230,9 @@ private struct Job {
             )
         }
         let failed = await SpoolQueue.shared.run {
-            fsync(file) == 0 && rename(part, target) == 0 ? nil : errno
+            fsync(file) == 0 && renameat(folder, part, folder, end) == 0 ? nil : errno
         }
+        let target = "\(directory)/\(end)"
         return failed.map { local(target, $0) } ?? .fetched(path: target, bytes: bytes)
     }
 

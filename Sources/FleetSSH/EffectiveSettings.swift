@@ -163,9 +163,14 @@ public struct EffectiveSettings: Sendable {
             or: ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
         )
         knownHostsFiles = try tokens.paths(mine) + tokens.paths(machines)
+        // A secret from the project's files was agreed to for hosts that are known, unless they say otherwise: what
+        // ssh_config says of hosts by pattern was said of others.
+        let isToldSecrets = [ssh.password, ssh.becomePassword].contains {
+            if case .prompt = $0 { false } else { $0 != nil }
+        }
         hostKeys = sources.pick(
             .strictHostKeyChecking,
-            ssh.hostKeys,
+            ssh.hostKeys ?? (isToldSecrets ? .strict : nil),
             {
                 // `no` would let a changed key pass; there is no way to have that here.
                 switch $0.first.lowercased() {

@@ -42,8 +42,8 @@ actor SSHSession {
 
     /// What sudo is answered on this host.
     var becomePassword: String?
-    /// Whether sudo has taken it.
-    var hasProvenPassword = false
+    /// The accounts for which sudo has been asked, and whether it wanted the password and took it.
+    var sudoAnswers: [String: Bool] = [:]
 
     /// How signs of life are asked for; set once logged in.
     private var heartbeat: Heartbeat?

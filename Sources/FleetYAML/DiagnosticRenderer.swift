@@ -12,14 +12,19 @@ extension Diagnostics {
     private func render(_ diagnostic: Diagnostic) -> String {
         var lines: [String] = []
         if let location = diagnostic.location {
-            let place = "\(location.file):\(location.line):\(location.column)"
-            lines.append("\(place): error: \(diagnostic.message)")
+            let place = "\(Self.shown(location.file)):\(location.line):\(location.column)"
+            lines.append("\(place): error: \(Self.shown(diagnostic.message))")
             lines += excerpt(at: location)
         } else {
-            lines.append("error: \(diagnostic.message)")
+            lines.append("error: \(Self.shown(diagnostic.message))")
         }
-        lines += diagnostic.hints.map { "  hint: \($0)" }
+        lines += diagnostic.hints.map { "  hint: \(Self.shown($0))" }
         return lines.joined(separator: "\n")
+    }
+
+    /// A text that may quote what a file says: shown, not obeyed.
+    private static func shown(_ text: String) -> String {
+        String(text.map { $0.isShowable || $0 == "\n" ? $0 : "\u{FFFD}" })
     }
 
     private func excerpt(at location: SourceLocation) -> [String] {
@@ -44,6 +49,12 @@ extension Diagnostics {
 extension Character {
     /// Whether a terminal shows the character instead of obeying it.
     fileprivate var isShowable: Bool {
-        self == "\t" || unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+        self == "\t"
+            || unicodeScalars.allSatisfy { scalar in
+                switch scalar.value {
+                case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: false
+                default: true
+                }
+            }
     }
 }

@@ -77,6 +77,15 @@ private struct Walk {
     /// Whether the limit was reached: what is behind it was not looked at.
     var isCut = false
 
+    /// Whether a character is obeyed rather than shown; line breaks and tabs are not meant.
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x09, 0x0A: false
+        case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+        default: false
+        }
+    }
+
     /// Visits a node; `isFirst` says that it may begin where the node around it begins.
     mutating func node(_ node: Node, depth: Int, isFirst: Bool = true) -> YAMLNode {
         let location =
@@ -112,6 +121,13 @@ private struct Walk {
         switch node {
         case .scalar(let scalar):
             check(scalar.tag, plain: .str, location)
+            if let scalar = scalar.string.unicodeScalars.first(where: Self.isControl) {
+                refuse(
+                    "U+\(String(scalar.value, radix: 16, uppercase: true)) is a control character: nobody sees it, "
+                        + "and a terminal obeys it",
+                    location
+                )
+            }
             return YAMLNode(
                 content: .scalar(scalar.string, plain: scalar.style == .plain),
                 location: location

@@ -180,6 +180,16 @@ public final class YAMLFields {
         node(key).flatMap { reader.text($0, of: "`\(key)`") }
     }
 
+    /// Reads a key as text on one line, as names are.
+    public func line(_ key: String) -> String? {
+        guard let node = node(key), let text = reader.text(node, of: "`\(key)`") else { return nil }
+        guard !text.unicodeScalars.contains("\n") else {
+            reader.report("`\(key)` must be one line", at: node.location)
+            return nil
+        }
+        return text
+    }
+
     /// Reads a key that must be there, as text.
     public func requiredText(_ key: String) -> String? {
         guard let node = node(key) else {

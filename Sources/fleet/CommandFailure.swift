@@ -15,7 +15,7 @@ struct CommandFailure: Error {
     init(_ status: ExitStatus, _ message: String, hints: [String] = []) {
         self.status = status
         rendered = (["fleet: error: \(message)"] + hints.map { "  hint: \($0)" })
-            .joined(separator: "\n")
+            .map(Sanitizer.safe).joined(separator: "\n")
     }
 
     init(_ diagnostics: Diagnostics) {
@@ -32,7 +32,7 @@ struct CommandFailure: Error {
                 .refused,
                 "E_UNTRUSTED the project's files would run commands here, read files here or trust more hosts, "
                     + "and nobody has agreed to that:\n"
-                    + values.map { "  \(Sanitizer.line($0.text))  (\($0.file))" }
+                    + values.map { "  \(Sanitizer.line($0.text))  (\(Sanitizer.line($0.file)))" }
                     .joined(separator: "\n"),
                 hints: ["look at them, then: fleet trust --files", "nothing was changed"]
             )

@@ -19,11 +19,11 @@ struct Notifier {
     }
 
     /// The rules that hold now, whatever the plan was made from; none where the files cannot be read.
-    init(environment: String, _ common: CommonOptions) {
+    init(environment: String, _ common: CommonOptions) async {
         self.common = common
         var found: (root: String, rules: [NotificationRule]) = ("/", [])
         do {
-            let project = try common.openProject()
+            let project = try await common.openProject()
             found = (project.root, try project.inventory(environment).notifications)
         } catch {
             let isUntrusted = if case ProjectError.untrusted = error { true } else { false }

@@ -58,7 +58,7 @@ struct CommonOptions: ParsableArguments {
     /// Where packed directories are kept.
     var archives: String { Surroundings.stateDirectory(option: stateDirectory) + "/uploads" }
 
-    func openProject() throws(CommandFailure) -> Project {
+    func openProject() async throws(CommandFailure) -> Project {
         let found: Project
         if let project {
             found = Project(root: Surroundings.fromHere(project))
@@ -77,7 +77,7 @@ struct CommonOptions: ParsableArguments {
             return found.trusting(.only(known))
         }
         if wanted == "all" { return found.trusting(.all) }
-        let values = found.sensitiveValues()
+        let values = await found.sensitiveValues()
         let digest = Project.digest(of: values)
         guard wanted == digest else {
             // Whoever only looks is not kept from it.

@@ -89,6 +89,7 @@ struct PolicyCheck {
         }
         evidence.hosts = plan.hosts.map(\.name.text)
         evidence.playbook = plan.title
+        evidence.work = plan.work ?? [:]
         if policy.needsAnotherApprover {
             evidence.authors = await authors(of: release)
             evidence.knownAs = await names(of: evidence.approvals.map(\.approver))
@@ -270,11 +271,17 @@ struct PolicyCheck {
                 }
             }
             let format =
-                "--format=%aN%n%aE%n%cN%n%cE%n%(trailers:key=Co-authored-by,valueonly,unfold)%x00"
+                "--format=%x01%aN%n%aE%n%cN%n%cE%n%(trailers:key=Co-authored-by,valueonly,unfold)%x00"
             let commits = try await repository.git(["log", format] + range, reading: "")
             for commit in commits.split(separator: "\0") {
-                let lines = commit.split(whereSeparator: \.isNewline).map(String.init)
-                guard lines.count >= 4 else { continue }
+                // Behind the last one comes the end of its line.
+                guard let start = commit.utf8.firstIndex(of: 0x01) else { continue }
+                let lines = commit[start...].dropFirst().split(
+                    omittingEmptySubsequences: false,
+                    whereSeparator: \.isNewline
+                ).map(String.init)
+                // Somebody without a name made it, so nobody can tell who did.
+                guard lines.count >= 4, !lines[..<4].contains("") else { return [] }
                 authors.formUnion(lines[..<4])
                 addresses += [lines[1], lines[3]]
                 for trailer in lines[4...] {

@@ -88,7 +88,8 @@ struct RolloutSession {
         let json = common.output == .json ? QueuedOutput(.standardOutput) : nil
         let outputs = HostOutputs()
         let origin = Surroundings.origin(exception, overridden: overridden)
-        let notifier = plan.kind == .exec ? nil : Notifier(environment: plan.environment, common)
+        let notifier =
+            plan.kind == .exec ? nil : await Notifier(environment: plan.environment, common)
         let begun = Rollout(plan: plan, replaying: earlier?.entries ?? [])
         let beginning = Beginning {
             await notifier?.tell(.start(of: begun, id: id, origin: origin))

@@ -24,7 +24,7 @@ struct RolloutVerb {
     let common: CommonOptions
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let (_, journal) = try common.openJournal()
         let check = PolicyCheck(
@@ -69,7 +69,7 @@ struct RolloutVerb {
     }
 
     func printPlan() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
         let plan = try await plan(project, transport)

@@ -255,7 +255,30 @@ import Testing
         try Command.shell("git config user.email qa@example.com", in: project)
         expect(try fleet("approve", "v1.0.0", "production", "--note", "quick"), 0)
         try policy("require: [approved]")
+        // What was looked at is what may be done.
+        let playbook = "project/playbooks/deploy.yml"
+        let text = try #require(fixture.directory.read(playbook))
+        try fixture.directory.write(
+            text.replacing("steps:\n", with: "steps:\n  - { name: more, run: 'true' }\n"),
+            to: playbook
+        )
+        expect(
+            try fleet("deploy", "production", "--tag", "v1.0.0"),
+            11,
+            "E_APPROVED_OTHER",
+            "they have changed since"
+        )
+        try fixture.directory.write(text, to: playbook)
         expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+    }
+
+    /// Row H52.
+    @Test("A tag that is called as the branch is no other branch")
+    func branchAndTag() throws {
+        let project = fixture.directory.path + "/project"
+        try Command.shell("git tag main; git tag origin/main", in: project)
+        let made = try fleet("release", "patch", "--dry-run", "--yes")
+        #expect(!made.errors.contains("E_BRANCH"), "\(made.output)\(made.errors)")
     }
 
     @Test("A freeze refuses, says when it is over, and gives way to a recorded reason or a hotfix")

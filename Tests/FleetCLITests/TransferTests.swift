@@ -20,6 +20,21 @@ import Testing
         for server in fixture.servers { try Command.shell("touch healthy", in: server.home) }
     }
 
+    /// Row H52.
+    @Test(
+        "What is fetched is not written through a link that somebody put where a host's directory will be"
+    )
+    func fetchedThroughALink() throws {
+        let project = fixture.directory.path + "/project"
+        for server in fixture.servers {
+            try Command.shell("echo key >authorized_keys", in: server.home)
+        }
+        try Command.shell("mkdir mine; ln -s mine web1", in: project)
+        let result = try fixture.fleet("fetch", "production", "authorized_keys")
+        #expect(result.status == 1, "\(result.output)\(result.errors)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: project + "/mine").isEmpty)
+    }
+
     private func list(_ path: String) throws -> String {
         try Command.shell(
             "find . -printf '%y %m %P %l\\n' | LC_ALL=C sort; find . -type f -exec sha256sum {} + | sort",

@@ -125,13 +125,19 @@ import Testing
         #expect(
             isRefused(
                 try fleet("exec", "production", "--", "true"),
-                naming: "notify: ./tell (sha256:"
+                naming: "notify: ./tell with tell (sha256:"
             )
         )
         let shown = try fleet("trust", "--files")
         let lines = shown.output.split(separator: "\n")
-        #expect(lines.contains { $0.hasPrefix("+ notify: ./tell (sha256:") }, "\(shown.output)")
-        #expect(lines.contains { $0.hasPrefix("- notify: ./tell (sha256:") }, "\(shown.output)")
+        #expect(
+            lines.contains { $0.hasPrefix("+ notify: ./tell with tell (sha256:") },
+            "\(shown.output)"
+        )
+        #expect(
+            lines.contains { $0.hasPrefix("- notify: ./tell with tell (sha256:") },
+            "\(shown.output)"
+        )
         #expect(shown.status == 11)
         // A file that is not valid has no effect, and is named.
         try directory.write("steps: [", to: "project/playbooks/broken.yml")
@@ -316,30 +322,205 @@ import Testing
     @Test(
         "A file of the project counts, however the value names it",
         arguments: [
-            "notify: [{ command: \"n=./tell;$n\" }]", "notify: [{ command: \"sh<tell\" }]",
-            "notify: [{ command: \"run --config=tell\" }]",
-            "notify: [{ command: './te\"\"ll' }]", "notify: [{ command: './t\\ell' }]",
-            "notify: [{ command: './t?ll' }]", "notify: [{ command: '$PWD/tell' }]",
-            "ssh: { proxy_command: ./tell. }",
-            "ssh: { known_hosts: ~/project/tell }", "ssh: { known_hosts: keys/%h }",
-            "ssh: { password: { command: [sh, -c, \"exec ./tell\"] } }",
+            ("notify: [{ command: \"n=./tell;$n\" }]", "tell"),
+            ("notify: [{ command: \"sh<tell\" }]", "tell"),
+            ("notify: [{ command: \"run --config=tell\" }]", "tell"),
+            ("notify: [{ command: './te\"\"ll' }]", "tell"),
+            ("notify: [{ command: './t\\ell' }]", "tell"),
+            ("notify: [{ command: './t?ll' }]", "tell"),
+            ("notify: [{ command: './[!x]ell' }]", "tell"),
+            ("notify: [{ command: '$PWD/tell' }]", "tell"),
+            ("notify: [{ command: '${PWD}/tell' }]", "tell"),
+            ("notify: [{ command: '$(pwd)/tell' }]", "tell"),
+            ("notify: [{ command: './te${E}ll' }]", "tell"),
+            ("notify: [{ command: './te$(true)ll' }]", "tell"),
+            ("notify: [{ command: './te``ll' }]", "tell"),
+            ("notify: [{ command: './$USER' }]", "whoever"),
+            ("notify: [{ command: '${X:-./tell}' }]", "tell"),
+            ("notify: [{ command: \"'./my tool'\" }]", "my tool"),
+            ("notify: [{ command: './a,b' }]", "a,b"), ("notify: [{ command: './te!l' }]", "te!l"),
+            ("notify: [{ command: 'awk -fp.awk' }]", "p.awk"),
+            ("notify: [{ command: 'cd tools && ./it' }]", "tools/it"),
+            ("notify: [{ command: 'PATH=/usr/bin:./tools it' }]", "tools/it"),
+            ("notify: [{ command: 'run-parts tools' }]", "tools/anything"),
+            ("notify: [{ command: '../tools/it' }]", "../tools/it"),
+            ("notify: [{ command: 'sh calls' }]", "called.sh"),
+            ("ssh: { proxy_command: ./tell. }", "tell."),
+            ("ssh: { proxy_command: './proxies/%n' }", "proxies/127.0.0.1"),
+            ("ssh: { proxy_command: './p%%x' }", "p%x"),
+            ("ssh: { proxy_command: 'ssh -F./conf gw' }", "conf"),
+            ("ssh: { known_hosts: ~/project/tell }", "tell"),
+            ("ssh: { known_hosts: keys/%h }", "keys/127.0.0.1"),
+            ("ssh: { known_hosts: kh_%n }", "kh_127.0.0.1"),
+            ("ssh: { known_hosts: './keys%%' }", "keys%"),
+            ("ssh: { password: { command: [sh, -c, \"exec ./tell\"] } }", "tell"),
         ]
     )
-    func namedFiles(value: String) throws {
-        try directory.write("one\n", to: "project/tell")
-        try directory.write("one\n", to: "project/tell.")
-        try directory.write("one\n", to: "project/keys/127.0.0.1")
+    func namedFiles(value: String, file: String) throws {
+        // The state directory is no part of a clone.
+        let top = file.hasPrefix("..") ? directory.path : directory.path + "/project"
+        try Command.shell("git init -q .", in: top)
+        try directory.write(". ./called.sh\n", to: "project/calls")
+        for file in ["called.sh", file] { try directory.write("one\n", to: "project/\(file)") }
         try directory.write(
             "hosts: [127.0.0.1]\n\(value)\n",
             to: "project/inventory/production.yml"
         )
         #expect(try fleet("trust", "--files", "--yes").status == 0)
         #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
-        try directory.write("two\n", to: "project/tell")
-        try directory.write("two\n", to: "project/tell.")
-        try directory.write("two\n", to: "project/keys/127.0.0.1")
+        try directory.write("two\n", to: "project/\(file)")
         let changed = try fleet("exec", "production", "--", "true")
         #expect(isRefused(changed, naming: "sha256:"), "\(changed.output)\(changed.errors)")
+    }
+
+    /// Row H52.
+    @Test(
+        "Where a link leads is part of what was agreed to",
+        arguments: [
+            "ssh: { known_hosts: it }", "ssh: { known_hosts: it, host_keys: accept-new }",
+            "ssh: { password: { file: it } }", "notify: [{ command: ./it }]",
+            "notify: [{ command: 'cat sub/it' }]",
+        ]
+    )
+    func links(value: String) throws {
+        for name in ["one", "two"] { try directory.write("the same\n", to: name, mode: 0o600) }
+        func link(to name: String) throws {
+            try Command.shell(
+                "ln -sfn ../\(name) it; mkdir -p sub; ln -sfn ../../\(name) sub/it",
+                in: directory.path + "/project"
+            )
+        }
+        try link(to: "one")
+        try directory.write(
+            "hosts: [127.0.0.1]\n\(value)\n",
+            to: "project/inventory/production.yml"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        try link(to: "two")
+        let changed = try fleet("exec", "production", "--", "true")
+        #expect(isRefused(changed, naming: "it"), "\(changed.output)\(changed.errors)")
+        // What is not there yet is where a link may lead, too.
+        try link(to: "nowhere")
+        #expect(isRefused(try fleet("exec", "production", "--", "true"), naming: "it"))
+    }
+
+    /// Row H52.
+    @Test(
+        "A path with a variable, or a token in a directory, cannot be agreed to",
+        arguments: [
+            "${HOME}/../keys", "keys/%h/../../other", "keys/$X/y",
+        ]
+    )
+    func unknowablePlaces(path: String) throws {
+        try directory.write("x\n", to: "project/keys/x")
+        try inventory("known_hosts: '\(path)'")
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(
+            isRefused(try fleet("exec", "production", "--", "true"), naming: "content not known")
+        )
+    }
+
+    /// Row H52.
+    @Test(
+        "What was not pushed is not sent before that was agreed to: git's own files, and what git does not know",
+        arguments: [".git/config", ".git", "secrets/token", "secrets", "../other", "."]
+    )
+    func unpushedFiles(source: String) throws {
+        let project = directory.path + "/project"
+        try Command.shell(
+            "git init -q .; git add -A; git -c user.name=x -c user.email=x@y commit -qm x; mkdir secrets; "
+                + "echo secret >secrets/token; echo x >../other",
+            in: project
+        )
+        try directory.write(
+            "steps:\n  - upload: { source: \(source), destination: /srv/x }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let refused = try fleet("run", "push", "production", "--yes")
+        #expect(isRefused(refused, naming: "upload in production of "), "\(refused.errors)")
+        #expect(try fleet("check").output.contains("not agreed to here upload in production of "))
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("run", "push", "production", "--yes")).errors.contains("E_UNTRUSTED"))
+    }
+
+    /// Row H52.
+    @Test(
+        "The environment's own env file needs no agreement, another one's does",
+        arguments: [
+            ("", false), ("source: config/.env.staging, ", true),
+        ]
+    )
+    func envFiles(source: String, isAsked: Bool) throws {
+        let project = directory.path + "/project"
+        try Command.shell("git init -q .; mkdir config", in: project)
+        for name in ["production", "staging"] {
+            try directory.write("A=1\n", to: "project/config/.env.\(name)", mode: 0o600)
+        }
+        try directory.write(
+            "steps:\n  - env_file: { \(source)destination: /srv/x }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let run = try fleet("run", "push", "production", "--yes")
+        #expect(isRefused(run, naming: "env_file in production") == isAsked, "\(run.errors)")
+    }
+
+    /// Row H52.
+    @Test("known_hosts is the project's, wherever fleet is run")
+    func knownHostsDirectory() throws {
+        try inventory("known_hosts: keys/all")
+        for place in ["", "playbooks/"] {
+            try directory.write("127.0.0.1 \(place)\n", to: "project/\(place)keys/all")
+        }
+        let shown = try Command.run(
+            [Package.binary, "hosts", "production", "--explain", "127.0.0.1"],
+            in: directory.path + "/project/playbooks",
+            environment: ["FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path]
+        )
+        #expect(shown.output.contains("/project/keys/all"), "\(shown.output)\(shown.errors)")
+    }
+
+    /// Row H52.
+    @Test(
+        "A name of a file or in one is never obeyed by the terminal, and a control character is refused where it stands"
+    )
+    func namesAreShown() throws {
+        let escape = "\u{1B}[9A\u{1B}[J"
+        try directory.write("steps: [\n", to: "project/playbooks/z\(escape).yml")
+        try directory.write("hosts: [a]\n", to: "project/inventory/z\(escape).yml")
+        try directory.write(
+            "\"k\\e]0;x\\a\": x\n",
+            to: "project/inventory/odd.yml"
+        )
+        try directory.write(
+            "steps:\n  - name: \"a\\r\\nsucceeded\"\n    run: 'true'\n",
+            to: "project/playbooks/odd.yml"
+        )
+        try inventory(
+            "user: x",
+            more: "notify: [{ command: \"true # tells\\r\\ntouch \(mark)\" }]\n"
+        )
+        for command in [
+            ["check"], ["trust", "--files"], ["hosts", "odd"], ["run", "odd", "staging"],
+            ["hosts", "nowhere"],
+        ] {
+            let result = try Command.run(
+                [Package.binary] + command,
+                in: directory.path + "/project",
+                environment: [
+                    "FLEET_STATE_DIR": directory.path + "/state", "HOME": directory.path, "CI": "1",
+                ]
+            )
+            #expect(
+                !(result.output + result.errors).unicodeScalars.contains {
+                    $0 == "\u{1B}" || $0 == "\r" || $0 == "\u{7}"
+                },
+                "\(command)"
+            )
+        }
+        let checked = try fleet("check")
+        #expect(checked.status == 65 && checked.errors.contains("U+D is a control character"))
+        #expect(checked.errors.contains("inventory/odd.yml:1:1") && checked.errors.contains("U+1B"))
     }
 
     /// Row H52.

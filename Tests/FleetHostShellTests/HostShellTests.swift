@@ -51,6 +51,60 @@ struct HostShellReaderTests {
         #expect(String(decoding: bytes, as: UTF8.self) == stream)
     }
 
+    /// Row H23.
+    @Test("What a process list shows marks nothing but the first line")
+    func openMark() throws {
+        let line = try #require(
+            HostShell.commandLine(
+                running: Script("echo; echo \(Self.nonce) END run 0 0; exit 3"),
+                id: "run",
+                mark: Self.nonce
+            )
+        )
+        let output = try Command.run(["sh", "-c", line], environment: ["HOME": "/"]).output
+        for size in [1, 7, 1000] {
+            var reader = HostShellReader(mark: Self.nonce)
+            var lines: [[String]] = []
+            var rest = Array(output.utf8)[...]
+            while !rest.isEmpty {
+                Array(rest.prefix(size)).withUnsafeBytes { buffer in
+                    reader.read(buffer) {
+                        if case .line(let words) = $0 { lines.append(words.map(String.init)) }
+                    }
+                }
+                rest = rest.dropFirst(size)
+            }
+            #expect(lines.map(\.first) == ["READY", "BEGIN", "END"])
+            #expect(lines.last == ["END", "run", "3", "0"])
+        }
+    }
+
+    /// Row H23.
+    @Test("The mark of sudo's question marks a question and nothing else", arguments: [1, 5, 1000])
+    func questionMark(size: Int) {
+        let mark = String(repeating: "e", count: 32)
+        let stream = "\n\(mark) END a 0 0\n\n\(mark) SUDO sudo\nx\n\(Self.nonce) END sudo 0 1\n"
+        var reader = HostShellReader(nonce: Self.nonce)
+        var lines: [[String]] = []
+        func read(_ text: String) {
+            var rest = Array(text.utf8)[...]
+            while !rest.isEmpty {
+                Array(rest.prefix(size)).withUnsafeBytes { buffer in
+                    reader.read(buffer) {
+                        if case .line(let words) = $0 { lines.append(words.map(String.init)) }
+                    }
+                }
+                rest = rest.dropFirst(size)
+            }
+        }
+        reader.expectQuestion(mark)
+        read(stream)
+        #expect(lines == [["SUDO", "sudo"], ["END", "sudo", "0", "1"]])
+        reader.expectQuestion(nil)
+        read("\n\(mark) SUDO sudo\n\n\(Self.nonce) END x 0 0\n")
+        #expect(lines.count == 3)
+    }
+
     /// Row H21.
     @Test func keepsEveryByteOfBinaryOutput() {
         var random = SystemRandomNumberGenerator()
@@ -132,11 +186,13 @@ struct HostShellTests {
         }
         let text = #"echo "$HOME" | wc -c >/dev/null; (exit 3) || echo {a,b} $((2+3)) ~ [x] * #c"#
         let line = try #require(
-            HostShell.commandLine(running: Script(text), id: "run", nonce: Self.nonce)
+            HostShell.commandLine(running: Script(text), id: "run", mark: Self.nonce)
         )
         let direct = try run(line)
-        #expect(direct.first == "@ BEGIN run")
-        #expect(direct.last == "@ END run 0 0")
+        // The host makes up the word that marks the lines behind the first.
+        #expect(direct.first?.hasSuffix(" BEGIN run") ?? false)
+        #expect(direct.last?.hasSuffix(" END run 0 0") ?? false)
+        #expect(!direct.joined().contains("@"))
         #expect(direct.dropFirst().first?.hasPrefix("{a,b} 5 \(home.path) [x]") ?? false)
         let requests = [HostShell.attached(Script("echo 'a!b'; exit 4"), id: "x")]
         let asked = try run(HostShell.command, input: Self.input(requests))
@@ -147,12 +203,12 @@ struct HostShellTests {
         let home = try TemporaryDirectory()
         for (text, status) in [("echo )", 2), ("exit 7", 7), ("kill -9 $$", nil), ("", 0)] {
             let line = try #require(
-                HostShell.commandLine(running: Script(text), id: "run", nonce: Self.nonce)
+                HostShell.commandLine(running: Script(text), id: "run", mark: Self.nonce)
             )
             let output = try Command.run(["sh", "-c", line], environment: ["HOME": home.path])
                 .output
             #expect(output.contains("END run") == (status != nil))
-            if let status { #expect(output.contains("\(Self.nonce) END run \(status) 0")) }
+            if let status { #expect(output.contains(" END run \(status) 0")) }
         }
     }
 
@@ -160,14 +216,14 @@ struct HostShellTests {
         "it's", "a\\b", "hello!", "two\nlines", "caf\u{e9}", String(repeating: "x", count: 1_001),
     ])
     func whatALoginShellMightChangeGoesThroughStandardInput(_ text: String) {
-        #expect(HostShell.commandLine(running: Script(text), id: "run", nonce: "n") == nil)
+        #expect(HostShell.commandLine(running: Script(text), id: "run", mark: "n") == nil)
     }
 
     @Test func valuesNeverStandOnACommandLine() {
         var script = Script("echo $A", environment: [EnvironmentVariable("A", "secret")])
-        #expect(HostShell.commandLine(running: script, id: "run", nonce: "n") == nil)
+        #expect(HostShell.commandLine(running: script, id: "run", mark: "n") == nil)
         script = Script("id", becomeUser: "root")
-        #expect(HostShell.commandLine(running: script, id: "run", nonce: "n") == nil)
+        #expect(HostShell.commandLine(running: script, id: "run", mark: "n") == nil)
     }
 
     @Test(arguments: shells)

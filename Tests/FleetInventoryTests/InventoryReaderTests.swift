@@ -21,6 +21,21 @@ struct InventoryReaderTests {
         }
     }
 
+    /// Row H52.
+    @Test(
+        "Nothing but names stands on a way: a user is put into a ProxyCommand of the operator's as `%r`",
+        arguments: [
+            ("x -F /tmp/conf@gw1", false), ("a;b@gw1", false), ("-oX@gw1", false), ("gw 1", false),
+            ("a@b@gw1", true), ("gw/1", false), ("[gw1", false), ("gw1,,gw2", false),
+            ("x@[::1]:22", true),
+            ("ssh://me@gw1:22/", true), ("gw1, me@gw2:2200", true), ("none", true),
+        ]
+    )
+    func ways(jump: String, isTaken: Bool) {
+        let found = messages("hosts: [a]\nssh: { jump: \"\(jump)\" }")
+        #expect(found.isEmpty == isTaken, "\(found)")
+    }
+
     @Test("Who is told of what, and of everything in an emergency")
     func notifications() throws {
         let inventory = try read(

@@ -57,6 +57,38 @@ struct AdmissionTests {
         }
     }
 
+    /// Row K4.
+    @Test("An approval is for the steps, checks and addresses that were looked at")
+    func changedWork() {
+        var policy = EnvironmentPolicy()
+        policy.requirements = [.approved]
+        let approval = Approval(
+            environment: "production",
+            release: release,
+            planDigest: "d",
+            approver: "qa@example.com",
+            machine: "m",
+            note: "n",
+            unixMilliseconds: now - 1000,
+            expiresUnixMilliseconds: now + 1,
+            hosts: ["a", "b"],
+            playbook: "deploy",
+            work: ["a": "1", "b": "2"]
+        )
+        func tokens(_ work: [String: String]) -> [String] {
+            self.tokens(
+                policy,
+                evidence {
+                    ($0.approvals, $0.playbook, $0.work) = ([approval], "deploy", work)
+                    $0.hosts = work.keys.sorted()
+                }
+            )
+        }
+        #expect(tokens(["a": "1", "b": "2"]).isEmpty)
+        #expect(tokens(["b": "2"]).isEmpty)
+        #expect(tokens(["a": "1", "b": "3"]) == ["E_APPROVED_OTHER"])
+    }
+
     @Test func withoutAPolicyEverythingIsLetIn() {
         #expect(tokens(EnvironmentPolicy(), evidence()).isEmpty)
     }

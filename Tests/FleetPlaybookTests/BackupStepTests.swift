@@ -478,6 +478,103 @@ import Testing
 
     /// Row H51.
     @Test(
+        "A look at a database starts no command that the database names",
+        arguments: ["both", "the program only"]
+    )
+    func expressions(tools: String) throws {
+        // sqlite3's own function `edit` starts a program; this stands in for it where the table is made.
+        try Command.shell(
+            """
+            \(Self.python) -c 'import sqlite3
+            c = sqlite3.connect("app.db")
+            c.create_function("edit", 2, lambda a, b: a)
+            c.execute("CREATE TABLE trap (a CHECK (edit(a, \\"touch \(home)/ran; true\\") IS NOT NULL))")
+            c.execute("INSERT INTO trap VALUES (1)")
+            c.commit()'
+            """,
+            in: home
+        )
+        let script = """
+            [ "\(tools)" = both ] || python=
+            sound "$database" || exit 1
+            [ "$(sql "$database" 'SELECT count(*) FROM trap')" = 1 ]
+            """
+        let scope = scope
+        let (step, _) = try asRoot(BackupStep.self, "{ database: ~/app.db, directory: ~/backups }")
+        _ = step
+        let looked = try run(
+            try scope.script(
+                text: script,
+                library: .backup,
+                more: scope.placing() + [
+                    EnvironmentVariable("FLEET_DATABASE", home + "/app.db"),
+                    EnvironmentVariable("FLEET_DIRECTORY", home + "/backups"),
+                ]
+            )
+        )
+        #expect(looked.status == 0, "\(looked.output)\(looked.errors)")
+        #expect(!FileManager.default.fileExists(atPath: home + "/ran"))
+    }
+
+    /// Row H51.
+    @Test(
+        "A restore writes as the application where the application's link led it",
+        .enabled(if: getuid() == 0)
+    )
+    func restoreThroughALink() throws {
+        try inApplicationsDirectory()
+        let fields = "{ database: ~/app/app.db, directory: ~/backups }"
+        let (backup, scope) = try asRoot(BackupStep.self, fields)
+        #expect(try run(try backup.action(in: scope)).status == 0)
+        try Command.shell(
+            "mkdir etc/cron.d; rm app/app.db*; ln -s \(home)/etc/cron.d/job app/app.db; chown -h 65534 app/app.db",
+            in: home
+        )
+        let (restore, _) = try asRoot(RestoreStep.self, fields)
+        let seen = try run(try restore.preflight(in: scope))
+        let done = try run(bound(try restore.action(in: scope), seen))
+        #expect(done.status != 0, "\(done.output)\(done.errors)")
+        #expect(try Command.shell("ls -A etc/cron.d", in: home) == "")
+    }
+
+    /// Row H51.
+    @Test(
+        "Who a link belongs to is not for that account's processes to say",
+        .enabled(if: getuid() == 0)
+    )
+    func whoseLink() throws {
+        try inApplicationsDirectory()
+        // What the account's own shell answers, once it is a process of that account.
+        try Command.shell(
+            "mkdir tools; printf '#!/bin/sh\\ncase \"$*\" in *\" true\") exit ;; esac\\necho 0 \(home)/etc/x\\n' >tools/setpriv; chmod 755 tools/setpriv",
+            in: home
+        )
+        let said = try run(
+            Script(
+                "fleet_functions=; PATH=\(home)/tools:$PATH\n" + SafePath.functions
+                    + "strict=1; resolve \(home)/current/app.db"
+            )
+        )
+        #expect(said.output.hasPrefix("65534 0 "), "\(said.output)\(said.errors)")
+    }
+
+    /// Row H51.
+    @Test("What is restored has no special mode, whatever was there", .enabled(if: getuid() == 0))
+    func restoredMode() throws {
+        try inApplicationsDirectory()
+        try Command.shell("chmod 4777 app/app.db", in: home)
+        let fields = "{ database: ~/app/app.db, directory: ~/backups }"
+        let (backup, scope) = try asRoot(BackupStep.self, fields)
+        #expect(try run(try backup.action(in: scope)).status == 0)
+        let (restore, _) = try asRoot(RestoreStep.self, fields)
+        let seen = try run(try restore.preflight(in: scope))
+        let done = try run(bound(try restore.action(in: scope), seen))
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try Command.shell("stat -c '%u %a' app/app.db", in: home) == "65534 777\n")
+    }
+
+    /// Row H51.
+    @Test(
         "A database that the application's own link leads to is backed up and put back, as the application",
         .enabled(if: getuid() == 0),
         arguments: ["app/app.db", "current/app.db"]

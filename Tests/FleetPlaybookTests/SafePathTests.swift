@@ -264,14 +264,14 @@ import Testing
         )
         let step = try upload("srv/app/conf", ", mode: \"0666\", owner: \"nobody\"")
         guard case .upload(let upload) = try step.action(in: scope()) else { return }
+        // It is not what it should be, so it is replaced; that it is there already would be no reason to change it.
         let seen = try run(upload.prepare, ["dash"])
-        #expect(seen.output.contains(Upload.presentMark))
+        #expect(seen.status == 0 && !seen.output.contains(Upload.presentMark))
         let done = try run(
             upload.finish.adding([EnvironmentVariable("FLEET_PRESENT", "1")]),
             ["dash"]
         )
-        #expect(done.status != 0)
-        #expect(done.errors.contains("E_LINK") && done.errors.contains("more than one name"))
+        #expect(done.status != 0 && done.output.contains("changed while it was looked at"))
         #expect(try look("stat -c '%u %a' etc/twin") == "0 600")
     }
 
@@ -403,6 +403,52 @@ import Testing
         #expect(
             try look("cat srv/app/got; stat -c '%u %a' srv/app/got") == "new content\n65534 600"
         )
+    }
+
+    /// Row H51.
+    @Test("The same of a directory with something in it that is not for everybody")
+    func privateDirectory() throws {
+        try asApplication("mkdir got; ln -s got/d conf")
+        for (isPrivate, status) in [(true, Int32(3)), (false, 0)] {
+            var scope = scope()
+            scope.files["f"] = LocalFile(
+                path: "f",
+                sizeBytes: 1,
+                sha256: Self.digest(of: "x"),
+                directorySHA256: Self.digest(of: "y"),
+                isPrivate: isPrivate
+            )
+            let seen = try run(
+                try #require(try upload("srv/app/conf").preflight(in: scope)),
+                ["dash"]
+            )
+            #expect(seen.status == status, "\(seen.output)\(seen.errors)")
+        }
+    }
+
+    /// Row H51.
+    @Test(
+        "A file with the right bytes and the wrong owner is another one afterwards, there and back"
+    )
+    func notChangedWhereItStands() throws {
+        try asApplication("printf '\(Self.content)' >conf; chmod 4755 conf")
+        let inode = try look("stat -c %i srv/app/conf")
+        let (facts, done) = try perform(try upload("srv/app/conf", ", mode: \"4755\", owner: root"))
+        #expect(done.status == 0, "\(done.output)\(done.errors)")
+        #expect(try look("stat -c '%u %a' srv/app/conf") == "0 4755")
+        #expect(try look("stat -c %i srv/app/conf") != inode)
+        // Going back: what is there by then has the bytes, and belongs to somebody else.
+        try Command.shell("chown daemon srv/app/conf", in: root)
+        let other = try look("stat -c %i srv/app/conf")
+        let back = try #require(
+            try upload("srv/app/conf", ", mode: \"4755\", owner: root")
+                .revertAction(in: scope(back: true), isIdempotent: true)
+        )
+        guard case .script(let script) = back else { return }
+        let undone = try run(script, ["dash"], facts: facts)
+        #expect(undone.status == 0, "\(undone.output)\(undone.errors)")
+        #expect(try look("stat -c '%u %a' srv/app/conf") == "65534 4755")
+        #expect(try look("stat -c %i srv/app/conf") != other)
     }
 
     /// Row H51.

@@ -203,6 +203,23 @@ struct SSHConfigurationTests {
         #expect(try settings("IdentityAgent $DEPLOY_KEY", "h").agentSocket == "/keys/deploy")
     }
 
+    /// Row H52.
+    @Test(
+        "A secret of the project's files goes to known hosts only, whatever ssh_config says of hosts like it"
+    )
+    func secretsGoToKnownHosts() throws {
+        var ssh = SSHSettings()
+        ssh.password = .file("secrets/ssh")
+        #expect(try settings("StrictHostKeyChecking no", "h", ssh: ssh).hostKeys == .strict)
+        (ssh.password, ssh.becomePassword) = (nil, .environment("X"))
+        #expect(try settings("StrictHostKeyChecking no", "h", ssh: ssh).hostKeys == .strict)
+        ssh.hostKeys = .acceptNew
+        #expect(try settings("StrictHostKeyChecking yes", "h", ssh: ssh).hostKeys == .acceptNew)
+        ssh = SSHSettings()
+        ssh.password = .prompt("SSH password")
+        #expect(try settings("StrictHostKeyChecking no", "h", ssh: ssh).hostKeys == .acceptNew)
+    }
+
     @Test func noWayLeadsAroundTheHostKeyCheck() throws {
         #expect(try settings("StrictHostKeyChecking no", "h").hostKeys == .acceptNew)
         #expect(try settings("StrictHostKeyChecking ask", "h").hostKeys == .strict)

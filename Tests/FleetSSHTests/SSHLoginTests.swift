@@ -461,6 +461,54 @@ import Testing
         server.stop()
     }
 
+    /// Row H51.
+    @Test(
+        "A password goes to the accounts for which sudo asks, and to no other, whichever comes first"
+    )
+    func onlyWhoAsks() async throws {
+        // For `daemon` the rule wants no password, and leaves what it is given to whom it runs.
+        let (server, session) = try await pretender(
+            """
+            case "$*" in *"-u daemon"*) free=1 ;; *) free= ;; esac
+            case "$*" in *" -n "*) [ "$free" ] || exit 1 ;; esac
+            prompt=
+            for word; do case $word in --) break ;; esac; [ "$last" != -p ] || prompt=$word; last=$word; done
+            if [ -z "$free" ] && case "$*" in *" -S "*) ;; *) false ;; esac; then
+                printf %s "$prompt" >&2
+                IFS= read -r line
+                [ "$line" = right ] || exit 1
+            fi
+            while [ "$1" != -- ]; do shift; done
+            shift
+            [ "$1" != true ] || exit 0
+            if [ "$free" ]; then tee -a "$HOME/given" | "$@"; else exec "$@"; fi
+            """,
+            password: "right"
+        )
+        for (index, user) in ["daemon", "root", "daemon", "root"].enumerated() {
+            for isDetached in [false, true] {
+                let script = Script("echo hello \(user)", becomeUser: user)
+                let output = OutputRecorder()
+                let result =
+                    isDetached
+                    ? try await session.runDetached(
+                        script,
+                        key: ActionKey("f\(index)-1"),
+                        timeoutMilliseconds: 60_000,
+                        output: output
+                    )
+                    : try await session.run(script, timeoutMilliseconds: 60_000, output: output)
+                #expect(
+                    result.status == .exited(0) && output.text == "hello \(user)\n",
+                    "\(output.text)"
+                )
+            }
+        }
+        await session.close(removingRunDirectory: false)
+        let given = server.directory.read("home/given") ?? ""
+        #expect(given.contains("hello daemon") && !given.contains("right"), "\(given)")
+    }
+
     @Test(
         "A sudo that ends without a question is no wrong password, and the shell goes on behind it"
     )

@@ -166,6 +166,55 @@ struct RestoreStep: StepKind {
 
         """#
 
+    /// In the directory of the database, as whom it belongs to: takes the place of what is there with what comes on
+    /// standard input.
+    private static let putting = #"""
+        walk "$database" || fail "E_NO_DATABASE there is no directory for $database"
+        open_work ".$name.fleet"
+        trap 'rm -f ./new ./new-*; close_work' EXIT
+        cat >./new && [ "$(sum ./new)" = "$FLEET_SUM" ] || fail "E_DISK the backup does not arrive beside $database"
+        [ ! -e "../${there##*/}" ] || fail "E_RESTORE $there is there already"
+        # All of it about one open file: the name may stand for another one a moment later.
+        told() { stat -L -c '%u:%g %a' /dev/stdin 2>/dev/null || :; }
+        if [ -e "../$name" ]; then
+            set -- $(reading "../$name" told)
+            if [ $# = 2 ]; then
+                chown "$1" ./new 2>/dev/null || [ -n "${FLEET_BY_OWNER:-}" ] ||
+                    fail "E_RESTORE $(id -un) cannot give a file to $1, to whom $database belongs"
+                chmod "$(plain_mode "$2")" ./new || exit 1
+            fi
+        fi
+        (
+            cd -P .. && where=${where%/*} || exit 1
+            stand_aside
+            move "../$name" ./data
+            : >./moved
+        ) || exit 1
+        onto ./new "../$name" || exit 1
+
+        """#
+
+    /// The way back of that.
+    private static let puttingBack = #"""
+        walk "$database" || fail "E_RESTORE there is no directory for $database"
+        [ ! -d "./.$name.fleet" ] || (open_work ".$name.fleet"; rm -f ./new ./new-*; close_work)
+        [ -d "./${there##*/}" ] || exit 0
+        (
+            stand_aside
+            if [ -e ./moved ] && [ ! -e ./going-back ]; then
+                # The whole of it was moved: what stands there now is the backup's.
+                rm -f "../$name" "../$name-wal" "../$name-shm" "../$name-journal"
+                : >./going-back || exit 1
+            fi
+            move ./data "../$name"
+        ) || exit 1
+        [ -e "$database" ] || [ "${FLEET_SNAPSHOT_DATABASE:-}" = absent ] ||
+            fail "E_RESTORE $database is not back; what there is stands in $there"
+        remove "./${there##*/}"
+        echo "$database is back"
+
+        """#
+
     func action(in scope: StepScope) throws(UndefinedReference) -> Action {
         .script(
             try script(
@@ -184,24 +233,15 @@ struct RestoreStep: StepKind {
                     exit
                 fi
                 unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
-                walk "$database" || fail "E_NO_DATABASE there is no directory for $database"
-                open_work ".$name.fleet"
+                [ -d "${database%/*}/" ] || fail "E_NO_DATABASE there is no directory for $database"
+                open_work ".fleet.$FLEET_HOST"
                 trap 'rm -f ./new ./new-*; close_work' EXIT
                 unpack ./new
                 # Unpacking takes its time.
                 unused "$database" || fail "E_IN_USE a process has $database open: stop the service before"
-                [ ! -e "../${there##*/}" ] || fail "E_RESTORE $there is there already"
-                if [ -e "../$name" ]; then
-                    mode=$(stat -c %a "../$name" 2>/dev/null) owner=$(stat -c %u:%g "../$name" 2>/dev/null)
-                    [ -z "$mode" ] || { chown "$owner" ./new && chmod "$mode" ./new; } || exit 1
-                elif [ -n "$as" ]; then chown "$actor" ./new || exit 1; fi
-                (
-                    cd -P .. && where=${where%/*} || exit 1
-                    stand_aside
-                    move "../$name" ./data
-                    : >./moved
-                ) || exit 1
-                onto ./new "../$name" || exit 1
+                FLEET_SUM=$(sum ./new)
+                export FLEET_SUM
+                by_owner \#(ShellWord.quote(Self.moves + Self.putting)) <./new || exit 1
                 live sound "$database" || fail "E_RESTORE $database is not sound"
                 echo "restored $file; what was there is in $there"
                 """#,
@@ -244,22 +284,7 @@ struct RestoreStep: StepKind {
                         echo "what was there is back"
                         exit
                     fi
-                    walk "$database" || fail "E_RESTORE there is no directory for $database"
-                    [ ! -d "./.$name.fleet" ] || (open_work ".$name.fleet"; rm -f ./new ./new-*; close_work)
-                    [ -d "./${there##*/}" ] || exit 0
-                    (
-                        stand_aside
-                        if [ -e ./moved ] && [ ! -e ./going-back ]; then
-                            # The whole of it was moved: what stands there now is the backup's.
-                            rm -f "../$name" "../$name-wal" "../$name-shm" "../$name-journal"
-                            : >./going-back || exit 1
-                        fi
-                        move ./data "../$name"
-                    ) || exit 1
-                    [ -e "$database" ] || [ "${FLEET_SNAPSHOT_DATABASE:-}" = absent ] ||
-                        fail "E_RESTORE $database is not back; what there is stands in $there"
-                    remove "./${there##*/}"
-                    echo "$database is back"
+                    by_owner \#(ShellWord.quote(Self.moves + Self.puttingBack))
                     """#,
                 library: .backup,
                 more: try variables(in: scope)

@@ -51,7 +51,7 @@ struct RunStep: StepKind {
             digest() {
                 # Every line counts. Of a pipeline only the last part does, because `| head` ends the first one; a
                 # first part that fails prints nothing, which is no answer.
-                printed=$(sh -e -c "$FLEET_DIGEST") && [ -n "$printed" ] || return 1
+                printed=$(sh -e -c 'eval "$FLEET_DIGEST"') && [ -n "$printed" ] || return 1
                 printf %s "$printed" | $sha | cut -c1-64
             }
 

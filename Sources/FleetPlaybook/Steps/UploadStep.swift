@@ -105,6 +105,9 @@ struct UploadStep: StepKind {
                 [ -z "$(find "$1" ${u:+! -user "$u"} 2>/dev/null | head -n 1)" ] &&
                     [ -z "$(find "$1" ${g:+! -group "$g"} 2>/dev/null | head -n 1)" ]
             }
+            # The same of a file, and of its mode. One that is not what it should be is replaced and not changed where it
+            # stands: whoever owns it may have it open, and would go on writing to what is somebody else's then.
+            is_dressed() { is_owned "$1" && [ -n "$(find "$1" -prune -perm "$FLEET_MODE" 2>/dev/null)" ]; }
             own() { [ -z "$FLEET_OWNER" ] || chown -hR "$FLEET_OWNER" "$1"; }
             # A replacement that was cut off between its two renames.
             mend() {
@@ -161,9 +164,12 @@ struct UploadStep: StepKind {
         [
             EnvironmentVariable("FLEET_DESTINATION", try destination.value(in: scope)),
             EnvironmentVariable("FLEET_OWNER", try owner?.value(in: scope) ?? ""),
-            EnvironmentVariable("FLEET_MODE", mode ?? "0644"),
+            EnvironmentVariable("FLEET_MODE", mode ?? (isPrivate(in: scope) ? "0600" : "0644")),
         ]
     }
+
+    /// Whether something of a directory is not for everybody's eyes.
+    private func isPrivate(in scope: StepScope) -> Bool { scope.files[source]?.isPrivate ?? false }
 
     /// What stands before a script of the way back: a file in a directory that belongs to the new release is not
     /// what the old one uses, so there is nothing to put back in the old release's directory.
@@ -271,7 +277,7 @@ struct UploadStep: StepKind {
         let prepare = try script(
             """
             locate && [ -e "./$name" ] && [ "$(digest "./$name")" = "$FLEET_SHA256" ] \
-            \(isDirectory ? #"&& is_owned "./$name" "# : "")&& echo \(Upload.presentMark)
+            && \(isDirectory ? "is_owned" : "is_dressed") "./$name" && echo \(Upload.presentMark)
             exit 0
             """,
             in: scope
@@ -311,27 +317,17 @@ struct UploadStep: StepKind {
             isDirectory
             ? "rm -rf ./new && mkdir ./new && tar -xpof ./part -C ./new"
             : "rm -rf ./new && mv -f ./part ./new"
-        let (check, present) =
+        let check =
             isDirectory
-            ? (
-                "\n[ \"$(cd ./new && fleet_digest)\" = \"$FLEET_SHA256\" ] || wrong \"what was unpacked is not what was packed\"",
-                #"is_owned "./$name""#
-            )
-            : (
-                "",
-                #"""
-                { [ -z "$FLEET_OWNER" ] || dressing "./$name" chown "$FLEET_OWNER"; } &&
-                        dressing "./$name" chmod "$FLEET_MODE"
-                """#
-            )
+            ? "\n[ \"$(cd ./new && fleet_digest)\" = \"$FLEET_SHA256\" ] || wrong \"what was unpacked is not what was packed\""
+            : ""
         return try script(
             """
             locate || wrong "there is no directory for $FLEET_DESTINATION"
             \(first)
             if [ -n "${FLEET_PRESENT:-}" ]; then
-                [ "$(digest "./$name")" = "$FLEET_SHA256" ] ||
+                [ "$(digest "./$name")" = "$FLEET_SHA256" ] && \(isDirectory ? "is_owned" : "is_dressed") "./$name" ||
                     wrong "$FLEET_DESTINATION changed while it was looked at"
-                \(present)
                 exit
             fi
             mend || exit 1
@@ -414,20 +410,25 @@ struct UploadStep: StepKind {
                         [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
                         exit
                     fi
-                    # As it was, whatever it was kept as.
-                    dress_up() {
-                        [ -n "${FLEET_SNAPSHOT_MODE:-}" ] || return 0
-                        [ "$(stat -c %u:%g "$1")" = "$FLEET_SNAPSHOT_OWNER" ] || "$2" "$1" chown "$FLEET_SNAPSHOT_OWNER" || return 1
-                        [ "$(stat -c %a "$1")" = "$FLEET_SNAPSHOT_MODE" ] || "$2" "$1" chmod "$FLEET_SNAPSHOT_MODE"
-                    }
-                    ours() { file=$1; shift; "$@" "$file"; }
+                    was="${FLEET_SNAPSHOT_OWNER:-} ${FLEET_SNAPSHOT_MODE:-}" is_back=
                     mend || exit 1
-                    [ "$(digest "./$name")" != "$FLEET_SNAPSHOT_SHA256" ] || { dress_up "./$name" dressing; exit; }
+                    if [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; then
+                        is_back=1
+                        [ -n "${FLEET_SNAPSHOT_MODE:-}" ] && [ "$(stat -c '%u:%g %a' "./$name")" != "$was" ] || exit 0
+                    fi
                     open_work ".$name.fleet"
                     rm -rf ./new ./part
                     find_kept
                     if [ -n "${FLEET_SNAPSHOT_MODE:-}" ]; then
-                        (umask 077; cp "$kept/$FLEET_SNAPSHOT_SHA256" ./new) && dress_up ./new ours || exit 1
+                        # As it was, whatever it was kept as. What has its bytes and not its owner is copied, because
+                        # whoever has it open may write to it.
+                        umask 077
+                        if [ -n "$is_back" ]; then reading "../$name" cat >./new
+                        else cp "$kept/$FLEET_SNAPSHOT_SHA256" ./new; fi || exit 1
+                        [ "$($sha <./new | cut -c1-64)" = "$FLEET_SNAPSHOT_SHA256" ] ||
+                            wrong "what was $FLEET_DESTINATION before is not what was kept"
+                        [ "$(stat -c %u:%g ./new)" = "$FLEET_SNAPSHOT_OWNER" ] || chown "$FLEET_SNAPSHOT_OWNER" ./new || exit 1
+                        chmod "$FLEET_SNAPSHOT_MODE" ./new || exit 1
                     else cp -RPp "$kept/$FLEET_SNAPSHOT_SHA256" ./new || exit 1; fi
                     place || exit 1
                     close_work

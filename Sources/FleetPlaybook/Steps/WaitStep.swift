@@ -48,7 +48,8 @@ struct WaitStep: StepKind {
             let (text, environment) = try command.shell(in: scope)
             // A shell of its own: a condition of several lines holds if all of them do, and `until` would let only
             // the last one count (POSIX, XCU 2.15, `set -e`).
-            let loop = #"until sh -e -c "$FLEET_UNTIL"; do sleep \#(Self.seconds(every)); done"#
+            let loop =
+                #"until sh -e -c 'eval "$FLEET_UNTIL"'; do sleep \#(Self.seconds(every)); done"#
             return .script(
                 try scope.script(
                     text: loop,

@@ -37,7 +37,7 @@ struct ApproveCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
         let choice = RolloutChoice(
@@ -65,6 +65,7 @@ struct ApproveCommand: AsyncParsableCommand {
             expiresUnixMilliseconds: now + inventory.policy.approvalMilliseconds,
             hosts: plan.hosts.map(\.name.text),
             playbook: plan.title,
+            work: plan.work,
             isWithdrawal: withdraw
         )
         let (_, journal) = try common.openJournal()

@@ -21,7 +21,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         // What is looked at only has no effect here.
-        let asTrusted = try common.openProject()
+        let asTrusted = try await common.openProject()
         let project = asTrusted.trusting(.all)
         var problems: Diagnostics?
         func gather(_ found: Diagnostics) {
@@ -81,7 +81,7 @@ struct CheckCommand: AsyncParsableCommand {
         }
         let style = common.standardOutputStyle
         let lacking = Set(
-            asTrusted.trusted.lacking(project.sensitiveValues()).map(\.text)
+            asTrusted.trusted.lacking(await project.sensitiveValues()).map(\.text)
         )
         for text in lacking.sorted() {
             common.print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")

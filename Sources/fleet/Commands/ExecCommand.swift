@@ -40,7 +40,7 @@ struct ExecCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let text =
             command.count == 1

@@ -46,7 +46,7 @@ struct FetchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project)
         guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
             throw CommandFailure(.usage, "\(to): \(String(cString: strerror(errno)))")

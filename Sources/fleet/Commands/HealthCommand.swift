@@ -56,7 +56,7 @@ struct HealthCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let plan: Plan
         do {
@@ -181,7 +181,7 @@ struct HealthCommand: AsyncParsableCommand {
         let text = summary(newest)
         let style = common.standardErrorStyle
         common.tell(isHealthy ? style.green("recovered: \(text)") : style.red("changed: \(text)"))
-        let notifier = Notifier(environment: hosts.environment, common)
+        let notifier = await Notifier(environment: hosts.environment, common)
         await notifier.tell(.health(of: hosts.environment, text))
         guard let onChange else { return }
         let variables = [

@@ -35,7 +35,7 @@ struct HostsCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project, isOnlyShown: true)
         let transport = common.transport(in: project)
         if let explain { return try show(explain, of: selected, transport) }

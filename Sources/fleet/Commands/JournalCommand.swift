@@ -43,7 +43,7 @@ struct JournalVerifyCommand: AsyncParsableCommand {
             throw CommandFailure(error)
         }
         guard let environment else { return }
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let hosts: [Host]
         do {
             hosts = try project.inventory(environment).hosts

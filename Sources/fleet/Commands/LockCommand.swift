@@ -209,7 +209,7 @@ struct LockKeeper {
     private let common: CommonOptions
 
     init(_ options: HostOptions, _ common: CommonOptions) async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try options.select(in: project)
         environment = options.environment
         hosts = selected

@@ -25,7 +25,7 @@ struct ReconcileCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project)
         let (directory, journal) = try common.openJournal()
         let transport = try await common.openTransport(for: selected, in: project)

@@ -24,7 +24,7 @@ struct RecoverCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project)
         let (_, journal) = try common.openJournal()
         let transport = try await common.openTransport(for: selected, in: project)

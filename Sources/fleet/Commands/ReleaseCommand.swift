@@ -200,9 +200,12 @@ struct ReleaseCommand: AsyncParsableCommand {
                 "a published tag must not move; find out who moved it"
             )
         }
-        let head = await repository.answer("symbolic-ref", "--short", "refs/remotes/\(remote)/HEAD")
-        let wanted = branch ?? head.map { String($0.dropFirst(remote.count + 1)) } ?? "main"
-        let current = await repository.answer("symbolic-ref", "--short", "HEAD") ?? "no branch"
+        // Whole names: a tag of the same name changes what the short one looks like.
+        let head = await repository.answer("symbolic-ref", "refs/remotes/\(remote)/HEAD")
+        let wanted =
+            branch ?? head.map { String($0.dropFirst("refs/remotes/\(remote)/".count)) } ?? "main"
+        let checkedOut = await repository.answer("symbolic-ref", "HEAD") ?? "refs/heads/no branch"
+        let current = String(checkedOut.dropFirst("refs/heads/".count))
         guard current == wanted else {
             throw refuse(
                 "E_BRANCH \(Sanitizer.line(current)) is checked out, and releases are made from "

@@ -71,7 +71,7 @@ struct Resumption {
     var isConfirmed = true
 
     func run(_ id: RolloutID) async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (_, journal) = try common.openJournal()
         let earlier = try RolloutLookup.replay(id, in: journal)
         let plan = earlier.plan

@@ -63,7 +63,7 @@ struct RevertCommand: AsyncParsableCommand {
     }
 
     mutating func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         title = try playbook.map { name throws(CommandFailure) in
             do throws(ProjectError) { return try project.playbook(name).name } catch {

@@ -38,7 +38,7 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         let (inventory, selected) = try hosts.select(in: project)
         let questions = try questions(project, inventory, selected)
         let (directory, journal) = try common.openJournal()

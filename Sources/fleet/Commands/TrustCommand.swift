@@ -51,9 +51,9 @@ struct TrustCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try common.openProject()
+        let project = try await common.openProject()
         guard let environment, !isAboutFiles else {
-            try agree(to: project, with: environment)
+            try await agree(to: project, with: environment)
             return
         }
         let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
@@ -73,7 +73,7 @@ struct TrustCommand: AsyncParsableCommand {
 
     /// A known_hosts of the project's that this command has just written is as agreed to as it was before; nothing else is.
     private func agreeStill(to before: Set<SensitiveValue>, of project: Project)
-        throws(CommandFailure)
+        async throws(CommandFailure)
     {
         let known = common.trustStore.values(of: project)
         func place(_ text: String) -> Substring {
@@ -82,7 +82,7 @@ struct TrustCommand: AsyncParsableCommand {
         let old = Set(
             before.map(\.text).filter { $0.hasPrefix("known_hosts in ") && known.contains($0) }
         )
-        let now = project.sensitiveValues().map(\.text).filter { text in
+        let now = await project.sensitiveValues().map(\.text).filter { text in
             text.hasPrefix("known_hosts in ") && old.contains { place($0) == place(text) }
         }
         guard !old.isEmpty, Set(now) != old else { return }
@@ -90,27 +90,29 @@ struct TrustCommand: AsyncParsableCommand {
     }
 
     /// Shows what the files would do here, beside what was agreed to before, and keeps a person's word.
-    private func agree(to project: Project, with playbook: String?) throws(CommandFailure) {
+    private func agree(to project: Project, with playbook: String?) async throws(CommandFailure) {
         if let playbook {
             do throws(ProjectError) { _ = try project.playbook(playbook) } catch {
                 throw CommandFailure(error)
             }
         }
-        let values = project.sensitiveValues(with: playbook)
+        let values = await project.sensitiveValues(with: playbook)
         let known = common.trustStore.values(of: project)
         let style = common.standardOutputStyle
         let texts = Set(values.map(\.text))
         for value in values.sorted() {
             let isKnown = known.contains(value.text)
             common.print(
-                "\(isKnown ? "  " : style.green("+ "))\(Sanitizer.line(value.text))  (\(value.file))"
+                "\(isKnown ? "  " : style.green("+ "))\(Sanitizer.line(value.text))  (\(Sanitizer.line(value.file)))"
             )
         }
         for text in known.subtracting(texts).sorted() {
             common.print(style.red("- ") + Sanitizer.line(text))
         }
         for file in project.invalidFiles {
-            common.print("\(style.yellow("not looked at:")) \(file) is not valid: fleet check")
+            common.print(
+                "\(style.yellow("not looked at:")) \(Sanitizer.line(file)) is not valid: fleet check"
+            )
         }
         if values.isEmpty {
             common.print("the project's files do nothing on this machine")
@@ -264,13 +266,13 @@ struct TrustCommand: AsyncParsableCommand {
             "compare the fingerprints, then add --yes"
         )
         // What came in while the question stood there is nobody's word.
-        let before = project.sensitiveValues()
+        let before = await project.sensitiveValues()
         do throws(TransportError) {
             try await transport.trust(new)
         } catch {
             throw CommandFailure(.stateDirectory, error.message)
         }
-        try agreeStill(to: before, of: project)
+        try await agreeStill(to: before, of: project)
         common.print(new.count == 1 ? "1 key remembered" : "\(new.count) keys remembered")
         return isGood
     }
