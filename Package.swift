@@ -87,6 +87,15 @@ let package = Package(
             ]
         ),
         library(
+            "FleetOpenSSH",
+            ["FleetHostShell", "FleetReactor", "FleetTransport", "FleetFiles"]
+        ),
+        library("FleetLocal", ["FleetHostShell", "FleetReactor", "FleetTransport"]),
+        library(
+            "FleetClients",
+            ["FleetSSH", "FleetOpenSSH", "FleetLocal", "FleetReactor", "FleetTransport"]
+        ),
+        library(
             "FleetHTTP",
             [
                 "FleetTransport",
@@ -123,7 +132,8 @@ let package = Package(
             dependencies: [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
-                "FleetRunner", "FleetDigest", "FleetFiles", "CMalloc",
+                "FleetRunner", "FleetDigest", "FleetFiles", "FleetHostShell", "FleetOpenSSH",
+                "FleetLocal", "FleetClients", "CMalloc",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -182,6 +192,10 @@ let package = Package(
         tests(
             "FleetSSHTests",
             ["FleetSSH", "FleetHostShell", "FleetReactor", "FleetTransport", "FleetTestSupport"]
+        ),
+        tests(
+            "FleetClientsTests",
+            ["FleetClients", "FleetSSH", "FleetHostShell", "FleetTransport", "FleetTestSupport"]
         ),
         tests(
             "FleetJournalTests",

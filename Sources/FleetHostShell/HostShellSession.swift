@@ -452,7 +452,7 @@ extension HostShellSession {
     ///
     /// A login that reads some of our input would leave the rest of it to be run. So what may change
     /// the host is sent only when everything before it is known to have arrived.
-    private func waitForShell() async throws(TransportError) {
+    package func waitForShell() async throws(TransportError) {
         if shell == nil { try await openShell() }
         guard shell?.isReady == false else { return }
         let isReady = try await performOrExpire(.command, within: shellMilliseconds) {

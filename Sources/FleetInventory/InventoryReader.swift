@@ -222,6 +222,15 @@ private struct Assembly {
         if let jump = level.ssh.jump, !HostNameGrammar.allowsWay(jump) {
             reader.report("`\(jump)` cannot be a `jump`", at: keys.location(of: "jump"))
         }
+        if let word = keys.text("client") {
+            level.ssh.client = HostClient(rawValue: word)
+            if level.ssh.client == nil {
+                reader.report(
+                    "`client` is `auto`, `libssh2`, `openssh` or `local`, not `\(word)`",
+                    at: keys.node("client")?.location
+                )
+            }
+        }
         if let word = keys.text("host_keys") {
             level.ssh.hostKeys = HostKeyPolicy(rawValue: word)
             if level.ssh.hostKeys == nil {

@@ -99,7 +99,7 @@ public struct EffectiveSettings: Sendable {
                 given: Self.given(by: ssh)
             )
         } catch {
-            throw .configuration(reason: "\(error.place): \(error.reason)")
+            throw error.error
         }
         var sources = Sources(found: found, keepsRows: keepsRows)
         hostname = sources.pick(
@@ -195,11 +195,10 @@ public struct EffectiveSettings: Sendable {
         let command = sources.pick(.knownHostsCommand, nil, { $0.first }, or: "none")
         guard command.named == nil else {
             let place = found[.knownHostsCommand]?.place.description ?? ""
-            throw .configuration(
+            throw .beyondClient(
                 reason:
-                    "\(place): `KnownHostsCommand` is not supported, and without it nobody could tell "
-                    + "which key of \(name) is right; write its keys into a known_hosts file, and "
-                    + "`KnownHostsCommand none` for this host"
+                    "\(place): `KnownHostsCommand` is for ssh to run, and without it nobody could tell which "
+                    + "key of \(name) is right"
             )
         }
         route = try Self.route(ssh, tokens, &sources)

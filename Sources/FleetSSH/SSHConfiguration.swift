@@ -17,6 +17,14 @@ struct SSHConfiguration: Sendable {
     struct Problem: Error, Sendable, Hashable {
         let place: Place
         let reason: String
+        /// Whether `ssh` would not stop there.
+        var isBeyond = false
+
+        var error: TransportError {
+            isBeyond
+                ? .beyondClient(reason: "\(place): \(reason)")
+                : .configuration(reason: "\(place): \(reason)")
+        }
     }
 
     /// What is read of the files.
@@ -206,9 +214,8 @@ struct SSHConfiguration: Sendable {
                     guard isMatch else { continue }
                     throw Problem(
                         place: place,
-                        reason: "`Match exec` is not supported: fleet would run `\(command)` once "
-                            + "for each host; write the condition as `Match host` or move it "
-                            + "behind one that these hosts do not match"
+                        reason: "`Match exec` (`\(command)`) is for ssh to decide",
+                        isBeyond: true
                     )
                 }
                 if holds == criterion.isNegated { isMatch = false }

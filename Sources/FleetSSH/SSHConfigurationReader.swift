@@ -121,7 +121,8 @@ struct SSHConfigurationReader {
             guard words.first?.lowercased() == "no" else {
                 throw Problem(
                     place: place,
-                    reason: "`CanonicalizeHostname` is not supported; write the full names"
+                    reason: "`CanonicalizeHostname` is for ssh to obey",
+                    isBeyond: true
                 )
             }
             return nil
@@ -257,7 +258,15 @@ struct SSHConfigurationReader {
                 default: kind = .exec(argument)
                 }
             default:
-                throw Problem(place: place, reason: "`Match \(raw)` is not supported")
+                let isKnown = ["localnetwork", "tagged", "command", "version", "sessiontype"]
+                    .contains(name)
+                throw Problem(
+                    place: place,
+                    reason: isKnown
+                        ? "`Match \(raw)` is for ssh to decide"
+                        : "`Match \(raw)` is no condition of ssh's",
+                    isBeyond: isKnown
+                )
             }
             criteria.append(SSHConfiguration.Criterion(kind: kind, isNegated: isNegated))
         }

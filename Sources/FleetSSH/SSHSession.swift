@@ -58,6 +58,7 @@ actor SSHSession {
         var askedAt: UInt64 = 0
     }
 
+    nonisolated var client: String? { "libssh2 \(LibSSH2.version)" }
     /// The fingerprint of the key that the host has proved.
     var hostKey: String?
 

@@ -1,6 +1,6 @@
 internal import FleetFiles
 public import FleetHostShell
-internal import FleetReactor
+package import FleetReactor
 public import FleetTransport
 internal import Glibc
 internal import Synchronization
@@ -13,6 +13,8 @@ public final class SSHTransport: Transport {
     public struct Environment: Sendable {
         /// The home directory.
         public var home: String
+        /// The home directory that the system's files give the account, whatever `HOME` says: `ssh` looks there.
+        public var accountHome: String
         /// The login name.
         public var user: String
         /// The agent's socket, from `SSH_AUTH_SOCK`.
@@ -32,6 +34,10 @@ public final class SSHTransport: Transport {
         public var loginMilliseconds = 30_000
         /// What a step may print into the file that keeps it on its host.
         public var outputLimit = HostOutputLimit()
+        /// The system's `ssh`, for hosts that libssh2 cannot reach.
+        public var openSSHProgram = "ssh"
+        /// How many of its sessions are open at most.
+        public var openSSHSessionLimit = 64
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
@@ -48,6 +54,8 @@ public final class SSHTransport: Transport {
             }
         ) {
             self.home = home
+            accountHome =
+                getpwuid(getuid()).flatMap { $0.pointee.pw_dir }.map { String(cString: $0) } ?? home
             self.user = user
             self.agentSocket = agentSocket
             userConfiguration = home + "/.ssh/config"
@@ -62,7 +70,7 @@ public final class SSHTransport: Transport {
     private static let hopLimit = 8
 
     private let environment: Environment
-    private let reactors = ReactorPool()
+    private let reactors: ReactorPool
     private let gates = HandshakeGates()
     private let resolver = Resolver()
     private let configuration: Result<SSHConfiguration, TransportError>
@@ -81,8 +89,14 @@ public final class SSHTransport: Transport {
     /// Reads the ssh_config files and prepares the reactors.
     ///
     /// What is wrong with the files is reported by whatever needs them.
-    public init(_ environment: Environment) {
+    public convenience init(_ environment: Environment) {
+        self.init(environment, reactors: ReactorPool())
+    }
+
+    /// The same, on reactors that others use, too.
+    package init(_ environment: Environment, reactors: ReactorPool) {
         self.environment = environment
+        self.reactors = reactors
         credentials = CredentialStore(ask: environment.secret)
         do throws(SSHConfiguration.Problem) {
             configuration = .success(
@@ -93,9 +107,7 @@ public final class SSHTransport: Transport {
                 )
             )
         } catch {
-            configuration = .failure(
-                .configuration(reason: "\(error.place): \(error.reason)")
-            )
+            configuration = .failure(error.error)
         }
     }
 
@@ -122,6 +134,20 @@ public final class SSHTransport: Transport {
         }
         state.withLock { $0.settings[endpoint] = result }
         return try result.get()
+    }
+
+    /// What is done about a host never seen before.
+    ///
+    /// - Throws: As ``effectiveSettings(for:)``.
+    public func hostKeyPolicy(for endpoint: HostEndpoint) throws(TransportError) -> HostKeyPolicy {
+        try effectiveSettings(for: endpoint).hostKeys
+    }
+
+    /// A secret, asked for once.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/credentialUnusable(reason:)``.
+    public func secret(_ source: SecretSource) async throws(TransportError) -> String {
+        try await credentials.secret(source)
     }
 
     /// Every setting of a host, and where it came from, for people.

@@ -8,6 +8,18 @@ public enum HostKeyPolicy: String, Sendable, Hashable, Codable, CaseIterable {
     case acceptNew = "accept-new"
 }
 
+/// What reaches a host.
+public enum HostClient: String, Sendable, Hashable, Codable, CaseIterable {
+    /// libssh2, and the system's `ssh` for what libssh2 cannot do.
+    case auto
+    /// libssh2 alone.
+    case libssh2
+    /// The system's `ssh` alone.
+    case openssh
+    /// Nothing: the host is this machine.
+    case local
+}
+
 /// Where a password or a passphrase comes from.
 ///
 /// Only the place is ever written into a plan or a journal, never the secret itself.
@@ -26,6 +38,8 @@ public enum SecretSource: Sendable, Hashable, Codable {
 public struct SSHSettings: Sendable, Hashable, Codable {
     /// The address to connect to, if it is not the host's name.
     public var hostname: String?
+    /// What reaches the host; nil is ``HostClient/auto``.
+    public var client: HostClient?
     /// The TCP port.
     public var port: Int?
     /// The account to log in as.
@@ -61,6 +75,7 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     public func overriding(_ broader: SSHSettings) -> SSHSettings {
         var merged = broader
         merged.hostname = hostname ?? broader.hostname
+        merged.client = client ?? broader.client
         merged.port = port ?? broader.port
         merged.user = user ?? broader.user
         merged.identityFiles = identityFiles ?? broader.identityFiles

@@ -27,6 +27,8 @@ extension HostSession {
 }
 
 extension HostSession {
+    /// Not said.
+    public var client: String? { nil }
     /// Nothing is proved.
     public var hostKey: String? { get async { nil } }
 }
@@ -42,6 +44,9 @@ extension Transport {
 public protocol HostSession: Sendable {
     /// The key that the host has proved, as in `ssh-ed25519 SHA256:…`; nil where there is none.
     var hostKey: String? { get async }
+
+    /// What reaches the host, for people: `libssh2 1.10.0`, `OpenSSH_9.2p1`, `local`; nil if that is not said.
+    var client: String? { get }
 
     /// Runs a read-only script attached to the session: if the connection ends, so may the script.
     ///

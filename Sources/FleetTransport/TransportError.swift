@@ -59,6 +59,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     case refusedByHost(reason: String)
     /// The settings for reaching the host are wrong or not supported.
     case configuration(reason: String)
+    /// The settings for reaching the host ask for what only another client can do.
+    case beyondClient(reason: String)
     /// Something else than an SSH server answered.
     case notSSH(seen: String)
     /// A host on the way to this one could not be passed.
@@ -79,7 +81,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .nameNotFound, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked,
             .hostKeyAuthorityOnly, .hostKeyOtherType, .noCommonAlgorithm, .authenticationDenied,
             .credentialUnusable, .shellUnusable,
-            .refusedByHost, .localFile, .configuration, .notSSH, .answerTooLong:
+            .refusedByHost, .localFile, .configuration, .beyondClient, .notSSH, .answerTooLong:
             false
         }
     }
@@ -124,6 +126,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .shellUnusable, .shellSlow: "E_SHELL"
         case .refusedByHost: "E_REFUSED"
         case .configuration: "E_SSH_CONFIG"
+        case .beyondClient: "E_CLIENT"
         case .notSSH: "E_PROTO"
         case .jump(_, let error): error.token
         case .localFile: "E_LOCAL_FILE"
@@ -163,7 +166,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .shellSlow(let milliseconds, let seen, _):
             "the login shell did not run `sh -s` within \(milliseconds / 1000) s: \(seen)"
         case .refusedByHost(let reason): "the host refused: \(reason)"
-        case .configuration(let reason): reason
+        case .configuration(let reason), .beyondClient(let reason): reason
         case .notSSH(let seen): "what answered is no SSH server; it said `\(seen)`"
         case .jump(let host, let error): "on the way, at \(host): \(error.message)"
         case .localFile(let path, let reason): "\(path): \(reason)"
@@ -200,6 +203,8 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         case .jump(_, let error): error.hint
         case .timedOut(.handshake, _):
             "if `ssh` hangs there too, large packets may not get through: try a smaller MTU"
+        case .beyondClient:
+            "the system's ssh can do that: `ssh: { client: openssh }`, or leave `client` out"
         case .notSSH: "check the port with `fleet hosts ENV --explain HOST`"
         case .unreachable, .timedOut(.connecting, _):
             "check the address and port with `fleet hosts`, and that sshd is running"

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FleetClients
 import FleetInventory
 import FleetJournal
 import FleetPlan
@@ -110,7 +111,7 @@ struct CommonOptions: ParsableArguments {
 
     /// SSH for some hosts, with every passphrase and password asked for that they need.
     func openTransport(for hosts: [Host], in project: Project) async throws(CommandFailure)
-        -> SSHTransport
+        -> ClientTransport
     {
         if !acceptsUnsafeLibSSH2, let danger = LibSSH2.danger {
             throw CommandFailure(
@@ -125,8 +126,11 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// SSH for questions that need no login.
-    func transport(in project: Project) -> SSHTransport {
-        SSHTransport(Surroundings.sshEnvironment(projectRoot: project.root))
+    func transport(in project: Project) -> ClientTransport {
+        ClientTransport(
+            Surroundings.sshEnvironment(projectRoot: project.root),
+            variables: Surroundings.variables
+        )
     }
 
     /// Says what is being done, where people look for that.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FleetClients
 import FleetDigest
 import FleetInventory
 import FleetReport
@@ -37,7 +38,7 @@ struct HostsCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project, isOnlyShown: true)
-        let transport = common.transport(in: project)
+        let transport = common.transport(in: project).libssh2
         if let explain { return try show(explain, of: selected, transport) }
         let lines = try selected.map { host in
             let settings = try answer(about: host, transport.effectiveSettings(for:))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FleetClients
 import FleetInventory
 import FleetProject
 import FleetReport
@@ -59,7 +60,7 @@ struct TrustCommand: AsyncParsableCommand {
         let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
         let (_, selected) = try hosts.select(in: project)
         let endpoints = selected.map(\.endpoint)
-        let transport = try await common.openTransport(for: selected, in: project)
+        let transport = try await common.openTransport(for: selected, in: project).libssh2
         var isGood = true
         // A host behind others can only be seen once those are known.
         for stage in try stages(of: endpoints, transport) {

@@ -1,0 +1,406 @@
+internal import FleetFiles
+public import FleetHostShell
+package import FleetReactor
+public import FleetTransport
+internal import Glibc
+internal import Synchronization
+
+/// The system's OpenSSH client as a ``FleetTransport/Transport``: it reaches whatever `ssh` reaches.
+///
+/// Each host has one `ssh`, through whose control socket everything goes, in a directory that nobody else enters.
+public final class OpenSSHTransport: Transport {
+    /// The user's surroundings, as far as they matter here.
+    public struct Environment: Sendable {
+        /// The program.
+        public var program = "ssh"
+        /// The user's ssh_config, if it is not where `ssh` looks by itself; `none` for none.
+        public var configuration: String?
+        /// The variables that `ssh` is started with, without those that change what it says or asks.
+        public var variables: [String]
+        /// How many sessions are open at most; above that those that nobody uses log in again later.
+        public var sessionLimit = 64
+        /// What a step may print into the file that keeps it on its host.
+        public var outputLimit = HostOutputLimit()
+        /// What is done about a host never seen before.
+        public var hostKeys: @Sendable (HostEndpoint) -> HostKeyPolicy
+        /// Finds a secret: the password that sudo wants.
+        public var secret: @Sendable (SecretSource) async -> Result<String, TransportError>
+
+        /// Describes the surroundings.
+        public init(
+            variables: [String],
+            hostKeys: @escaping @Sendable (HostEndpoint) -> HostKeyPolicy = {
+                $0.ssh.hostKeys ?? .strict
+            },
+            secret: @escaping @Sendable (SecretSource) async -> Result<String, TransportError> = {
+                _ in
+                .failure(.credentialUnusable(reason: "there is nobody to ask"))
+            }
+        ) {
+            self.variables = variables
+            self.hostKeys = hostKeys
+            self.secret = secret
+        }
+    }
+
+    private let environment: Environment
+    private let reactors: ReactorPool
+    private let sources = SourceFiles()
+    private let slots: OpenSSHSlots
+    private let version: Mutex<Result<OpenSSHVersion, OpenSSHMissing>?> = Mutex(nil)
+    private let directory = Mutex<String?>(nil)
+    /// How many sessions this process has had.
+    private static let count = Atomic<Int>(0)
+
+    /// Prepares to start `ssh`; nothing is started yet.
+    public convenience init(_ environment: Environment) {
+        self.init(environment, reactors: ReactorPool())
+    }
+
+    /// The same, on reactors that others use, too.
+    package init(_ environment: Environment, reactors: ReactorPool) {
+        self.environment = environment
+        self.reactors = reactors
+        slots = OpenSSHSlots(limit: environment.sessionLimit)
+    }
+
+    /// Which `ssh` this is.
+    ///
+    /// - Throws: ``OpenSSHMissing``.
+    public func programVersion() async throws(OpenSSHMissing) -> OpenSSHVersion {
+        if let known = version.withLock({ $0 }) { return try known.get() }
+        let program = environment.program
+        let found = await BlockingQueue.shared.run { OpenSSHVersion.ask(program) }
+        version.withLock { $0 = found }
+        return try found.get()
+    }
+
+    /// Logs in; see ``FleetTransport/Transport``.
+    public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
+        -> any HostSession
+    {
+        let version: OpenSSHVersion
+        do throws(OpenSSHMissing) { version = try await programVersion() } catch {
+            throw .configuration(reason: error.reason)
+        }
+        if endpoint.ssh.password != nil {
+            throw .credentialUnusable(
+                reason:
+                    "`ssh` is never given a password by fleet: use a key, or `client: libssh2` for this host"
+            )
+        }
+        let command = OpenSSHCommand(
+            program: environment.program,
+            version: version,
+            endpoint: endpoint,
+            hostKeys: environment.hostKeys(endpoint),
+            configuration: environment.configuration
+        )
+        let password: String? =
+            if let source = endpoint.ssh.becomePassword {
+                try await environment.secret(source).get()
+            } else { nil }
+        let reactor = reactors.reactor(for: endpoint.name.text)
+        let number = Self.count.wrappingAdd(1, ordering: .relaxed).newValue
+        let control = try "\(place())/\(getpid()).\(number)"
+        let (sources, limit, variables) = (sources, environment.outputLimit, environment.variables)
+        let session = OpenSSHHostSession(
+            reactor: reactor,
+            slots: slots,
+            client: version.description
+        ) { () async throws(TransportError) -> OpenSSHSession in
+            let session = OpenSSHSession(
+                reactor: reactor,
+                rollout: rollout,
+                command: command,
+                environment: variables,
+                control: control,
+                sources: sources,
+                outputLimit: limit
+            )
+            if let password { await session.setBecomePassword(password) }
+            do throws(TransportError) { try await session.start() } catch {
+                await session.disconnect()
+                throw error
+            }
+            return session
+        }
+        try await session.begin()
+        return session
+    }
+
+    /// The reactor that all of a host's sessions live on.
+    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+        reactors.reactor(for: endpoint.name.text)
+    }
+
+    /// The directory of the control sockets: short, because a socket's path is (unix(7): 108 bytes), and this account's
+    /// alone, as tmux and ssh-agent have theirs.
+    private func place() throws(TransportError) -> String {
+        try directory.withLock { (known) throws(TransportError) -> String in
+            if let known { return known }
+            let path = "/tmp/fleet-\(getuid())"
+            var status = stat()
+            guard mkdir(path, 0o700) == 0 || errno == EEXIST, lstat(path, &status) == 0 else {
+                throw .localFile(path: path, reason: String(cString: strerror(errno)))
+            }
+            guard status.st_mode & S_IFMT == S_IFDIR, status.st_uid == getuid(),
+                status.st_mode & 0o077 == 0
+            else {
+                throw .localFile(
+                    path: path,
+                    reason:
+                        "it is not a directory of this account alone, so no control socket is put there"
+                )
+            }
+            Self.clear(path)
+            known = path
+            return path
+        }
+    }
+
+    /// Removes what a fleet that was killed has left: its names begin with its process id.
+    private static func clear(_ path: String) {
+        guard let folder = opendir(path) else { return }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard let process = pid_t(name.prefix { $0 != "." }), kill(process, 0) != 0,
+                errno == ESRCH
+            else { continue }
+            unlinkat(dirfd(folder), name, 0)
+        }
+    }
+}
+
+/// How many sessions are open, and who waits for one.
+final class OpenSSHSlots: Sendable {
+    private struct State {
+        var free: Int
+        var waiting: [CheckedContinuation<Void, Never>] = []
+        var idle: [OpenSSHHostSession] = []
+    }
+
+    private let state: Mutex<State>
+
+    init(limit: Int) { state = Mutex(State(free: max(1, limit))) }
+
+    /// Waits for a place; whoever uses its own least is asked for it.
+    func take() async {
+        let victim: OpenSSHHostSession? = state.withLock { state in
+            guard state.free == 0, !state.idle.isEmpty else { return nil }
+            return state.idle.removeFirst()
+        }
+        if let victim { await victim.giveUp() }
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state in
+                guard state.free > 0 else {
+                    state.waiting.append(continuation)
+                    return false
+                }
+                state.free -= 1
+                return true
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    /// Gives a place back.
+    func release() {
+        let next: CheckedContinuation<Void, Never>? = state.withLock { state in
+            guard !state.waiting.isEmpty else {
+                state.free += 1
+                return nil
+            }
+            return state.waiting.removeFirst()
+        }
+        next?.resume()
+    }
+
+    /// Nobody uses a session at present; if somebody waits, it ends now.
+    func isIdle(_ session: OpenSSHHostSession) async {
+        let isWanted = state.withLock { state in
+            if state.waiting.isEmpty { state.idle.append(session) }
+            return !state.waiting.isEmpty
+        }
+        if isWanted { await session.giveUp() }
+    }
+
+    /// Somebody uses it again.
+    func isUsed(_ session: OpenSSHHostSession) {
+        state.withLock { $0.idle.removeAll { $0 === session } }
+    }
+}
+
+/// A host's session, which may be closed between two calls and log in again.
+actor OpenSSHHostSession: HostSession {
+    nonisolated let reactor: Reactor
+    nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+    nonisolated let client: String?
+    private let slots: OpenSSHSlots
+    private let make: @Sendable () async throws(TransportError) -> OpenSSHSession
+    private var session: OpenSSHSession?
+    private var users = 0
+    private(set) var hostKey: String?
+    /// Why it is of no use any more.
+    private var failure: TransportError?
+
+    init(
+        reactor: Reactor,
+        slots: OpenSSHSlots,
+        client: String,
+        make: @escaping @Sendable () async throws(TransportError) -> OpenSSHSession
+    ) {
+        self.reactor = reactor
+        self.slots = slots
+        self.client = client
+        self.make = make
+    }
+
+    /// Logs in for the first time.
+    func begin() async throws(TransportError) { try await using { _ in } }
+
+    private func using<T: Sendable>(
+        _ body: (OpenSSHSession) async throws(TransportError) -> T
+    ) async throws(TransportError) -> T {
+        if let failure { throw failure }
+        users += 1
+        slots.isUsed(self)
+        do throws(TransportError) {
+            let opened = try await opened()
+            let result = try await body(opened)
+            await left()
+            return result
+        } catch {
+            await left()
+            throw error
+        }
+    }
+
+    private func left() async {
+        users -= 1
+        if users == 0, session != nil { await slots.isIdle(self) }
+    }
+
+    private func opened() async throws(TransportError) -> OpenSSHSession {
+        if let session { return session }
+        await slots.take()
+        do throws(TransportError) {
+            let made = try await make()
+            session = made
+            let proved = await made.hostKey
+            if let hostKey, let proved, hostKey != proved {
+                throw .hostKeyChanged(
+                    host: made.address,
+                    offered: proved,
+                    known: hostKey,
+                    place: "the first connection of this run"
+                )
+            }
+            hostKey = hostKey ?? proved
+            return made
+        } catch {
+            if let session { await session.disconnect() }
+            session = nil
+            slots.release()
+            failure = error
+            throw error
+        }
+    }
+
+    /// Closes what nobody uses.
+    func giveUp() async {
+        guard users == 0, let session else { return }
+        self.session = nil
+        await session.close(removingRunDirectory: false)
+        slots.release()
+    }
+
+    // MARK: HostSession
+
+    func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+    {
+        try await using { session throws(TransportError) in
+            try await session.run(script, timeoutMilliseconds: timeoutMilliseconds, output: output)
+        }
+    }
+
+    func runDetached(
+        _ script: Script,
+        key: ActionKey,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> CommandResult {
+        try await using { session throws(TransportError) in
+            try await session.runDetached(
+                script,
+                key: key,
+                timeoutMilliseconds: timeoutMilliseconds,
+                output: output
+            )
+        }
+    }
+
+    func recover(
+        _ key: ActionKey,
+        from offset: Int,
+        timeoutMilliseconds: Int,
+        output: any OutputSink
+    ) async throws(TransportError) -> Recovery {
+        try await using { session throws(TransportError) in
+            try await session.recover(
+                key,
+                from: offset,
+                timeoutMilliseconds: timeoutMilliseconds,
+                output: output
+            )
+        }
+    }
+
+    func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
+        try await using { session throws(TransportError) in try await session.stop(key) }
+    }
+
+    func upload(_ upload: Upload, key: ActionKey, timeoutMilliseconds: Int, output: any OutputSink)
+        async throws(TransportError) -> CommandResult
+    {
+        try await using { session throws(TransportError) in
+            try await session.upload(
+                upload,
+                key: key,
+                timeoutMilliseconds: timeoutMilliseconds,
+                output: output
+            )
+        }
+    }
+
+    func exchange(
+        host: String,
+        port: Int,
+        request: [UInt8],
+        withinMilliseconds: Int,
+        receive: @escaping @Sendable ([UInt8]) -> Bool
+    ) async throws(TransportError) {
+        try await using { session throws(TransportError) in
+            try await session.exchange(
+                host: host,
+                port: port,
+                request: request,
+                withinMilliseconds: withinMilliseconds,
+                receive: receive
+            )
+        }
+    }
+
+    func close(removingRunDirectory: Bool) async {
+        slots.isUsed(self)
+        failure = failure ?? .connectionLost(.command, reason: "the session was closed")
+        guard let session else { return }
+        self.session = nil
+        await session.close(removingRunDirectory: removingRunDirectory)
+        slots.release()
+    }
+}
