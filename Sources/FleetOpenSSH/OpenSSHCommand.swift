@@ -49,9 +49,10 @@ struct OpenSSHCommand: Sendable {
     ]
 
     /// What the inventory says, as ssh's command line.
-    private func settings(of ssh: SSHSettings) -> [String] {
+    private func settings(of ssh: SSHSettings, isJump: Bool = false) -> [String] {
         var words = Self.pinned
-        if version.hasSessionType {
+        // `-W` is a kind of session of its own.
+        if version.hasSessionType, !isJump {
             words += ["SessionType=default", "StdinNull=no", "ForkAfterAuthentication=no"]
         }
         words.append("StrictHostKeyChecking=\(hostKeys == .acceptNew ? "accept-new" : "yes")")
@@ -104,10 +105,9 @@ struct OpenSSHCommand: Sendable {
         }
         let words =
             [program] + (configuration.map { ["-F", $0] } ?? []) + ["-T"]
-            + options(["ControlMaster=no", "ControlPath=none"] + settings(of: last))
+            + options(["ControlMaster=no", "ControlPath=none"] + settings(of: last, isJump: true))
         // `%` of ours is none of ssh's; the two of the target are.
-        return "exec "
-            + words.map(ShellWord.quote).joined(separator: " ").replacing("%", with: "%%")
+        return words.map(ShellWord.quote).joined(separator: " ").replacing("%", with: "%%")
             + " -W '[%h]:%p' -- " + ShellWord.quote(host).replacing("%", with: "%%")
     }
 

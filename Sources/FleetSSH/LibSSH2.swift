@@ -171,8 +171,20 @@ enum Algorithms {
         return wanted.filter(names.contains)
     }
 
+    /// Whether a server's offers leave out everything of ours in some list.
+    static func disagree(with server: ServerOpening) -> Bool {
+        !disagreements(with: server).isEmpty
+    }
+
     /// Which lists have nothing in common, with both sides' names.
     static func disagreement(with server: ServerOpening) -> String {
+        let parts = disagreements(with: server)
+        return parts.isEmpty
+            ? "libssh2 \(LibSSH2.version) and \(server.banner ?? "the server") found none"
+            : parts.joined(separator: "; ")
+    }
+
+    private static func disagreements(with server: ServerOpening) -> [String] {
         let pairs: [(what: String, method: Int32, ours: [String], theirs: [String])] = [
             ("key exchange", LIBSSH2_METHOD_KEX, keyExchange, server.keyExchange),
             ("host key", LIBSSH2_METHOD_HOSTKEY, hostKeys, server.hostKeys),
@@ -188,8 +200,6 @@ enum Algorithms {
                     + "\(server.banner ?? "the server") has \(theirs.joined(separator: ", "))"
             )
         }
-        return parts.isEmpty
-            ? "libssh2 \(LibSSH2.version) and \(server.banner ?? "the server") found none"
-            : parts.joined(separator: "; ")
+        return parts
     }
 }

@@ -80,8 +80,13 @@ extension SSHSession {
 
     private func noHandshake(_ status: Int32) -> TransportError {
         let found = error(status, .handshake)
-        guard case .noCommonAlgorithm = found else { return found }
         let server = ServerOpening(wire.opening ?? [])
+        switch found {
+        case .noCommonAlgorithm: break
+        // A server that has found none hangs up; which of the two shows first is chance.
+        case .connectionLost where Algorithms.disagree(with: server): break
+        default: return found
+        }
         return .noCommonAlgorithm(reason: Algorithms.disagreement(with: server))
     }
 
