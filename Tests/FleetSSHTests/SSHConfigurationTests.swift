@@ -232,15 +232,18 @@ struct SSHConfigurationTests {
         let text = "Match originalhost web* exec \"test -e /vpn\"\n  Port 9\n"
         #expect(try settings(text, "db1").port == 22)
         let error = #expect(throws: TransportError.self) { try settings(text, "web1") }
-        #expect(error?.message.contains("config:1: `Match exec` is not supported") ?? false)
+        #expect(
+            error?.message.contains("config:1: `Match exec` (`test -e /vpn`) is for ssh to decide")
+                ?? false
+        )
     }
 
     @Test(arguments: [
         ("Port 0", "config:1"), ("\n\nPort x", "config:3"), ("Frobnicate yes", "no setting"),
         ("Host", "needs a value"), ("User \"open", "not closed"), ("Port 1 2", "one too many"),
-        ("StrictHostKeyChecking maybe", "accept-new"), ("Match tagged x", "not supported"),
+        ("StrictHostKeyChecking maybe", "accept-new"), ("Match tagged x", "for ssh to decide"),
         ("Match all host x", "no other condition"), ("ProxyJump -oops", "[user@]host"),
-        ("CanonicalizeHostname yes", "full names"), ("Match host", "needs a value"),
+        ("CanonicalizeHostname yes", "for ssh to obey"), ("Match host", "needs a value"),
     ])
     func saysWhatSSHWouldRefuse(_ text: String, _ expected: String) {
         let error = #expect(throws: SSHConfiguration.Problem.self) { try configuration(text) }

@@ -586,7 +586,7 @@ import Testing
             ("RevokedHostKeys KRL", "E_SSH_CONFIG", "binary key revocation list"),
             ("HostKeyAlgorithms ssh-dss", "E_ALGO", "HostKeyAlgorithms"),
             ("HostKeyAlgorithms ecdsa-*", "E_ALGO", "no common algorithm"),
-            ("KnownHostsCommand /bin/keys %H", "E_SSH_CONFIG", "config:1"),
+            ("KnownHostsCommand /bin/keys %H", "E_CLIENT", "config:1"),
             ("RevokedHostKeys none\nHostKeyAlgorithms -ecdsa-*\nKnownHostsCommand none", "", ""),
             ("HostKeyAlgorithms ^ssh-ed25519", "", ""),
         ]
