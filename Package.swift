@@ -232,7 +232,7 @@ if let purpose = Context.environment["FLEET_SSH_ALONE"] {
     package.targets.append(
         .executableTarget(
             name: "fleet-fuzz",
-            dependencies: ["FleetSSH", "FleetTransport", "FleetTestSupport"],
+            dependencies: ["FleetSSH", "FleetHostShell", "FleetTransport", "FleetTestSupport"],
             path: "Tests/Support/fleet-fuzz",
             swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
         )

@@ -43,6 +43,10 @@ static inline int fleet_hmac_sha1(const void *key, int key_length, const unsigne
     return HMAC(EVP_sha1(), key, key_length, data, length, out, &out_length) ? 0 : -1;
 }
 
+static inline int fleet_sha1(const void *data, size_t length, unsigned char *out) {
+    return EVP_Digest(data, length, out, 0, EVP_sha1(), 0) == 1 ? 0 : -1;
+}
+
 // PEM or PKCS8. Without a passphrase OpenSSL must not prompt: it fails.
 static int fleet_passphrase(char *buffer, int size, int writing, void *passphrase) {
     (void)writing;

@@ -83,12 +83,23 @@ public final class ClientTransport: Transport {
         do throws(TransportError) {
             return try await libssh2.open(endpoint, rollout: rollout)
         } catch {
-            guard Self.isBeyond(error) else { throw error }
             let first = error
+            let lacksKey = if case .credentialUnusable = error { true } else { false }
+            guard
+                Self.isBeyond(error)
+                    || lacksKey && !libssh2.foreignMethods(for: endpoint).isEmpty
+            else { throw error }
             do throws(OpenSSHMissing) { _ = try await openSSH.programVersion() } catch {
                 throw first.adding("and \(error.reason)")
             }
-            let session = try await openSSH.open(endpoint, rollout: rollout)
+            let session: any HostSession
+            do throws(TransportError) {
+                session = try await openSSH.open(endpoint, rollout: rollout)
+            } catch {
+                // Debian allows GSSAPI everywhere: that `ssh` has no ticket says less than why there is no key.
+                if lacksKey, case .authenticationDenied = error { throw first }
+                throw error
+            }
             beyond.withLock { $0[endpoint] = first }
             return session
         }
@@ -121,7 +132,7 @@ public final class ClientTransport: Transport {
         case .authenticationDenied(_, let tried, let accepts):
             // A method that libssh2 has not, a certificate that it cannot use, or a banner that it cannot hold.
             accepts.isEmpty || accepts.contains("gssapi-with-mic") || accepts.contains("hostbased")
-                || tried.contains { $0.contains("cannot use ") }
+                || tried.contains { $0.contains(SSHTransport.forOpenSSH) }
         case .jump(_, let error): isBeyond(error)
         default: false
         }

@@ -206,6 +206,8 @@ private struct Assembly {
         level.ssh.knownHostsFile = keys.text("known_hosts")
         level.ssh.connectTimeoutMilliseconds = keys.milliseconds("connect_timeout")
         level.ssh.identitiesOnly = keys.flag("identities_only")
+        level.ssh.keyLimit = keys.number("key_limit", in: 1...100)
+        level.ssh.forwardAgent = keys.flag("forward_agent")
         level.ssh.hostKeyAlias = keys.text("host_key_alias")
         level.ssh.jump = keys.texts("jump")?.joined(separator: ",")
         level.ssh.proxyCommand = keys.text("proxy_command")

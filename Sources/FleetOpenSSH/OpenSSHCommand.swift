@@ -43,7 +43,7 @@ struct OpenSSHCommand: Sendable {
     /// Nothing is asked, forwarded, run or learned that fleet has not asked for.
     private static let pinned = [
         "BatchMode=yes", "PermitLocalCommand=no", "RemoteCommand=none", "UpdateHostKeys=no",
-        "ClearAllForwardings=yes", "ForwardX11=no", "ForwardAgent=no", "AddKeysToAgent=no",
+        "ClearAllForwardings=yes", "ForwardX11=no", "AddKeysToAgent=no",
         "Tunnel=no", "EscapeChar=none", "VisualHostKey=no", "ConnectionAttempts=1",
         "ServerAliveInterval=7", "ServerAliveCountMax=2",
     ]
@@ -71,6 +71,8 @@ struct OpenSSHCommand: Sendable {
             say("GlobalKnownHostsFile", "/dev/null")
         }
         for file in ssh.identityFiles ?? [] { say("IdentityFile", Self.quoted(file)) }
+        // The agent is for the host, not for whom it is reached through; otherwise ssh_config decides.
+        say("ForwardAgent", isJump ? "no" : ssh.forwardAgent.map { $0 ? "yes" : "no" })
         say("IdentitiesOnly", ssh.identitiesOnly.map { $0 ? "yes" : "no" })
         switch (ssh.proxyCommand, ssh.jump) {
         case (let command?, _): say("ProxyCommand", command)

@@ -63,6 +63,17 @@ extension Project {
             if let command = ssh.proxyCommand, command != "none" {
                 texts.insert("proxy_command: \(Self.line(command))\(clone.note(on: command))")
             }
+            if ssh.client == .local {
+                texts.insert(
+                    "client in \(environment) for \(host.name): local, so its steps run on this machine"
+                )
+            }
+            if ssh.forwardAgent ?? false {
+                texts.insert(
+                    "forward_agent in \(environment) for \(host.name) \(Self.way(to: host)): "
+                        + "its root may use your agent's keys"
+                )
+            }
             // Where any key will do, whoever answers there is told the secret: that is agreed to by host and way.
             let told =
                 "in \(environment)"

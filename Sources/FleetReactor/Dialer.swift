@@ -19,8 +19,17 @@ package final class Dialer {
     private let done: () -> Void
     package private(set) var outcome: Result<(socket: Int32, address: HostAddress), TransportError>?
 
-    package init(reactor: Reactor, addresses: [HostAddress], done: @escaping () -> Void) {
+    /// Our own addresses to connect from, whichever is of the other side's family; none for the system's choice.
+    private let sources: [HostAddress]
+
+    package init(
+        reactor: Reactor,
+        addresses: [HostAddress],
+        from sources: [HostAddress] = [],
+        done: @escaping () -> Void
+    ) {
         self.reactor = reactor
+        self.sources = sources
         waiting = addresses[...]
         self.done = done
     }
@@ -49,6 +58,10 @@ package final class Dialer {
         let socket = Glibc.socket(address.family, type, 0)
         guard socket >= 0 else { return failed(address, errno) }
         SocketOptions.set(on: socket)
+        if !sources.isEmpty, let code = bind(socket, address.family) {
+            Glibc.close(socket)
+            return failed(address, code)
+        }
         let status = address.bytes.withUnsafeBytes { bytes in
             Glibc.connect(
                 socket,
@@ -70,6 +83,21 @@ package final class Dialer {
             self?.timer = nil
             self?.startNext()
         }
+    }
+
+    /// Connects from an address of ours; the error number if that cannot be.
+    private func bind(_ socket: Int32, _ family: Int32) -> Int32? {
+        guard let source = sources.first(where: { $0.family == family }) else {
+            return EADDRNOTAVAIL
+        }
+        let status = source.bytes.withUnsafeBytes { bytes in
+            Glibc.bind(
+                socket,
+                bytes.assumingMemoryBound(to: sockaddr.self).baseAddress,
+                socklen_t(bytes.count)
+            )
+        }
+        return status == 0 ? nil : errno
     }
 
     private func arrived(_ socket: Int32, _ events: UInt32) {

@@ -10,6 +10,8 @@ struct Credentials: Sendable {
     var signers: [Signer] = []
     /// For hosts that take no key.
     var password: String?
+    /// How to log in, in order.
+    var methods: [LoginMethod] = [.publicKey, .keyboardInteractive, .password]
     /// Keys that could not be offered, and why.
     var problems: [String] = []
 }
@@ -25,7 +27,8 @@ public enum SecretAnswer: Sendable {
 /// The keys, agents and secrets of one run: each file is read once, each key decrypted once, each
 /// question asked once.
 actor CredentialStore {
-    /// The most keys offered: sshd's MaxAuthTries is 6, and each refused key counts.
+    /// How many keys are offered unless the inventory says otherwise: sshd's MaxAuthTries is 6, and each refused key
+    /// counts.
     static let keyLimit = 5
     /// How often a person may mistype a passphrase.
     private static let tries = 3
@@ -37,7 +40,9 @@ actor CredentialStore {
         let certificateFiles: [String]
         let identitiesOnly: Bool
         let agentSocket: String?
-        let offersKeys: Bool
+        let keyLimit: Int
+        let methods: [LoginMethod]
+        let keyRule: KeyRule
         let passphrase: SecretSource?
         let password: SecretSource?
     }
@@ -60,7 +65,9 @@ actor CredentialStore {
             certificateFiles: settings.certificateFiles,
             identitiesOnly: settings.identitiesOnly,
             agentSocket: settings.agentSocket,
-            offersKeys: settings.offersKeys,
+            keyLimit: settings.keyLimit,
+            methods: settings.methods,
+            keyRule: settings.keyRule,
             passphrase: settings.passphrase,
             password: settings.password
         )
@@ -102,50 +109,109 @@ actor CredentialStore {
         var isMissing = false
     }
 
-    /// The order of ssh: certificates, then named keys, what the agent holds, then default keys.
+    /// The order of ssh: certificates; keys that somebody named; the agent's keys that are also files; the agent's
+    /// other keys; default files.
+    ///
+    /// Where there are more than may be offered, those that are also files stay, and the agent's others go.
     private func make(_ request: Request) async throws(TransportError) -> Credentials {
-        var credentials = Credentials()
-        guard request.offersKeys else {
-            guard let source = request.password else {
-                throw .credentialUnusable(
-                    reason: "`PubkeyAuthentication no` forbids keys, and there is no password "
-                        + "(-k, or `ssh: { password: … }` in the inventory)"
+        var credentials = Credentials(methods: request.methods)
+        let takesPassword =
+            request.methods.contains(.password) || request.methods.contains(.keyboardInteractive)
+        guard request.methods.contains(.publicKey) else {
+            guard takesPassword, let source = request.password else {
+                throw Self.unusable(
+                    "ssh_config forbids keys (`PubkeyAuthentication no` or PreferredAuthentications), and "
+                        + "there is no password (-k, or `ssh: { password: … }` in the inventory)"
                 )
             }
             credentials.password = try await secret(source)
             return credentials
         }
-        let held = await identities(of: request.agentSocket)
+        let (held, agentProblem) = await identities(of: request.agentSocket)
+        if let socket = request.agentSocket, let agentProblem {
+            credentials.problems.append("the agent at \(socket): \(agentProblem)")
+        }
         var files: [KeyFile] = []
         for path in request.identityFiles { files.append(await Self.read(path)) }
         try await unlock(&files, request, held: held)
 
-        let own = files.compactMap { signer(for: $0, agent: request.agentSocket, held: held) }
+        var own: [Signer] = []
+        for file in files {
+            guard let signer = signer(for: file, agent: request.agentSocket, held: held),
+                !own.contains(where: { $0.publicBlob == signer.publicBlob })
+            else { continue }
+            own.append(signer)
+        }
         let others =
             request.identitiesOnly
             ? []
             : agentSigners(held, request.agentSocket).filter { agent in
                 !own.contains { $0.publicBlob == agent.publicBlob }
             }
-        let plain = request.namesIdentities ? own + others : others + own
-        let certificates = await certificates(request, signers: plain, &credentials.problems)
-        credentials.signers = Array((certificates + plain).prefix(Self.keyLimit))
+        let certificates = await certificates(
+            request,
+            signers: own + others,
+            held: held,
+            &credentials.problems
+        )
+        own = allowed(own, request, &credentials.problems)
+        let kept = certificates + own
+        let room = max(0, request.keyLimit - kept.count)
+        let strangers = allowed(others, request, &credentials.problems)
+        let inAgent = own.filter(\.isInAgent)
+        let plain =
+            request.namesIdentities
+            ? own + strangers.prefix(room)
+            : inAgent + strangers.prefix(room) + own.filter { !$0.isInAgent }
+        credentials.signers = Array((certificates + plain).prefix(request.keyLimit))
+        let left = kept.count + strangers.count - credentials.signers.count
+        if left > 0 {
+            credentials.problems.append(
+                "\(left) more \(left == 1 ? "key was" : "keys were") not offered: \(request.keyLimit) are the "
+                    + "limit (`ssh: { key_limit: … }`; a server hangs up after MaxAuthTries)"
+            )
+        }
         for file in files
         where file.problem != nil && signer(for: file, agent: nil, held: []) == nil {
             // Default keys that are not there are nothing to speak of.
             if file.isMissing, !request.namesIdentities { continue }
+            // What the agent has needs no file.
+            if own.contains(where: { $0.publicBlob == file.publicBlob }) { continue }
             if let problem = file.problem {
                 credentials.problems.append("\(file.path): \(problem.reason)")
             }
         }
-        if let source = request.password { credentials.password = try await secret(source) }
+        if takesPassword, let source = request.password {
+            credentials.password = try await secret(source)
+        }
         guard !credentials.signers.isEmpty || credentials.password != nil else {
             let seen =
                 credentials.problems.isEmpty
                 ? "no key in ~/.ssh and no agent" : credentials.problems.joined(separator: "; ")
-            throw .credentialUnusable(reason: "there is no usable key: \(seen)")
+            throw Self.unusable("there is no usable key: \(seen)")
         }
         return credentials
+    }
+
+    /// Why there is nothing to offer; where `ssh` can use a key that is there, it is not the end.
+    private static func unusable(_ reason: String) -> TransportError {
+        reason.contains(SSHTransport.forOpenSSH)
+            ? .beyondClient(reason: reason) : .credentialUnusable(reason: reason)
+    }
+
+    /// Those keys that this client can use and ssh_config allows.
+    private func allowed(_ signers: [Signer], _ request: Request, _ problems: inout [String])
+        -> [Signer]
+    {
+        signers.filter { signer in
+            let objection =
+                signer.type.hasPrefix("sk-")
+                ? "a key of this kind (\(signer.type)) \(SSHTransport.forOpenSSH)"
+                : request.keyRule.objection(to: signer.publicBlob)
+            guard let objection else { return true }
+            problems.append("\(signer.name): \(objection)")
+            return false
+        }
     }
 
     /// Opens the locked keys that are needed: all that somebody named, and default ones only if
@@ -231,9 +297,18 @@ actor CredentialStore {
                 file.problem = PrivateKey.Unusable(
                     reason: file.isMissing ? "there is no such file" : "it cannot be read"
                 )
+                file.publicBlob = Self.publishedBlob(path + ".pub")
                 return file
             }
             let text = String(decoding: data, as: UTF8.self)
+            if !text.contains("PRIVATE KEY"), let blob = Self.publishedBlob(path) {
+                // A public half says which of the agent's keys is meant.
+                file.publicBlob = blob
+                file.problem = PrivateKey.Unusable(
+                    reason: "it is a public key, and no agent has the private one"
+                )
+                return file
+            }
             if text.contains("PRIVATE KEY"), let problem = Self.openToOthers(path) {
                 file.problem = PrivateKey.Unusable(reason: problem)
                 file.publicBlob =
@@ -266,11 +341,18 @@ actor CredentialStore {
         return "others may read it (its mode is 0\(mode)): chmod 600 \(path)"
     }
 
-    /// The blob of a public key or certificate file: `type base64 comment`.
+    /// The blob of a public key or certificate file: `type base64 comment`, after comments.
     private static func publishedBlob(_ path: String) -> [UInt8]? {
         guard let data = WholeFile.read(path) else { return nil }
-        let words = data.split { $0 == 0x20 || $0 == 0x0A || $0 == 0x09 || $0 == 0x0D }
-        return words.count > 1 ? Base64.decode(words[1]) : nil
+        for line in data.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }) {
+            let words = line.split { $0 == 0x20 || $0 == 0x09 }
+            guard words.count > 1, words[0].first != UInt8(ascii: "#"),
+                let blob = Base64.decode(words[1]),
+                HostKey(blob: blob).type.utf8.elementsEqual(words[0])
+            else { continue }
+            return blob
+        }
+        return nil
     }
 
     private func signer(for file: KeyFile, agent: String?, held: [Agent.Identity]) -> Signer? {
@@ -289,9 +371,13 @@ actor CredentialStore {
 
     // MARK: Agent and certificates
 
-    private func identities(of socket: String?) async -> [Agent.Identity] {
-        guard let socket else { return [] }
-        return await BlockingQueue.shared.run { Agent(path: socket).identities() ?? [] }
+    private func identities(of socket: String?) async -> ([Agent.Identity], problem: String?) {
+        guard let socket else { return ([], nil) }
+        return await BlockingQueue.shared.run {
+            do throws(Agent.Problem) { return (try Agent(path: socket).identities(), nil) } catch {
+                return ([], error.reason)
+            }
+        }
     }
 
     private func agentSigners(_ held: [Agent.Identity], _ socket: String?) -> [Signer] {
@@ -305,35 +391,70 @@ actor CredentialStore {
         }
     }
 
-    /// Certificates for the keys at hand: those that are named, and `KEY-cert.pub` beside a key.
+    /// Certificates for the keys at hand: those that are named, `KEY-cert.pub` beside a key, and the agent's.
     private func certificates(
         _ request: Request,
         signers: [Signer],
+        held: [Agent.Identity],
         _ problems: inout [String]
     ) async -> [Signer] {
         let beside = request.identityFiles.map { $0 + "-cert.pub" }
-        var found: [Signer] = []
-        for path in request.certificateFiles + beside {
+        var candidates: [(name: String, blob: [UInt8])] = []
+        for path in request.certificateFiles + request.identityFiles + beside {
             let blob = await BlockingQueue.shared.run { Self.publishedBlob(path) }
-            guard let blob else {
-                if request.certificateFiles.contains(path) {
-                    problems.append("\(path): no certificate can be read there")
-                }
+            if let blob, HostKey(blob: blob).type.contains("-cert-v01@") {
+                candidates.append((path, blob))
+            } else if request.certificateFiles.contains(path) {
+                problems.append("\(path): no certificate can be read there")
+            }
+        }
+        if !request.identitiesOnly {
+            for identity in held
+            where HostKey(blob: identity.publicBlob).type.contains("-cert-v01@") {
+                candidates.append(
+                    ("\(SSHText.oneLine(identity.comment.utf8)) (agent)", identity.publicBlob)
+                )
+            }
+        }
+        var found: [Signer] = []
+        for (name, blob) in candidates where !found.contains(where: { $0.publicBlob == blob }) {
+            let type = HostKey(blob: blob).type
+            // An agent that lists a certificate signs for it by its own name.
+            let own = held.contains { $0.publicBlob == blob }
+            let key = Certificate.publicKey(in: blob)
+            let signer =
+                signers.first { $0.publicBlob == key }
+                ?? (own
+                    ? request.agentSocket.map {
+                        Signer(source: .agent(Agent(path: $0)), publicBlob: blob, name: name)
+                    } : nil)
+            guard let signer else {
+                problems.append(
+                    type.hasPrefix("sk-")
+                        ? "\(name): a certificate of this kind (\(type)) \(SSHTransport.forOpenSSH)"
+                        : "\(name): there is no private key for it"
+                )
                 continue
             }
-            let type = HostKey(blob: blob).type
-            guard let key = Certificate.publicKey(in: blob),
-                let signer = signers.first(where: { $0.publicBlob == key })
-            else {
-                problems.append("\(path): there is no private key for it")
+            if let objection = request.keyRule.objection(to: blob) {
+                problems.append("\(name): \(objection)")
                 continue
             }
             // 1.10 signs for ECDSA certificates only (measured).
             guard LibSSH2.isModern || type.hasPrefix("ecdsa-") else {
-                problems.append("\(path): libssh2 \(LibSSH2.version) cannot use \(type)")
+                problems.append(
+                    "\(name): libssh2 \(LibSSH2.version) cannot use \(type), which \(SSHTransport.forOpenSSH)"
+                )
                 continue
             }
-            found.append(Signer(source: signer.source, publicBlob: blob, name: path, key: key))
+            found.append(
+                Signer(
+                    source: signer.source,
+                    publicBlob: blob,
+                    name: name,
+                    key: signer.publicBlob == blob ? blob : key
+                )
+            )
         }
         return found
     }

@@ -1,3 +1,4 @@
+internal import CLibSSH2
 internal import FleetTransport
 internal import Glibc
 
@@ -37,18 +38,32 @@ public struct EffectiveSettings: Sendable {
     let namesIdentities: Bool
     let certificateFiles: [String]
     let identitiesOnly: Bool
+    /// How many keys are offered at most.
+    let keyLimit: Int
     let agentSocket: String?
-    /// known_hosts files to look in; the first one is written.
+    /// known_hosts files to look in.
     let knownHostsFiles: [String]
+    /// The one that is written; nil for none.
+    let ownKnownHostsFile: String?
+    /// Whether names are hidden in what is written there.
+    let hashesKnownHosts: Bool
     let hostKeys: HostKeyPolicy
     /// The name under which the host's key is looked up; nil is its own.
     let hostKeyAlias: String?
-    /// Which host keys may be asked for, in order.
-    let hostKeyAlgorithms: [String]
+    /// What the host is offered.
+    let algorithms: AlgorithmChoice
     /// A file of keys that no host may prove; nil for none.
     let revokedHostKeysFile: String?
-    /// Whether keys may be offered at all.
-    let offersKeys: Bool
+    /// How to log in, in order.
+    let methods: [LoginMethod]
+    /// Which keys may be offered.
+    let keyRule: KeyRule
+    /// Ways to log in that ssh_config allows and only `ssh` knows.
+    let foreignMethods: [String]
+    /// Variables for the host's shell, as `NAME=VALUE`.
+    let variables: [String]
+    /// Our own address to connect from; nil for the system's choice.
+    let bindAddress: String?
     let connectMilliseconds: Int
     /// How long nothing may be heard before the host is asked for a sign of life, in milliseconds.
     let aliveMilliseconds: Int
@@ -91,6 +106,7 @@ public struct EffectiveSettings: Sendable {
     ) throws(TransportError) {
         let name = endpoint.name.text
         let ssh = endpoint.ssh
+        var beyond: [SSHConfiguration.Keyword] = []
         let found: [SSHConfiguration.Keyword: SSHConfiguration.Value]
         do throws(SSHConfiguration.Problem) {
             found = try configuration.values(
@@ -102,11 +118,12 @@ public struct EffectiveSettings: Sendable {
             throw error.error
         }
         var sources = Sources(found: found, keepsRows: keepsRows)
-        hostname = sources.pick(
-            .hostName,
-            ssh.hostname,
-            { $0.first },
-            or: name
+        if let words = found[.refuseConnection] {
+            throw .configuration(reason: "\(words.place): connections are refused: \(words.first)")
+        }
+        let given = sources.pick(.hostName, ssh.hostname, { $0.first }, or: name)
+        hostname = SSHConfiguration.lowercasedName(
+            found[.hostName]?.first ?? given
         )
         port = sources.pick(.port, ssh.port, { Int($0.first) }, or: 22)
         user = sources.pick(.user, ssh.user, { $0.first }, or: environment.user)
@@ -132,6 +149,7 @@ public struct EffectiveSettings: Sendable {
             or: defaults
         )
         namesIdentities = ssh.identityFiles != nil || found[.identityFile] != nil
+        keyLimit = ssh.keyLimit ?? CredentialStore.keyLimit
         identityFiles = try tokens.paths(identities)
         certificateFiles = try tokens.paths(
             sources.pick(.certificateFile, nil, { $0.words }, or: [])
@@ -162,7 +180,16 @@ public struct EffectiveSettings: Sendable {
             { $0.words },
             or: ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
         )
-        knownHostsFiles = try tokens.paths(mine) + tokens.paths(machines)
+        let own = try tokens.paths(mine)
+        ownKnownHostsFile = own.first
+        // These have no tokens (ssh_config(5)).
+        knownHostsFiles = own + machines.filter { $0.lowercased() != "none" }
+        hashesKnownHosts = sources.pick(
+            .hashKnownHosts,
+            nil,
+            { SSHConfigurationReader.flag($0.first) },
+            or: false
+        )
         // A secret from the project's files was agreed to for hosts that are known, unless they say otherwise: what
         // ssh_config says of hosts by pattern was said of others.
         let isToldSecrets = [ssh.password, ssh.becomePassword].contains {
@@ -180,28 +207,50 @@ public struct EffectiveSettings: Sendable {
             },
             or: .strict
         )
-        hostKeyAlgorithms = Algorithms.hostKeys(
-            allowedBy: sources.pick(.hostKeyAlgorithms, nil, { $0.first }, or: "").nonEmpty
-        )
+        algorithms = Self.algorithms(&sources)
         revokedHostKeysFile = try sources.pick(.revokedHostKeys, nil, { $0.first }, or: "none")
             .named
             .map(tokens.path)
-        offersKeys = sources.pick(
-            .pubkeyAuthentication,
-            nil,
-            { !["no", "false"].contains($0.first.lowercased()) },
-            or: true
+        (methods, foreignMethods) = Self.methods(&sources)
+        keyRule = KeyRule(
+            algorithms: sources.pick(.pubkeyAcceptedAlgorithms, nil, { $0.first }, or: "").nonEmpty,
+            leastRSABits: sources.pick(
+                .requiredRSASize,
+                nil,
+                { Int($0.first) },
+                or: KeyRule.leastRSABits
+            )
         )
-        let command = sources.pick(.knownHostsCommand, nil, { $0.first }, or: "none")
-        guard command.named == nil else {
-            let place = found[.knownHostsCommand]?.place.description ?? ""
-            throw .beyondClient(
-                reason:
-                    "\(place): `KnownHostsCommand` is for ssh to run, and without it nobody could tell which "
-                    + "key of \(name) is right"
+        variables = sources.pick(.setEnv, nil, { $0.words }, or: [])
+        bindAddress = sources.pick(.bindAddress, nil, { $0.first }, or: "").nonEmpty
+        route = try Self.route(ssh, tokens, &sources)
+        if methods.isEmpty {
+            guard let method = foreignMethods.first else {
+                throw .configuration(reason: "ssh_config leaves no way to log in to \(name)")
+            }
+            beyond.append(
+                method == "hostbased" ? .hostbasedAuthentication : .gssapiAuthentication
             )
         }
-        route = try Self.route(ssh, tokens, &sources)
+        for keyword in [
+            SSHConfiguration.Keyword.knownHostsCommand, .pkcs11Provider, .bindInterface,
+            .canonicalizeHostname, .canonicalizePermittedCNAMEs, .forwardAgent, .proxyUseFdpass,
+        ] {
+            let given: String? =
+                keyword == .forwardAgent ? ssh.forwardAgent.map { $0 ? "yes" : "no" } : nil
+            let word = sources.pick(keyword, given, { $0.first }, or: "none")
+            guard word.named != nil, SSHConfigurationReader.flag(word) != false else { continue }
+            if keyword == .proxyUseFdpass {
+                guard case .command = route else { continue }
+            }
+            beyond.append(keyword)
+        }
+        if let keyword = beyond.first {
+            let place = found[keyword]?.place.description ?? "the inventory"
+            throw .beyondClient(
+                reason: "\(place): `\(ConfigurationKeyword.name(of: keyword))` is for ssh to obey"
+            )
+        }
         connectMilliseconds = sources.pick(
             .connectTimeout,
             ssh.connectTimeoutMilliseconds,
@@ -257,6 +306,47 @@ public struct EffectiveSettings: Sendable {
         give(.hostName, ssh.hostname)
         give(.port, ssh.port.map(String.init))
         return given
+    }
+
+    /// What the host may be offered.
+    private static func algorithms(_ sources: inout Sources) -> AlgorithmChoice {
+        func list(_ keyword: SSHConfiguration.Keyword, _ ours: [String]) -> [String] {
+            Algorithms.allowed(
+                by: sources.pick(keyword, nil, { $0.first }, or: "").nonEmpty,
+                of: ours
+            )
+        }
+        return AlgorithmChoice(
+            keyExchange: list(.kexAlgorithms, Algorithms.keyExchange),
+            hostKeys: list(.hostKeyAlgorithms, Algorithms.hostKeys),
+            ciphers: list(.ciphers, Algorithms.ciphers),
+            macs: list(.macs, Algorithms.macs)
+        )
+    }
+
+    /// How to log in, in order, and what else ssh_config allows.
+    private static func methods(_ sources: inout Sources) -> ([LoginMethod], foreign: [String]) {
+        func isOn(_ keyword: SSHConfiguration.Keyword, or fallback: Bool) -> Bool {
+            sources.pick(
+                keyword,
+                nil,
+                { !["no", "false"].contains($0.first.lowercased()) },
+                or: fallback
+            )
+        }
+        let on: [String: Bool] = [
+            "publickey": isOn(.pubkeyAuthentication, or: true),
+            "keyboard-interactive": isOn(.kbdInteractiveAuthentication, or: true),
+            "password": isOn(.passwordAuthentication, or: true),
+            "gssapi-with-mic": isOn(.gssapiAuthentication, or: false),
+            "hostbased": isOn(.hostbasedAuthentication, or: false),
+        ]
+        // OpenSSH's order.
+        let usual = "gssapi-with-mic,hostbased,publickey,keyboard-interactive,password"
+        let wanted = sources.pick(.preferredAuthentications, nil, { $0.first }, or: usual)
+            .split(separator: ",").map(String.init).filter { on[$0] ?? false }
+        let own = wanted.compactMap(LoginMethod.init(rawValue:))
+        return (own, wanted.filter { LoginMethod(rawValue: $0) == nil })
     }
 
     private static func route(
@@ -356,7 +446,32 @@ private struct Tokens {
     func path(_ text: String) throws(TransportError) -> String {
         let path =
             text == "~" || text.hasPrefix("~/") ? environment.home + text.dropFirst() : text
+        guard !path.hasPrefix("~") else {
+            let name = String(path.dropFirst().prefix { $0 != "/" })
+            guard let home = HomeDirectory.of(name) else {
+                throw .configuration(reason: "`\(text)`: there is no account `\(name)`")
+            }
+            return try self.text(home + path.dropFirst(1 + name.count), expandsVariables: true)
+        }
         return try self.text(path, expandsVariables: true)
+    }
+
+    /// This machine's name (gethostname(2)).
+    private static let machine: String = {
+        var name = [CChar](repeating: 0, count: 1025)
+        guard gethostname(&name, name.count - 1) == 0 else { return "" }
+        return name.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }()
+
+    /// SHA-1 in hexadecimal: the short name that ssh makes of a connection.
+    private static func digest(of text: String) -> String {
+        var output = [UInt8](repeating: 0, count: 20)
+        let bytes = Array(text.utf8)
+        guard fleet_sha1(bytes, bytes.count, &output) == 0 else { return "" }
+        return output.map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count < 2 ? "0" + digits : digits
+        }.joined()
     }
 
     func text(_ text: String, expandsVariables: Bool = false) throws(TransportError) -> String {
@@ -403,9 +518,13 @@ private struct Tokens {
         case "d": environment.home
         case "k": alias ?? original
         case "i": String(getuid())
+        case "l": Self.machine
+        case "L": String(Self.machine.prefix { $0 != "." })
+        case "C": Self.digest(of: Self.machine + host + String(port) + user)
         default:
             throw .configuration(
-                reason: "`%\(token)` in `\(text)` is not supported; %h %n %p %r %u %d %k %i %% are"
+                reason: "`%\(token)` in `\(text)` is not supported; "
+                    + "%h %n %p %r %u %d %k %i %l %L %C %% are"
             )
         }
     }

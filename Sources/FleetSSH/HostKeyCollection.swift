@@ -64,8 +64,13 @@ extension SSHTransport {
             name: KnownHosts.name(host: host, port: port),
             fingerprint: key.fingerprint,
             standing: standing,
-            file: settings.knownHostsFiles.first ?? "",
-            line: KnownHosts.text(host: host, port: port, key: key)
+            file: settings.ownKnownHostsFile ?? "",
+            line: KnownHosts.text(
+                host: host,
+                port: port,
+                key: key,
+                isHashed: settings.hashesKnownHosts
+            )
         )
     }
 

@@ -7,13 +7,14 @@ struct JumpHop: Sendable, Hashable {
 
     /// Reads one hop; nil if it is none.
     init?(_ text: some StringProtocol) {
-        var rest = text[...]
-        if rest.hasPrefix("ssh://") {
+        var rest = String(text)[...]
+        let isAddress = rest.hasPrefix("ssh://")
+        if isAddress {
             rest = rest.dropFirst(6)
             while rest.hasSuffix("/") { rest = rest.dropLast() }
         }
         if let at = rest.lastIndex(of: "@") {
-            user = String(rest[..<at])
+            user = isAddress ? Self.decoded(rest[..<at]) : String(rest[..<at])
             rest = rest[rest.index(after: at)...]
         } else {
             user = nil
@@ -30,16 +31,35 @@ struct JumpHop: Sendable, Hashable {
         } else {
             host = String(rest)
         }
-        if let port {
-            guard let number = Int(port), (1...65_535).contains(number) else { return nil }
+        if let port, !port.isEmpty {
+            guard let number = SSHConfigurationReader.port(String(port)) else { return nil }
             self.port = number
         } else {
             self.port = nil
         }
         // A name that begins with a dash has turned into an option before (CVE-2017-1000117).
-        let isSound = !host.isEmpty && !host.hasPrefix("-") && user?.isEmpty != true
+        let isSound =
+            !host.isEmpty && !host.hasPrefix("-") && user?.isEmpty != true && !host.contains("/")
         guard isSound, host.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
         else { return nil }
+    }
+
+    /// The user's name of an `ssh://` address, where a percent sign and two digits stand for a byte (RFC 3986).
+    private static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+            if byte == UInt8(ascii: "%"), digits.utf8.count == 2,
+                let value = UInt8(digits, radix: 16)
+            {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Reads a comma-separated list, first hop first; nil if one of them is none.

@@ -260,9 +260,22 @@ struct KnownHosts: Sendable {
         return types.isEmpty && port != 22 ? knownTypes(host: host, port: 22) : types
     }
 
-    /// A line that makes a key known.
-    static func text(host: String, port: Int, key: HostKey) -> String {
-        "\(name(host: host, port: port)) \(key.type) \(Base64.encode(key.blob))\n"
+    /// A line that makes a key known; where `isHashed`, its name is hidden (ssh_config(5), HashKnownHosts).
+    static func text(host: String, port: Int, key: HostKey, isHashed: Bool) -> String {
+        let name = name(host: host, port: port)
+        return "\(isHashed ? hidden(name) : name) \(key.type) \(Base64.encode(key.blob))\n"
+    }
+
+    /// A name as `ssh-keygen -H` writes it: a random salt and what HMAC-SHA1 makes of both.
+    private static func hidden(_ name: String) -> String {
+        var random = SystemRandomNumberGenerator()
+        let salt = (0..<20).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+        var output = [UInt8](repeating: 0, count: 20)
+        let bytes = Array(name.utf8)
+        guard fleet_hmac_sha1(salt, Int32(salt.count), bytes, bytes.count, &output) == 0 else {
+            return name
+        }
+        return "|1|\(Base64.encode(salt))|\(Base64.encode(output))"
     }
 
     /// How known_hosts writes a host on a port.

@@ -27,9 +27,7 @@ struct SSHConfiguration: Sendable {
         }
     }
 
-    /// What is read of the files.
-    ///
-    /// Everything else that ssh knows is skipped.
+    /// What is kept of the files; ``ConfigurationKeyword`` says what becomes of every keyword.
     enum Keyword: String, Sendable, Hashable, CaseIterable {
         case hostName = "hostname"
         case port, user
@@ -40,17 +38,37 @@ struct SSHConfiguration: Sendable {
         case userKnownHostsFile = "userknownhostsfile"
         case globalKnownHostsFile = "globalknownhostsfile"
         case strictHostKeyChecking = "stricthostkeychecking"
+        case hashKnownHosts = "hashknownhosts"
         case hostKeyAlias = "hostkeyalias"
         case proxyJump = "proxyjump"
         case proxyCommand = "proxycommand"
+        case proxyUseFdpass = "proxyusefdpass"
         case connectTimeout = "connecttimeout"
         case serverAliveInterval = "serveraliveinterval"
         case serverAliveCountMax = "serveralivecountmax"
         case addressFamily = "addressfamily"
+        case bindAddress = "bindaddress"
+        case bindInterface = "bindinterface"
         case revokedHostKeys = "revokedhostkeys"
         case pubkeyAuthentication = "pubkeyauthentication"
+        case passwordAuthentication = "passwordauthentication"
+        case kbdInteractiveAuthentication = "kbdinteractiveauthentication"
+        case preferredAuthentications = "preferredauthentications"
+        case gssapiAuthentication = "gssapiauthentication"
+        case hostbasedAuthentication = "hostbasedauthentication"
         case hostKeyAlgorithms = "hostkeyalgorithms"
+        case pubkeyAcceptedAlgorithms = "pubkeyacceptedalgorithms"
+        case kexAlgorithms = "kexalgorithms"
+        case ciphers, macs
+        case requiredRSASize = "requiredrsasize"
         case knownHostsCommand = "knownhostscommand"
+        case pkcs11Provider = "pkcs11provider"
+        case canonicalizeHostname = "canonicalizehostname"
+        case canonicalizePermittedCNAMEs = "canonicalizepermittedcnames"
+        case forwardAgent = "forwardagent"
+        case setEnv = "setenv"
+        case refuseConnection = "refuseconnection"
+        case ignoreUnknown = "ignoreunknown"
 
         /// Whether every mention counts and not only the first.
         var accumulates: Bool { self == .identityFile || self == .certificateFile }
@@ -72,7 +90,8 @@ struct SSHConfiguration: Sendable {
             case originalHost(String)
             case user(String)
             case localUser(String)
-            case exec(String)
+            /// What only `ssh` can decide: its name and its argument.
+            case beyond(String, String)
         }
         let kind: Kind
         let isNegated: Bool
@@ -82,6 +101,8 @@ struct SSHConfiguration: Sendable {
         case host([String])
         case match([Criterion], Place)
         case set(Keyword, [String], Place)
+        /// What `ssh` does not know, unless `IgnoreUnknown` names it.
+        case unknown(String, Place)
         case include([File])
     }
 
@@ -140,7 +161,7 @@ struct SSHConfiguration: Sendable {
 
         /// Settles the name to connect to.
         mutating func resolve() {
-            host = resolvedHost.lowercased()
+            host = SSHConfiguration.lowercasedName(resolvedHost)
             guard let known = values[.hostName] else { return }
             values[.hostName] = Value(words: [host], place: known.place)
         }
@@ -161,7 +182,12 @@ struct SSHConfiguration: Sendable {
                     let isMatch = try matches(criteria, place)
                     isActive = mayMatch && isMatch
                 case .set(let keyword, let words, let place):
-                    if isActive { set(keyword, words, place) }
+                    if isActive { try set(keyword, words, place) }
+                case .unknown(let name, let place):
+                    let ignored = values[.ignoreUnknown]?.first ?? ""
+                    guard Patterns.matches(list: ignored.lowercased(), name) else {
+                        throw Problem(place: place, reason: "`\(name)` is no setting of ssh's")
+                    }
                 case .include(let included):
                     // A file that is included where nothing applies may not say `Host *` either.
                     for file in included {
@@ -171,12 +197,21 @@ struct SSHConfiguration: Sendable {
             }
         }
 
-        private mutating func set(_ keyword: Keyword, _ words: [String], _ place: Place) {
+        /// The most files of one kind (OpenSSH's SSH_MAX_IDENTITY_FILES).
+        private static let fileLimit = 100
+
+        private mutating func set(_ keyword: Keyword, _ words: [String], _ place: Place)
+            throws(Problem)
+        {
             switch keyword {
             // Whichever of the two comes first wins.
             case .proxyJump where values[.proxyCommand] != nil: return
-            case .proxyCommand where values[.proxyJump].map({ $0.first != "none" }) ?? false: return
+            case .proxyCommand
+            where values[.proxyJump].map({ $0.first.lowercased() != "none" }) ?? false: return
             case .hostName where isFinalPass: return
+            // Settled by the first pass, whatever it said.
+            case .canonicalizeHostname where isFinalPass: return
+            case .canonicalizePermittedCNAMEs where isFinalPass: return
             // To ssh a time of `none` is the same as none said: a later line still counts.
             case .connectTimeout where words == ["none"]: return
             case .serverAliveInterval where words == ["none"]: return
@@ -187,6 +222,12 @@ struct SSHConfiguration: Sendable {
                 return
             }
             guard keyword.accumulates else { return }
+            guard known.words.count < Self.fileLimit else {
+                throw Problem(
+                    place: place,
+                    reason: "there are more than \(Self.fileLimit) `\(keyword.rawValue)`"
+                )
+            }
             known.words += words.filter { !known.words.contains($0) }
             values[keyword] = known
         }
@@ -204,17 +245,17 @@ struct SSHConfiguration: Sendable {
                     wantsFinalPass = true
                     holds = isFinalPass
                 case .host(let list):
-                    holds = Patterns.matches(list: list.lowercased(), resolvedHost)
+                    holds = Patterns.matches(list: list.lowercased(), resolvedHost.lowercased())
                 case .originalHost(let list):
-                    holds = Patterns.matches(list: list.lowercased(), originalHost)
+                    holds = Patterns.matches(list: list.lowercased(), originalHost.lowercased())
                 case .user(let list):
                     holds = Patterns.matches(list: list, values[.user]?.first ?? localUser)
                 case .localUser(let list): holds = Patterns.matches(list: list, localUser)
-                case .exec(let command):
+                case .beyond(let name, let argument):
                     guard isMatch else { continue }
                     throw Problem(
                         place: place,
-                        reason: "`Match exec` (`\(command)`) is for ssh to decide",
+                        reason: "`Match \(name)` (`\(argument)`) is for ssh to decide",
                         isBeyond: true
                     )
                 }
@@ -222,6 +263,11 @@ struct SSHConfiguration: Sendable {
             }
             return isMatch
         }
+    }
+
+    /// A name in small letters; what looks like an address stays as it is written, as in ssh.
+    static func lowercasedName(_ name: String) -> String {
+        name.contains(":") ? name : SSHConfigurationReader.lowercased(name)
     }
 
     /// `HostName` with its two tokens written out.

@@ -58,6 +58,29 @@ extension SSHSession {
                 return try self.whyNoChannel()
             }
         }
+        for variable in variables {
+            let parts = variable.split(
+                separator: "=",
+                maxSplits: 1,
+                omittingEmptySubsequences: false
+            )
+            let (name, value) = (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+            _ = try await perform(.channel, within: milliseconds) {
+                () throws(TransportError) -> Bool? in
+                let status = libssh2_channel_setenv_ex(
+                    channel.pointer,
+                    name,
+                    UInt32(name.utf8.count),
+                    value,
+                    UInt32(value.utf8.count)
+                )
+                if status == LIBSSH2_ERROR_EAGAIN { return nil }
+                // As with ssh, a host that does not take it has not to.
+                if status == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED { return true }
+                guard status == 0 else { throw self.error(status, .channel) }
+                return true
+            }
+        }
         _ = try await perform(.channel, within: milliseconds) {
             () throws(TransportError) -> Bool? in
             let status = libssh2_channel_process_startup(

@@ -31,11 +31,14 @@ extension SSHSession {
     // MARK: Linking
 
     /// Connects to the first address that answers.
-    func connect(to addresses: [HostAddress], within milliseconds: Int)
-        async throws(TransportError)
-    {
+    func connect(
+        to addresses: [HostAddress],
+        from sources: [HostAddress] = [],
+        within milliseconds: Int
+    ) async throws(TransportError) {
         address = addresses.map(\.text).joined(separator: ", ")
-        let dialer = Dialer(reactor: reactor, addresses: addresses) { [weak self] in
+        let dialer = Dialer(reactor: reactor, addresses: addresses, from: sources) {
+            [weak self] in
             self?.assumeIsolated { $0.pump() }
         }
         link = .dialing(dialer)

@@ -11,19 +11,20 @@ extension SSHSession {
     /// The types of the keys known for the host come first, so that it proves one of them.
     func handshake(
         hostKeyTypes: [String],
-        allowed: [String] = Algorithms.hostKeys,
+        algorithms: AlgorithmChoice = .usual,
         bannerWithin bannerMilliseconds: Int,
         keysWithin handshakeMilliseconds: Int
     ) async throws(TransportError) -> HostKey {
         let session = try begin()
         let known = hostKeyTypes.filter { !$0.isEmpty }
-        for (method, names) in Algorithms.preferences(hostKeyTypes: known, allowed: allowed) {
+        self.algorithms = algorithms
+        for (method, names) in Algorithms.preferences(hostKeyTypes: known, of: algorithms) {
             guard !names.isEmpty else {
                 throw .noCommonAlgorithm(
                     reason:
-                        "`HostKeyAlgorithms` leaves no host key that this client can ask for; it has "
-                        + Algorithms.available(LIBSSH2_METHOD_HOSTKEY, of: Algorithms.hostKeys)
-                        .joined(separator: ", ")
+                        "`\(Algorithms.keyword(of: method))` of ssh_config leaves nothing that libssh2 "
+                        + "\(LibSSH2.version) can do; it has "
+                        + Algorithms.all(method).joined(separator: ", ")
                 )
             }
             libssh2_session_method_pref(session, method, names)
@@ -84,10 +85,10 @@ extension SSHSession {
         switch found {
         case .noCommonAlgorithm: break
         // A server that has found none hangs up; which of the two shows first is chance.
-        case .connectionLost where Algorithms.disagree(with: server): break
+        case .connectionLost where Algorithms.disagree(with: server, algorithms): break
         default: return found
         }
-        return .noCommonAlgorithm(reason: Algorithms.disagreement(with: server))
+        return .noCommonAlgorithm(reason: Algorithms.disagreement(with: server, algorithms))
     }
 
     // MARK: Login
@@ -96,7 +97,8 @@ extension SSHSession {
     func authenticate(
         user: String,
         with credentials: Credentials,
-        within milliseconds: Int
+        within milliseconds: Int,
+        notice: @escaping @Sendable (String) -> Void = { _ in }
     ) async throws(TransportError) {
         let deadline = Reactor.now() + UInt64(milliseconds) * 1_000_000
         func left() -> Int { max(1, Int((Int64(deadline) - Int64(Reactor.now())) / 1_000_000)) }
@@ -107,28 +109,51 @@ extension SSHSession {
         // A server that has refused as many keys as it counts hangs up on the next question; the
         // first one is free.
         var accepts: [String]?
-        if !(1..<CredentialStore.keyLimit).contains(credentials.signers.count) {
+        let keys = credentials.methods.contains(.publicKey) ? credentials.signers : []
+        if credentials.methods.first != .publicKey
+            || !(1..<CredentialStore.keyLimit).contains(keys.count)
+        {
             accepts = try await acceptedMethods(user: user, within: left())
             if accepts == nil { return }
         }
-        for signer in credentials.signers {
-            tried.append("\(signer.type) \(signer.name)")
-            let blob = signer.offeredBlob(serverBanner: banner)
-            if try await offer(signer, blob: blob, user: user, within: left()) { return }
+        for method in credentials.methods {
+            if method == .publicKey {
+                for signer in keys {
+                    let number = tried.count
+                    tried.append("\(signer.type) \(signer.name)")
+                    let blob = signer.offeredBlob(serverBanner: banner)
+                    let problem: String?
+                    do throws(TransportError) {
+                        switch try await offer(
+                            signer,
+                            blob: blob,
+                            user: user,
+                            within: left(),
+                            notice: notice
+                        ) {
+                        case .accepted: return
+                        case .refused(let reason): problem = reason
+                        }
+                    } catch {
+                        throw loss(of: error, after: tried)
+                    }
+                    if let problem { tried[number] += ", but \(problem)" }
+                }
+                continue
+            }
+            guard let password = credentials.password else { continue }
+            if accepts == nil { accepts = try await acceptedMethods(user: user, within: left()) }
+            guard let methods = accepts else { return }
+            guard methods.contains(method.rawValue) else { continue }
+            tried.append(method.rawValue)
+            if method == .password {
+                if try await give(password, user: user, within: left()) { return }
+            } else if try await answerPrompts(password, user: user, within: left()) {
+                return
+            }
         }
         if accepts == nil { accepts = try await acceptedMethods(user: user, within: left()) }
         guard let methods = accepts else { return }
-        if let password = credentials.password {
-            // The order of OpenSSH's PreferredAuthentications.
-            if methods.contains("keyboard-interactive") {
-                tried.append("keyboard-interactive")
-                if try await answerPrompts(password, user: user, within: left()) { return }
-            }
-            if methods.contains("password") {
-                tried.append("password")
-                if try await give(password, user: user, within: left()) { return }
-            }
-        }
         throw .authenticationDenied(
             user: user,
             tried: tried + credentials.problems,
@@ -136,9 +161,32 @@ extension SSHSession {
         )
     }
 
-    private func offer(_ signer: Signer, blob: [UInt8], user: String, within milliseconds: Int)
-        async throws(TransportError) -> Bool
-    {
+    /// A server that hangs up in the middle of a login: after as many keys as it counts, or for a reason of its own.
+    private func loss(of error: TransportError, after tried: [String]) -> TransportError {
+        guard case .connectionLost(let phase, let reason) = error else { return error }
+        return .connectionLost(
+            phase,
+            reason: "\(reason) after \(tried.count) \(tried.count == 1 ? "key" : "keys") "
+                + "(\(tried.joined(separator: ", "))); a server counts them (MaxAuthTries)"
+        )
+    }
+
+    /// How long a signature is waited for in silence, in milliseconds.
+    private static let patienceMilliseconds = 1_500
+
+    private enum OfferAnswer {
+        case accepted
+        /// With the reason, if it was ours.
+        case refused(String?)
+    }
+
+    private func offer(
+        _ signer: Signer,
+        blob: [UInt8],
+        user: String,
+        within milliseconds: Int,
+        notice: @escaping @Sendable (String) -> Void
+    ) async throws(TransportError) -> OfferAnswer {
         let reactor = reactor
         let answer = SigningAnswer()
         let signing = Signing(signer: signer) { [weak self] signature in
@@ -151,7 +199,19 @@ extension SSHSession {
             }
         }
         answer.signing = signing
-        return try await perform(.authentication, within: milliseconds) {
+        let patience = UInt64(Self.patienceMilliseconds) * 1_000_000
+        let timer = reactor.schedule(at: Reactor.now() + patience) {
+            guard answer.signing?.isWaiting ?? false else { return }
+            notice(
+                "waiting for the agent to sign with \(signer.name): it may want to be confirmed or touched"
+            )
+        }
+        defer {
+            reactor.unschedule(timer)
+            // They hold each other.
+            answer.signing = nil
+        }
+        let isAccepted = try await perform(.authentication, within: milliseconds) {
             () throws(TransportError) -> Bool? in
             var abstract: UnsafeMutableRawPointer? = Unmanaged.passUnretained(signing).toOpaque()
             let status = libssh2_userauth_publickey(
@@ -164,6 +224,9 @@ extension SSHSession {
             )
             return try self.verdict(on: status)
         }
+        guard !isAccepted else { return .accepted }
+        let problem = answer.signing?.problem
+        return .refused(problem.map { "\(signer.isInAgent ? "the agent says: " : "")\($0)" })
     }
 
     /// Whether a login attempt succeeded; nil while it is under way.
@@ -240,7 +303,7 @@ extension SSHSession {
 ///
 /// `@unchecked Sendable`: set before the callback can run, then read on the reactor only.
 private final class SigningAnswer: @unchecked Sendable {
-    weak var signing: Signing?
+    var signing: Signing?
 }
 
 /// What a host's questions at login are answered with (RFC 4256).

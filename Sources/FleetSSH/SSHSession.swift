@@ -30,6 +30,10 @@ actor SSHSession {
     /// Opening a channel is not re-entrant in libssh2; callers take turns.
     var isOpening = false
     var openingQueue: [CheckedContinuation<Void, Never>] = []
+    /// What the host was offered.
+    var algorithms = AlgorithmChoice.usual
+    /// Variables for the host's shell, as `NAME=VALUE`; sshd decides which of them it takes (AcceptEnv).
+    var variables: [String] = []
     /// Whether a channel was closed before, which the host may still count.
     var hasClosedChannels = false
 
@@ -85,6 +89,8 @@ actor SSHSession {
     }
 
     deinit { Self.liveCount.subtract(1, ordering: .relaxed) }
+
+    func setVariables(_ variables: [String]) { self.variables = variables }
 
     func setBecomePassword(_ password: String) { becomePassword = password }
 
@@ -197,7 +203,7 @@ actor SSHSession {
         where phase == .handshake:
             found = .noCommonAlgorithm(
                 reason: "\(message); libssh2 \(LibSSH2.version) offers host keys "
-                    + Algorithms.hostKeys.joined(separator: ", ")
+                    + algorithms.hostKeys.joined(separator: ", ")
             )
         case Int32(LIBSSH2_ERROR_SOCKET_DISCONNECT), Int32(LIBSSH2_ERROR_SOCKET_RECV),
             Int32(LIBSSH2_ERROR_SOCKET_SEND), Int32(LIBSSH2_ERROR_BANNER_RECV):

@@ -40,6 +40,8 @@ public final class SSHTransport: Transport {
         public var openSSHSessionLimit = 64
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
+        /// Tells the person what is waited for.
+        public var notice: @Sendable (String) -> Void = { _ in }
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
         public var secret: @Sendable (SecretSource) async -> SecretAnswer
 
@@ -64,6 +66,8 @@ public final class SSHTransport: Transport {
         }
     }
 
+    /// What stands in the reason why libssh2 cannot use a key that `ssh` can use.
+    public static let forOpenSSH = "is for ssh to use"
     /// The longest pause between two tries, in milliseconds.
     private static let longestPauseMilliseconds = 4_000
     /// How many hosts a way may lead through.
@@ -82,6 +86,8 @@ public final class SSHTransport: Transport {
     private struct State {
         var settings: [HostEndpoint: Result<EffectiveSettings, TransportError>] = [:]
         var jumps: [HostEndpoint: JumpHost] = [:]
+        /// What the person was told.
+        var told: Set<String> = []
         /// The key that each host proved first: it must prove the same one for the whole run.
         var proved: [String: HostKey] = [:]
     }
@@ -141,6 +147,16 @@ public final class SSHTransport: Transport {
     /// - Throws: As ``effectiveSettings(for:)``.
     public func hostKeyPolicy(for endpoint: HostEndpoint) throws(TransportError) -> HostKeyPolicy {
         try effectiveSettings(for: endpoint).hostKeys
+    }
+
+    /// Ways to log in that ssh_config allows for a host and only `ssh` knows, by their names in RFC 4252 and 4462.
+    public func foreignMethods(for endpoint: HostEndpoint) -> [String] {
+        do throws(TransportError) {
+            return try effectiveSettings(for: endpoint).foreignMethods
+        } catch {
+            // Whoever opens the host is told.
+            return []
+        }
     }
 
     /// A secret, asked for once.
@@ -303,7 +319,15 @@ public final class SSHTransport: Transport {
                 port: settings.port,
                 family: settings.family
             )
-            try await session.connect(to: addresses, within: settings.connectMilliseconds)
+            var sources: [HostAddress] = []
+            if let own = settings.bindAddress {
+                sources = try await resolver.addresses(of: own, port: 0, family: settings.family)
+            }
+            try await session.connect(
+                to: addresses,
+                from: sources,
+                within: settings.connectMilliseconds
+            )
         case .command(let command):
             let process = await BlockingQueue.shared.run {
                 do throws(TransportError) {
@@ -388,17 +412,32 @@ public final class SSHTransport: Transport {
         let known = try files.knownHosts(settings.knownHostsFiles)
         let key = try await session.handshake(
             hostKeyTypes: known.knownTypes(host: host, port: port),
-            allowed: settings.hostKeyAlgorithms,
+            algorithms: settings.algorithms,
             bannerWithin: environment.bannerMilliseconds,
             keysWithin: environment.handshakeMilliseconds
         )
+        if let bits = KeyRule.rsaBits(of: key.blob), bits < settings.keyRule.leastRSABits {
+            throw .noCommonAlgorithm(
+                reason:
+                    "the RSA key of \(settings.hostname) has \(bits) bits, and `RequiredRSASize` asks for "
+                    + "\(settings.keyRule.leastRSABits)"
+            )
+        }
         try await accept(key, settings, known)
+        if !settings.variables.isEmpty { await session.setVariables(settings.variables) }
         try await session.authenticate(
             user: settings.user,
             with: credentials,
-            within: environment.loginMilliseconds
+            within: environment.loginMilliseconds,
+            notice: { [weak self] text in self?.tell(text) }
         )
         await session.watch(every: settings.aliveMilliseconds, count: settings.aliveCount)
+    }
+
+    /// Tells the person something once.
+    private func tell(_ text: String) {
+        let isNew = state.withLock { $0.told.insert(text).inserted }
+        if isNew { environment.notice(text) }
     }
 
     // MARK: Host keys
@@ -427,6 +466,7 @@ public final class SSHTransport: Transport {
         ) { session throws(TransportError) in
             let key = try await session.handshake(
                 hostKeyTypes: types,
+                algorithms: settings.algorithms,
                 bannerWithin: self.environment.bannerMilliseconds,
                 keysWithin: self.environment.handshakeMilliseconds
             )
@@ -492,14 +532,21 @@ public final class SSHTransport: Transport {
                     place: place
                 )
             }
-            guard settings.hostKeys == .acceptNew, let file = settings.knownHostsFiles.first else {
+            guard settings.hostKeys == .acceptNew else {
                 throw .hostKeyUnknown(
                     host: named,
                     offered: key.fingerprint,
                     files: settings.knownHostsFiles
                 )
             }
-            let line = KnownHosts.text(host: host, port: port, key: key)
+            // Without a file of ours it holds for this run.
+            guard let file = settings.ownKnownHostsFile else { break }
+            let line = KnownHosts.text(
+                host: host,
+                port: port,
+                key: key,
+                isHashed: settings.hashesKnownHosts
+            )
             let files = files
             let reason = await BlockingQueue.shared.run { files.add(line, to: file) }
             if let reason { throw .localFile(path: file, reason: reason) }

@@ -16,6 +16,9 @@ struct Signer: Sendable {
     /// The plain key, where `publicBlob` is a certificate for it: agents sign by that.
     var key: [UInt8]?
 
+    /// Whether an agent signs.
+    var isInAgent: Bool { if case .agent = source { true } else { false } }
+
     /// The blob's own type.
     var type: String { HostKey(blob: publicBlob).type }
 
@@ -48,7 +51,9 @@ struct Signer: Sendable {
     }
 
     /// The raw signature over data; blocks if the agent has to be asked.
-    func sign(_ data: [UInt8]) -> [UInt8]? {
+    ///
+    /// - Throws: ``Agent/Problem``.
+    func sign(_ data: [UInt8]) throws(Agent.Problem) -> [UInt8] {
         let algorithm = Self.algorithm(in: data)
         switch source {
         case .key(let key):
@@ -59,10 +64,14 @@ struct Signer: Sendable {
             case .rsa:
                 digest = ["rsa-sha2-512": "SHA512", "rsa-sha2-256": "SHA256"][algorithm] ?? "SHA1"
             }
-            return data.withUnsafeBytes { key.sign($0, digest: digest) }
+            guard let signature = data.withUnsafeBytes({ key.sign($0, digest: digest) }) else {
+                throw Agent.Problem(reason: "it cannot sign \(algorithm)")
+            }
+            return signature
         case .agent(let agent):
             let flags: UInt32 = ["rsa-sha2-512": 4, "rsa-sha2-256": 2][algorithm] ?? 0
-            return agent.sign(data, with: key ?? publicBlob, flags: flags)
+            // An agent lists a certificate beside its key, or the key alone.
+            return try agent.sign(data, with: key ?? publicBlob, flags: flags)
         }
     }
 }
@@ -70,40 +79,56 @@ struct Signer: Sendable {
 /// One signature that libssh2 is waiting for; confined to the session's reactor.
 final class Signing {
     let signer: Signer
+    typealias Answer = Result<[UInt8], Agent.Problem>
+
     /// Called on the reactor when a signature that had to be waited for has come.
-    let resume: @Sendable ([UInt8]?) -> Void
+    let resume: @Sendable (Answer) -> Void
     private var state = State.idle
 
     private enum State {
         case idle
         case asked
-        case answered([UInt8]?)
+        case answered(Answer)
     }
 
-    init(signer: Signer, resume: @escaping @Sendable ([UInt8]?) -> Void) {
+    init(signer: Signer, resume: @escaping @Sendable (Answer) -> Void) {
         self.signer = signer
         self.resume = resume
     }
 
-    func answer(_ signature: [UInt8]?) { state = .answered(signature) }
+    func answer(_ signature: Answer) { state = .answered(signature) }
+
+    /// Whether somebody is asked for a signature and has not given it yet.
+    var isWaiting: Bool { if case .asked = state { true } else { false } }
+
+    /// Why there was no signature; nil where there was one, or none was needed.
+    var problem: String? {
+        if case .answered(.failure(let problem)) = state { problem.reason } else { nil }
+    }
+
+    private static func sign(_ data: [UInt8], by signer: Signer) -> Answer {
+        do throws(Agent.Problem) { return .success(try signer.sign(data)) } catch {
+            return .failure(error)
+        }
+    }
 
     /// libssh2 repeats a call that its callback answered with EAGAIN; the agent is asked in between.
     private func signature(for data: UnsafeBufferPointer<UInt8>) -> (Int32, [UInt8]?) {
         switch state {
-        case .answered(let signature):
-            return (signature == nil ? -1 : 0, signature)
+        case .answered(.success(let signature)): return (0, signature)
+        case .answered(.failure): return (-1, nil)
         case .asked:
             return (Int32(LIBSSH2_ERROR_EAGAIN), nil)
         case .idle:
             let copy = Array(data)
             if case .key = signer.source {
-                let signature = signer.sign(copy)
-                return (signature == nil ? -1 : 0, signature)
+                state = .answered(Self.sign(copy, by: signer))
+                return self.signature(for: data)
             }
             state = .asked
             let signer = signer
             let resume = resume
-            BlockingQueue.shared.perform { resume(signer.sign(copy)) }
+            BlockingQueue.shared.perform { resume(Self.sign(copy, by: signer)) }
             return (Int32(LIBSSH2_ERROR_EAGAIN), nil)
         }
     }

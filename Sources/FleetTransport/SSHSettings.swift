@@ -61,6 +61,10 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     public var hostKeyAlias: String?
     /// Whether only the named keys are offered and not all that the agent holds.
     public var identitiesOnly: Bool?
+    /// How many keys are offered at most, 1 to 100; sshd counts each refused one (MaxAuthTries).
+    public var keyLimit: Int?
+    /// Whether the host may use the local agent's keys, as for git.
+    public var forwardAgent: Bool?
     /// Where the passphrase of a private key comes from.
     public var passphrase: SecretSource?
     /// Where the login password comes from, for hosts without keys.
@@ -88,6 +92,8 @@ public struct SSHSettings: Sendable, Hashable, Codable {
         if proxyCommand != nil, jump == nil { merged.jump = nil }
         merged.hostKeyAlias = hostKeyAlias ?? broader.hostKeyAlias
         merged.identitiesOnly = identitiesOnly ?? broader.identitiesOnly
+        merged.keyLimit = keyLimit ?? broader.keyLimit
+        merged.forwardAgent = forwardAgent ?? broader.forwardAgent
         merged.passphrase = passphrase ?? broader.passphrase
         merged.password = password ?? broader.password
         merged.becomePassword = becomePassword ?? broader.becomePassword

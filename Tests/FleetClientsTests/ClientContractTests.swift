@@ -417,7 +417,10 @@ import Testing
             ($0.knownHostsFile, $0.hostKeys) = (path + "/fresh", .acceptNew)
         }
         #expect(await token(fresh) == "reached")
-        #expect(server.directory.read("fresh")?.contains("127.0.0.1") ?? false)
+        let known = try Command.run(
+            ["ssh-keygen", "-F", "[127.0.0.1]:\(server.port)", "-f", path + "/fresh"]
+        )
+        #expect(known.output.contains("ssh-ed25519 "))
     }
 
     @Test(

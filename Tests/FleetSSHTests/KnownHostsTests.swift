@@ -169,7 +169,7 @@ struct KnownHostsTests {
     }
 
     @Test func whatIsRememberedIsKnown() {
-        let line = KnownHosts.text(host: "Web1", port: 2222, key: keys[0])
+        let line = KnownHosts.text(host: "Web1", port: 2222, key: keys[0], isHashed: false)
         #expect(verdict(line, "web1", port: 2222, keys[0]) == .match)
     }
 
@@ -182,9 +182,16 @@ struct KnownHostsTests {
             ]
         )
         #expect(Algorithms.hostKeys(preferring: ["ssh-rsa"]).first == "rsa-sha2-512")
-        #expect(Algorithms.hostKeys(allowedBy: "-ecdsa-*").allSatisfy { !$0.hasPrefix("ecdsa") })
-        #expect(Algorithms.hostKeys(allowedBy: "^ecdsa-*").first == "ecdsa-sha2-nistp256")
-        #expect(Algorithms.hostKeys(allowedBy: "ssh-ed25519") == ["ssh-ed25519"])
-        #expect(Algorithms.hostKeys(allowedBy: "+ssh-dss") == Algorithms.hostKeys)
+        #expect(
+            Algorithms.allowed(by: "-ecdsa-*", of: Algorithms.hostKeys).allSatisfy {
+                !$0.hasPrefix("ecdsa")
+            }
+        )
+        #expect(
+            Algorithms.allowed(by: "^ecdsa-*", of: Algorithms.hostKeys).first
+                == "ecdsa-sha2-nistp256"
+        )
+        #expect(Algorithms.allowed(by: "ssh-ed25519", of: Algorithms.hostKeys) == ["ssh-ed25519"])
+        #expect(Algorithms.allowed(by: "+ssh-dss", of: Algorithms.hostKeys) == Algorithms.hostKeys)
     }
 }

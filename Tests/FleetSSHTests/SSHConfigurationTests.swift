@@ -241,17 +241,89 @@ struct SSHConfigurationTests {
     @Test(arguments: [
         ("Port 0", "config:1"), ("\n\nPort x", "config:3"), ("Frobnicate yes", "no setting"),
         ("Host", "needs a value"), ("User \"open", "not closed"), ("Port 1 2", "one too many"),
-        ("StrictHostKeyChecking maybe", "accept-new"), ("Match tagged x", "for ssh to decide"),
+        ("StrictHostKeyChecking maybe", "accept-new"), ("Match nothing x", "no condition"),
         ("Match all host x", "no other condition"), ("ProxyJump -oops", "[user@]host"),
-        ("CanonicalizeHostname yes", "for ssh to obey"), ("Match host", "needs a value"),
+        ("CanonicalizeHostname maybe", "one of"), ("Match host", "needs a value"),
     ])
     func saysWhatSSHWouldRefuse(_ text: String, _ expected: String) {
-        let error = #expect(throws: SSHConfiguration.Problem.self) { try configuration(text) }
+        let error = #expect(throws: SSHConfiguration.Problem.self) {
+            try configuration(text).values(for: "h", localUser: "me")
+        }
         let message = error.map { "\($0.place): \($0.reason)" } ?? ""
         #expect(message.contains(expected), "\(message)")
     }
 
+    /// Row K11.
+    @Test(
+        "What only ssh can do is for ssh, where it is in force and nowhere else",
+        arguments: [
+            "Match tagged x\n", "CanonicalizeHostname yes", "BindInterface lo", "ForwardAgent yes",
+            "PKCS11Provider /lib/x.so", "KnownHostsCommand /bin/true", "ForwardAgent /a/socket",
+            "ProxyCommand nc %h %p\n ProxyUseFdpass yes", "Match localnetwork 10.0.0.0/8\n",
+            "CanonicalizePermittedCNAMEs *.a:*.b",
+            "PreferredAuthentications gssapi-with-mic\n"
+                + " GSSAPIAuthentication yes",
+        ]
+    )
+    func leftToSSH(line: String) throws {
+        let text = "Host away\n Port 7\nMatch host web1\n \(line)\nHost away\n Port 7\n"
+        let error = #expect(throws: TransportError.self) {
+            try settings(
+                line.hasPrefix("Match") ? line : text,
+                "web1"
+            )
+        }
+        #expect(error?.token == "E_CLIENT", "\(String(describing: error))")
+        #expect(error?.message.contains("config:") ?? false, "\(String(describing: error))")
+        guard !line.hasPrefix("Match") else { return }
+        #expect(try settings(text, "other").hostname == "other")
+    }
+
+    @Test("A setting that switches such a thing off, or that counts for nothing, is no reason")
+    func notLeftToSSH() throws {
+        let text = """
+            CanonicalizeHostname no
+            PKCS11Provider none
+            KnownHostsCommand none
+            ForwardAgent no
+            ProxyUseFdpass yes
+            GSSAPIAuthentication yes
+            CanonicalizePermittedCNAMEs none
+            """
+        let found = try settings(text, "h")
+        #expect(found.foreignMethods == ["gssapi-with-mic"])
+        #expect(found.methods == [.publicKey, .keyboardInteractive, .password])
+    }
+
+    @Test("How to log in is what ssh_config says, in its order")
+    func loginMethods() throws {
+        func methods(_ text: String) throws -> [LoginMethod] { try settings(text, "h").methods }
+        #expect(
+            try methods("PreferredAuthentications password,publickey") == [.password, .publicKey]
+        )
+        #expect(try methods("PasswordAuthentication no") == [.publicKey, .keyboardInteractive])
+        #expect(try methods("KbdInteractiveAuthentication no") == [.publicKey, .password])
+        #expect(throws: TransportError.self) {
+            try methods("PreferredAuthentications password\nPasswordAuthentication no")
+        }
+    }
+
+    @Test("The algorithms that ssh_config allows are those that are offered")
+    func algorithms() throws {
+        let text = "Ciphers aes256-ctr,aes128-ctr\nMACs -*etm*\nKexAlgorithms ^ecdh-*\n"
+        let found = try settings(text, "h").algorithms
+        #expect(found.ciphers == ["aes256-ctr", "aes128-ctr"])
+        #expect(found.macs == ["hmac-sha2-256", "hmac-sha2-512"])
+        #expect(found.keyExchange.first == "ecdh-sha2-nistp256")
+        #expect(try settings("Ciphers chacha20-poly1305@openssh.com", "h").algorithms.ciphers == [])
+    }
+
     @Test func unknownSettingsMayBeIgnoredByName() throws {
+        // And what ssh knows is in force, whatever is ignored.
+        #expect(try settings("IgnoreUnknown *\nFrobnicate yes\nPort 7", "h").port == 7)
+        #expect(throws: (any Error).self) {
+            try settings("Host x\nIgnoreUnknown *\nFrobnicate yes\n", "h")
+        }
         #expect(try settings("IgnoreUnknown Frob*\nFrobnicate yes\nPort 7", "h").port == 7)
     }
 
@@ -314,166 +386,4 @@ struct SSHConfigurationTests {
 
     @Test(arguments: ["", "-x", "u@", "host:0", "host:x", "@host", "a b", "[::1]x"])
     func refusesWhatIsNoHop(_ text: String) { #expect(JumpHop(text) == nil) }
-
-    // MARK: The reference
-
-    /// Thousands of generated configurations, each asked for several hosts; a divergence prints
-    /// the file.
-    @Test func agreesWithSSHOverGeneratedFiles() async throws {
-        try await busily { try compareGeneratedFiles() }
-    }
-
-    private func compareGeneratedFiles() throws {
-        var random = SeededRandom(seed: 20_260)
-        for _ in 0..<700 {
-            let text = Generator.file(&random)
-                .replacing("INCLUDED", with: home.path + "/included")
-            try home.write(text, to: "config", mode: 0o600)
-            try home.write(Generator.file(&random, lines: 4), to: "included", mode: 0o600)
-            for host in Generator.hosts.shuffled(using: &random).prefix(3) {
-                try compare(text, host)
-            }
-        }
-    }
-
-    private func differ(unless isSame: Bool, _ what: String) throws {
-        guard isSame else { throw Command.Failed(description: what) }
-    }
-
-    private func compare(_ text: String, _ host: String) throws {
-        let result = try Command.run(["ssh", "-G", "-F", home.path + "/config", host])
-        let ours: [SSHConfiguration.Keyword: SSHConfiguration.Value]
-        do {
-            let configuration = try SSHConfigurationReader.read(
-                user: home.path + "/config",
-                system: "/nonexistent",
-                home: home.path
-            )
-            ours = try configuration.values(for: host, localUser: NSUserName())
-        } catch {
-            try differ(unless: result.status != 0, "we refuse, ssh does not: \(error)\n\(text)")
-            return
-        }
-        guard result.status == 0 else {
-            // That a host is its own jump host is found when the settings are put together.
-            guard !result.errors.contains("jumphost loop") else { return }
-            throw Command.Failed(description: "ssh refuses, we do not: \(result.errors)\n\(text)")
-        }
-        var theirs: [String: [String]] = [:]
-        for line in result.output.split(separator: "\n") {
-            let words = line.split(separator: " ", maxSplits: 1)
-            theirs[String(words[0]), default: []].append(words.count > 1 ? String(words[1]) : "")
-        }
-        let hostname = ours[.hostName]?.first ?? host
-        try differ(unless: theirs["hostname"] == [hostname.lowercased()], "\(host)\n\(text)")
-        for (keyword, value) in ours where keyword != .hostName {
-            let expected: [String]
-            switch keyword {
-            case .identityFile, .certificateFile: expected = value.words
-            case .connectTimeout, .serverAliveInterval:
-                expected = ["\(SSHConfigurationReader.seconds(value.first) ?? -1)"]
-            case .identitiesOnly:
-                expected = [SSHConfigurationReader.flag(value.first) == true ? "yes" : "no"]
-            case .strictHostKeyChecking:
-                let names = ["yes": "true", "no": "false", "off": "false"]
-                expected = [names[value.first] ?? value.first]
-            case .proxyJump, .proxyCommand:
-                // `none` is not printed.
-                expected = value.first == "none" ? [] : [value.first]
-            case .hostKeyAlias: expected = [value.first.lowercased()]
-            case .userKnownHostsFile, .identityAgent:
-                // Printed with `~` written out, by the password file's home.
-                let home = String(cString: getpwuid(getuid()).pointee.pw_dir)
-                expected = [
-                    value.words.map { $0.hasPrefix("~/") ? home + $0.dropFirst() : $0 }
-                        .joined(separator: " ")
-                ]
-            default: expected = [value.words.joined(separator: " ")]
-            }
-            try differ(
-                unless: theirs[keyword.rawValue] ?? [] == expected,
-                "\(keyword) of \(host) in\n\(text)"
-            )
-        }
-        // Nothing that ssh has set is missing from ours.
-        for keyword in SSHConfiguration.Keyword.allCases where ours[keyword] == nil {
-            guard let value = theirs[keyword.rawValue] else { continue }
-            let untouched = ["hostname", "user", "port"].contains(keyword.rawValue)
-            try differ(
-                unless: untouched || Generator.defaults[keyword.rawValue] == value,
-                "\(keyword) of \(host) is \(value) in\n\(text)"
-            )
-        }
-    }
-}
-
-/// Configurations that look like people's, with what trips parsers.
-private enum Generator {
-    static let hosts = ["web1", "web2.example.com", "db", "Bastion", "10.0.0.7", "other"]
-
-    /// What `ssh -G` prints for an empty file.
-    static let defaults: [String: [String]] = {
-        let output = (try? Command.run(["ssh", "-G", "-F", "none", "x"]).output) ?? ""
-        var values: [String: [String]] = [:]
-        for line in output.split(separator: "\n") {
-            let words = line.split(separator: " ", maxSplits: 1).map(String.init)
-            values[words[0], default: []].append(words.count > 1 ? words[1] : "")
-        }
-        return values
-    }()
-
-    static func file(_ random: inout SeededRandom, lines: Int = 14) -> String {
-        (0..<Int.random(in: 1...lines, using: &random)).map { _ in line(&random) }
-            .joined(separator: "\n") + "\n"
-    }
-
-    private static func line(_ random: inout SeededRandom) -> String {
-        func pick(_ words: [String]) -> String { words.randomElement(using: &random) ?? "" }
-        let indent = pick(["", "  ", "\t", "    "])
-        let gap = pick([" ", " ", "  ", "\t", "=", " = "])
-        let patterns = ["web*", "!web1", "*", "web?.example.com", "db", "10.0.0.*", "bastion", "x"]
-        switch Int.random(in: 0..<24, using: &random) {
-        case 0, 1, 2:
-            let count = Int.random(in: 1...3, using: &random)
-            return "Host \(patterns.shuffled(using: &random).prefix(count).joined(separator: " "))"
-        case 3, 4:
-            let lists = ["web*", "web1,db", "*,!db", "10.0.0.7", "*.example.com"]
-            let criteria = [
-                "all", "host \(pick(lists))", "originalhost \(pick(lists))", "user root,deploy",
-                "!host db", "localuser *", "host=\"web1\"", "final host \(pick(lists))", "final",
-                "user deploy originalhost web*", "!final host web*", "canonical all",
-            ]
-            return "Match \(pick(criteria))"
-        case 5: return "Include \(pick(["INCLUDED", "missing*"]))"
-        case 6:
-            return
-                "\(indent)HostName\(gap)\(pick(["%h.internal", "10.1.1.1", "Mixed.Case", "a%%b"]))"
-        case 7: return "\(indent)User\(gap)\(pick(["deploy", "root", "\"quoted\"", "'single'"]))"
-        case 8: return "\(indent)Port\(gap)\(pick(["22", "2222", "65535"]))"
-        case 9, 10:
-            return
-                "\(indent)IdentityFile\(gap)\(pick(["~/.ssh/a", "/k/%h", "\"/with space/k\"", "~/.ssh/b"]))"
-        case 11: return "\(indent)IdentitiesOnly\(gap)\(pick(["yes", "no", "true"]))"
-        case 12:
-            return "\(indent)identityagent\(gap)\(pick(["none", "SSH_AUTH_SOCK", "~/agent.sock"]))"
-        case 13:
-            return "\(indent)UserKnownHostsFile\(gap)\(pick(["~/k1 ~/k2", "/dev/null", "~/k3"]))"
-        case 14:
-            return "\(indent)StrictHostKeyChecking\(gap)\(pick(["yes", "no", "ask", "accept-new"]))"
-        case 15: return "\(indent)ProxyJump\(gap)\(pick(["bastion", "u@b:2222", "a,b", "none"]))"
-        case 16:
-            return "\(indent)ProxyCommand\(gap)\(pick(["ssh -W %h:%p b", "none", "nc \"%h\" %p"]))"
-        case 17: return "\(indent)ConnectTimeout\(gap)\(pick(["10", "1m", "none"]))"
-        case 18: return "\(indent)ServerAliveInterval\(gap)\(pick(["15", "0", "1m30s"]))"
-        case 19: return "\(indent)CertificateFile\(gap)\(pick(["~/c-cert.pub", "/c2"]))"
-        case 20: return "\(indent)HostKeyAlias\(gap)\(pick(["alias", "Other"]))"
-        case 21: return pick(["# a comment", "", "   ", "\t# indented"])
-        case 22: return "\(indent)GlobalKnownHostsFile\(gap)\(pick(["/g1", "/g1 /g2"]))"
-        default:
-            return pick([
-                "  AddressFamily inet", "ServerAliveCountMax 5", "ForwardAgent no", "Port abc",
-                "  SendEnv LANG LC_*", "Bogus yes", "Compression yes", "Port 22 # why not",
-            ])
-        }
-    }
 }

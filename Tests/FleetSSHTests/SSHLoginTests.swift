@@ -196,7 +196,8 @@ import Testing
             return #expect(Bool(false), "\(String(describing: error))")
         }
         #expect(user == NSUserName())
-        #expect(tried.count == CredentialStore.keyLimit)
+        #expect(tried.count == CredentialStore.keyLimit + 1)
+        #expect(tried.last?.contains("3 more keys were not offered: 5 are the limit") ?? false)
         #expect(tried.first == "ssh-ed25519 \(server.directory.path)/other0")
         #expect(accepts == ["publickey"])
     }

@@ -3,6 +3,7 @@ import FleetTransport
 import Foundation
 import Synchronization
 
+@testable import FleetHostShell
 @testable import FleetSSH
 
 /// What is given bytes that nobody vouches for.
