@@ -18,6 +18,10 @@ extern void *memrchr(const void *bytes, int byte, size_t length);
 // A descriptor that becomes readable when a process ends (pidfd_open(2), since Linux 5.3); closed on exec.
 static inline int fleet_pidfd_open(int process) { return (int)syscall(SYS_pidfd_open, process, 0U); }
 
+// How a child ended: its exit status or its signal. The field is a macro that Swift cannot see.
+#include <signal.h>
+static inline int fleet_child_status(const siginfo_t *info) { return info->si_status; }
+
 // A pipe that is closed on exec. glibc hides pipe2 behind a feature macro.
 extern int pipe2(int ends[2], int flags);
 static inline int fleet_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }

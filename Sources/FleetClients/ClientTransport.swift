@@ -16,6 +16,8 @@ public final class ClientTransport: Transport {
     /// The system's `ssh`.
     public let openSSH: OpenSSHTransport
     private let local: LocalTransport
+    /// Who runs this.
+    private let user: String
     private let beyond = Mutex<[HostEndpoint: TransportError]>([:])
 
     /// Prepares all three; nothing is started yet.
@@ -59,6 +61,7 @@ public final class ClientTransport: Transport {
                 ? environment.userConfiguration : "/dev/null"
         }
         openSSH = OpenSSHTransport(ssh, reactors: reactors)
+        user = environment.user
         local = LocalTransport(
             LocalTransport.Account(user: environment.user, home: environment.home),
             outputLimit: environment.outputLimit,
@@ -102,6 +105,118 @@ public final class ClientTransport: Transport {
             }
             beyond.withLock { $0[endpoint] = first }
             return session
+        }
+    }
+
+    /// How a host is reached, without asking it.
+    public struct Way: Sendable, Hashable {
+        /// What reaches it: of `auto` the one that is tried first.
+        public let client: HostClient
+        /// The account, the address and the port, as in `deploy@10.0.0.1:22`; for this machine itself, the account.
+        public let text: String
+        /// The address; empty for this machine itself.
+        public let hostname: String
+        /// The TCP port; 0 for this machine itself.
+        public let port: Int
+        /// The account.
+        public let user: String
+    }
+
+    /// How a host is reached, by the files alone; no host is contacted.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/configuration(reason:)``.
+    public func way(to endpoint: HostEndpoint) async throws(TransportError) -> Way {
+        let wanted = endpoint.ssh.client ?? .auto
+        if wanted == .local {
+            return Way(client: .local, text: "this machine", hostname: "", port: 0, user: user)
+        }
+        if wanted != .openssh {
+            do throws(TransportError) {
+                let found = try libssh2.effectiveSettings(for: endpoint)
+                return Self.way(.libssh2, found.hostname, found.port, found.user)
+            } catch {
+                guard wanted == .auto, case .beyondClient = error else { throw error }
+            }
+        }
+        let found = try await openSSH.settings(of: endpoint)
+        return Self.way(
+            .openssh,
+            found["hostname"]?.first ?? "",
+            found["port"]?.first.flatMap { Int($0) } ?? 22,
+            found["user"]?.first ?? ""
+        )
+    }
+
+    private static func way(_ client: HostClient, _ hostname: String, _ port: Int, _ user: String)
+        -> Way
+    {
+        let shown = hostname.contains(":") ? "[\(hostname)]" : hostname
+        return Way(
+            client: client,
+            text: "\(user)@\(shown):\(port)",
+            hostname: hostname,
+            port: port,
+            user: user
+        )
+    }
+
+    /// A setting of a host, where it came from, and what `ssh` makes of it where that is something else.
+    public struct Explanation: Sendable, Hashable {
+        /// ssh_config's name, in small letters.
+        public let name: String
+        /// What fleet uses.
+        public let value: String
+        /// `inventory`, a file and line, `default`, or `ssh`.
+        public let source: String
+        /// What `ssh` uses, if it is not the same.
+        public let ssh: String?
+        /// Why fleet does otherwise; empty where there is nothing to say.
+        public let note: String
+    }
+
+    /// Every setting of a host; those of `ssh` where only `ssh` can reach it.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func explanation(of endpoint: HostEndpoint) async throws(TransportError) -> [Explanation]
+    {
+        let wanted = endpoint.ssh.client ?? .auto
+        if wanted == .local {
+            return [
+                Explanation(name: "client", value: "local", source: "inventory", ssh: nil, note: "")
+            ]
+        }
+        let theirs: [String: [String]]
+        do throws(TransportError) { theirs = try await openSSH.settings(of: endpoint) } catch {
+            // Without an `ssh` there is nothing to compare with.
+            guard wanted != .openssh else { throw error }
+            return try libssh2.explanation(of: endpoint).map {
+                Explanation(name: $0.name, value: $0.value, source: $0.source, ssh: nil, note: "")
+            }
+        }
+        if wanted != .openssh {
+            do throws(TransportError) {
+                return try libssh2.explanation(of: endpoint).map { row in
+                    let same = row.isSame(asPrinted: theirs[row.name] ?? [])
+                    return Explanation(
+                        name: row.name,
+                        value: row.value,
+                        source: row.source,
+                        ssh: same ? nil : theirs[row.name]?.joined(separator: " "),
+                        note: same ? "" : row.note
+                    )
+                }
+            } catch {
+                guard wanted == .auto, case .beyondClient = error else { throw error }
+            }
+        }
+        return theirs.keys.filter(EffectiveSettings.isWorthShowing).sorted().map {
+            Explanation(
+                name: $0,
+                value: theirs[$0]?.joined(separator: " ") ?? "",
+                source: "ssh",
+                ssh: nil,
+                note: ""
+            )
         }
     }
 

@@ -59,6 +59,17 @@ struct OpenSSHCommand: Sendable {
         let seconds =
             ssh.connectTimeoutMilliseconds.map { max(1, $0 / 1000) } ?? Self.connectSeconds
         words.append("ConnectTimeout=\(seconds)")
+        return words + given(by: ssh, isJump: isJump)
+    }
+
+    /// What asks `ssh` how it would reach the host: what the inventory says, and nothing of fleet's own.
+    var question: [String] {
+        [program, "-G"] + configured + options(given(by: endpoint.ssh, isJump: false))
+            + ["--", endpoint.name.text]
+    }
+
+    private func given(by ssh: SSHSettings, isJump: Bool) -> [String] {
+        var words: [String] = []
         func say(_ name: String, _ value: String?) {
             if let value { words.append("\(name)=\(value)") }
         }

@@ -75,6 +75,50 @@ public final class OpenSSHTransport: Transport {
         return try found.get()
     }
 
+    /// How `ssh` itself would reach a host: every setting by its name in small letters, with its values (`ssh -G`).
+    ///
+    /// - Throws: ``FleetTransport/TransportError/configuration(reason:)``.
+    public func settings(of endpoint: HostEndpoint) async throws(TransportError)
+        -> [String: [String]]
+    {
+        let version: OpenSSHVersion
+        do throws(OpenSSHMissing) { version = try await programVersion() } catch {
+            throw .configuration(reason: error.reason)
+        }
+        let words = OpenSSHCommand(
+            program: environment.program,
+            version: version,
+            endpoint: endpoint,
+            hostKeys: .strict,
+            configuration: environment.configuration
+        ).question
+        let variables = environment.variables
+        let said = await BlockingQueue.shared.run {
+            do throws(OpenSSHMissing) {
+                return Result<String, OpenSSHMissing>.success(
+                    try OpenSSHProgram.output(of: words, environment: variables, withErrors: true)
+                )
+            } catch {
+                return .failure(error)
+            }
+        }
+        let text: String
+        do throws(OpenSSHMissing) { text = try said.get() } catch {
+            throw .configuration(reason: error.reason)
+        }
+        var found: [String: [String]] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false)
+            found[parts[0].lowercased(), default: []].append(
+                parts.count > 1 ? String(parts[1]) : ""
+            )
+        }
+        guard found["hostname"] != nil, found["port"] != nil else {
+            throw .configuration(reason: "`ssh -G` says: \(SSHText.oneLine(text.utf8.prefix(400)))")
+        }
+        return found
+    }
+
     /// Logs in; see ``FleetTransport/Transport``.
     public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession

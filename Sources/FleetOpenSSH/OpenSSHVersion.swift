@@ -41,31 +41,16 @@ public struct OpenSSHVersion: Sendable, Hashable, Comparable, CustomStringConver
     ///
     /// - Returns: Its version, or why it cannot be used, for people.
     static func ask(_ program: String) -> Result<OpenSSHVersion, OpenSSHMissing> {
-        var ends: [Int32] = [-1, -1]
-        guard
-            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
-        else { return .failure(OpenSSHMissing(reason: String(cString: strerror(errno)))) }
-        defer { close(ends[0]) }
-        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
-        let started = ChildProgram.start([program, "-V"], files: [null, ends[1], ends[1]])
-        close(ends[1])
-        close(null)
-        guard case .success(let process) = started else {
-            return .failure(
-                OpenSSHMissing(reason: "`\(program)` cannot be started: install openssh-client")
+        let text: String
+        do throws(OpenSSHMissing) {
+            text = try OpenSSHProgram.output(
+                of: [program, "-V"],
+                environment: nil,
+                withErrors: true
             )
+        } catch {
+            return .failure(error)
         }
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
-        setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        var said: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 512)
-        while said.count < 4_096 {
-            let count = recv(ends[0], &buffer, buffer.count, 0)
-            guard count > 0 else { break }
-            said += buffer[..<count]
-        }
-        ChildProgram.end(process)
-        let text = String(decoding: said, as: UTF8.self)
         guard let version = OpenSSHVersion(said: text) else {
             return .failure(
                 OpenSSHMissing(
@@ -86,4 +71,56 @@ public struct OpenSSHVersion: Sendable, Hashable, Comparable, CustomStringConver
 public struct OpenSSHMissing: Error, Sendable, Hashable {
     /// For people.
     public let reason: String
+}
+
+/// What a short run of the program says.
+enum OpenSSHProgram {
+    /// The longest that such a run may take, in seconds.
+    private static let seconds = 10
+    /// The most that is read, in bytes.
+    private static let limitBytes = 1 << 20
+
+    /// Runs it and reads what it prints; blocks.
+    ///
+    /// - Parameters:
+    ///   - words: The program and its arguments.
+    ///   - environment: Its variables; nil for ours.
+    ///   - withErrors: Whether what it says on standard error is read, too.
+    /// - Returns: What it printed, up to its end.
+    /// - Throws: ``OpenSSHMissing`` if it cannot be started.
+    static func output(of words: [String], environment: [String]?, withErrors: Bool)
+        throws(OpenSSHMissing) -> String
+    {
+        var ends: [Int32] = [-1, -1]
+        guard
+            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
+        else { throw OpenSSHMissing(reason: String(cString: strerror(errno))) }
+        defer { close(ends[0]) }
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        let started = ChildProgram.start(
+            words,
+            environment: environment,
+            files: [null, ends[1], withErrors ? ends[1] : null]
+        )
+        close(ends[1])
+        close(null)
+        guard case .success(let process) = started else {
+            throw OpenSSHMissing(
+                reason: "`\(words[0])` cannot be started: install openssh-client"
+            )
+        }
+        defer { ChildProgram.end(process) }
+        let deadline = Reactor.now() + UInt64(seconds) * 1_000_000_000
+        var said: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while said.count < limitBytes {
+            let left = (Int64(deadline) - Int64(Reactor.now())) / 1_000_000
+            var entry = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+            guard left > 0, poll(&entry, 1, Int32(left)) > 0 else { break }
+            let count = recv(ends[0], &buffer, buffer.count, 0)
+            guard count > 0 else { break }
+            said += buffer[..<count]
+        }
+        return String(decoding: said, as: UTF8.self)
+    }
 }

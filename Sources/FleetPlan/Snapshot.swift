@@ -32,6 +32,17 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// The fingerprint of the key that the host proved; nil if it was not asked.
     public var hostKey: String? { facts[Self.hostFacts]?["hostkey"] }
 
+    /// What reached the host, as in `libssh2 1.10.0`; nil if that was not recorded.
+    public var client: String? { facts[Self.hostFacts]?["client"] }
+
+    /// What reached it earlier in the same rollout, where that was another client.
+    public var clientBefore: String? { facts[Self.hostFacts]?["client_before"] }
+
+    /// A client without its version: `libssh2`, `OpenSSH` or `local`.
+    public static func clientName(_ client: String) -> String {
+        String(client.prefix { $0 != " " && $0 != "_" })
+    }
+
     /// The record of a journal that the host was told of last; nil if that is all as it should be.
     public var witness: String? { facts[Self.hostFacts]?[Self.witnessFact] }
 

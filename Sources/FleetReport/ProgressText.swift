@@ -193,12 +193,24 @@ public struct ProgressText: Sendable {
             let release = rollout.plan.releaseStep.flatMap { host.snapshot?.release(of: $0) }
             let isNew = rollout.plan.releaseStep != nil && release == nil
             let label =
-                release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : "")
+                (release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : ""))
+                + Self.client(of: host.snapshot)
             releases[label, default: []].append(host.name)
         }
         return releases.sorted { $0.key < $1.key }.map { label, hosts in
             (line(now, nil, "ready: \(HostRange.fold(hosts))\(label)"), .detail)
         }
+    }
+
+    /// What reaches a host, where it is not what reaches most.
+    private static func client(of snapshot: Snapshot?) -> String {
+        guard let client = snapshot?.client else { return "" }
+        let name = Snapshot.clientName(client)
+        if let before = snapshot?.clientBefore {
+            return
+                ", reached by \(Sanitizer.line(client)) and no longer by \(Sanitizer.line(before))"
+        }
+        return name == "libssh2" ? "" : ", reached by \(Sanitizer.line(client))"
     }
 
     private func stepLine(

@@ -157,6 +157,11 @@ public enum RolloutText {
         }
     }
 
+    /// What is to be typed, with the names that were meant.
+    public static func hint(_ text: String, environment: String, host: HostName) -> String {
+        text.replacing(" ENV", with: " \(environment)").replacing(" HOST", with: " \(host)")
+    }
+
     private static func next(_ rollout: Rollout, _ outcome: RolloutOutcome, id: RolloutID)
         -> [String]
     {
@@ -181,7 +186,9 @@ public enum RolloutText {
         switch outcome {
         case .succeeded: return []
         case .refused:
-            let hints = rollout.hosts.compactMap { $0.failure?.hint }
+            let hints = rollout.hosts.compactMap { host in
+                host.failure?.hint.map { Self.hint($0, environment: environment, host: host.name) }
+            }
             return Array(Set(hints)).sorted()
         case .reverted:
             return ["fleet show \(id)    what happened, with the hosts' output"]
@@ -219,9 +226,18 @@ public enum FoldedOutput {
         public let isGood: Bool
         /// How much it printed, in bytes.
         public let outputBytes: Int
+        /// The next thing to type or check, if there is one.
+        public let hint: String?
 
         /// Describes a result.
-        public init(host: HostName, status: String, isGood: Bool, outputBytes: Int) {
+        public init(
+            host: HostName,
+            status: String,
+            isGood: Bool,
+            outputBytes: Int,
+            hint: String? = nil
+        ) {
+            self.hint = hint
             self.host = host
             self.status = status
             self.isGood = isGood
@@ -237,12 +253,15 @@ public enum FoldedOutput {
         public let status: String
         /// Whether that is good.
         public let isGood: Bool
+        /// The next thing to type or check, if there is one.
+        public let hint: String?
 
-        /// The line above the output.
+        /// The line above the output, and under it what to do next.
         public func header(style: Style) -> String {
             let count = hosts.count > 1 ? " (\(hosts.count))" : ""
             let word = isGood ? style.green(status) : style.red(status)
-            return "\(style.bold(HostRange.fold(hosts)))\(style.dim(count))  \(word)"
+            let next = hint.map { "\n  next: \(Sanitizer.line($0))" } ?? ""
+            return "\(style.bold(HostRange.fold(hosts)))\(style.dim(count))  \(word)\(next)"
         }
     }
 
@@ -275,7 +294,8 @@ public enum FoldedOutput {
                 let group = Group(
                     hosts: [answer.host],
                     status: answer.status,
-                    isGood: answer.isGood
+                    isGood: answer.isGood,
+                    hint: answer.hint
                 )
                 found[key, default: []].append(group)
             }

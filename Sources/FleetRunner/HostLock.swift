@@ -91,7 +91,14 @@ public struct HostLock: Sendable {
         script(
             HostTools.setsid + #"""
                 case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
-                [ -w "$HOME" ] || { echo "E_READONLY $HOME cannot be written to"; exit 1; }
+                [ -d "$HOME" ] || { echo "E_HOME $HOME, the account's home directory, is not there"; exit 1; }
+                [ -w "$HOME" ] && [ -x "$HOME" ] || {
+                    echo "E_READONLY $HOME cannot be written to by $(id -un 2>/dev/null || id -u)"; exit 1; }
+                for p in "$HOME/.fleet" "$HOME/.fleet/runs" "$HOME/.fleet/locks"; do
+                    if [ ! -e "$p" ] && [ ! -h "$p" ]; then break; fi
+                    [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] || {
+                        echo "E_HOME $p is no directory that $(id -un 2>/dev/null || id -u) can write to"; exit 1; }
+                done
                 [ -n "$fleet_setsid" ] || {
                     echo "E_SETSID the host has neither setsid, busybox, perl nor python3: a step could not be ended for certain"
                     exit 1

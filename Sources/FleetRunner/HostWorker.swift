@@ -39,6 +39,8 @@ actor HostWorker {
     private var toldDirection = StepReference.Direction.forward
     /// The key that the host had when the rollout first saw it; nil if that is yet to come.
     private var hostKey: String?
+    /// What reaches the host, as it was before and as it is now.
+    private var client: (before: String?, now: String?)
 
     init(
         planned: PlannedHost,
@@ -49,12 +51,14 @@ actor HostWorker {
         origin: String,
         clock: any RolloutClock,
         hostKey: String? = nil,
+        client: String? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.watch = watch
         self.origin = origin
         self.clock = clock
         self.hostKey = hostKey
+        self.client = (client, nil)
         self.spool = spool
         self.planned = planned
         self.plan = plan
@@ -80,6 +84,7 @@ actor HostWorker {
             )
         }
         hostKey = hostKey ?? proved
+        client.now = opened.client
         session = opened
         return opened
     }
@@ -176,8 +181,14 @@ actor HostWorker {
             guard error.isRetryable else { return .refused(Failure(error)) }
             return isAsking ? .lost(Failure(error)) : .unreachable(Failure(error))
         }
-        if plan.kind != .exec, let hostKey {
+        if plan.kind != .exec, hostKey != nil || client.now != nil {
             facts[Snapshot.hostFacts, default: [:]]["hostkey"] = hostKey
+            facts[Snapshot.hostFacts, default: [:]]["client"] = client.now
+            if let before = client.before, let now = client.now,
+                Snapshot.clientName(before) != Snapshot.clientName(now)
+            {
+                facts[Snapshot.hostFacts, default: [:]]["client_before"] = before
+            }
         }
         return .ready(Snapshot(facts: facts))
     }
@@ -228,7 +239,7 @@ actor HostWorker {
     }
 
     /// A refusal says why in its output: `E_DIRTY /srv/app has local changes: …`.
-    private static func refusal(
+    static func refusal(
         of step: String,
         _ status: CommandStatus,
         _ output: WholeAnswer
@@ -256,7 +267,14 @@ actor HostWorker {
             return
                 "wait for it (--lock-wait 10m); `fleet resume` where it was started, if it was killed; "
                 + "`fleet revert --rollout` if it ended unknown"
-        case "E_DISK", "E_READONLY": return "make room there, then start again"
+        case "E_DISK": return "make room there, then start again"
+        case "E_READONLY":
+            return
+                "chown it to the account on the host, or mount its file system writable, then start again"
+        case "E_HOME":
+            return
+                "give the account a home directory of its own (mkdir, chown), and move away what stands in "
+                + "the way of ~/.fleet, then start again"
         case "E_SETSID": return "install util-linux or busybox there"
         case "E_BUNDLE": return "start again: the host is asked anew what it has"
         case "E_NO_BACKUP": return "list them: `fleet exec ENV -- ls -r` and the backup directory"

@@ -126,6 +126,7 @@ public final class RolloutRunner: Sendable {
                         origin: origin.phrase,
                         clock: clock,
                         hostKey: known.progress(of: host.name)?.snapshot?.hostKey,
+                        client: known.progress(of: host.name)?.snapshot?.client,
                         watch: watch
                     )
                 )

@@ -277,6 +277,10 @@ public struct EffectiveSettings: Sendable {
             && alive * (count + 1) <= Self.aliveLimitMilliseconds
         aliveMilliseconds = isSound ? alive : Self.aliveMilliseconds
         aliveCount = isSound ? count : Self.aliveCount
+        if !isSound {
+            sources.replace(.serverAliveInterval, by: "\(Self.aliveMilliseconds / 1000) s")
+            sources.replace(.serverAliveCountMax, by: String(Self.aliveCount))
+        }
         family = sources.pick(
             .addressFamily,
             nil,
@@ -390,6 +394,13 @@ public struct EffectiveSettings: Sendable {
         init(found: [SSHConfiguration.Keyword: SSHConfiguration.Value], keepsRows: Bool) {
             self.found = found
             self.keepsRows = keepsRows
+        }
+
+        /// What is used instead of what was said.
+        mutating func replace(_ keyword: SSHConfiguration.Keyword, by value: String) {
+            for index in rows.indices where rows[index].name == keyword.rawValue {
+                rows[index] = Row(name: keyword.rawValue, value: value, source: rows[index].source)
+            }
         }
 
         mutating func pick<T>(

@@ -87,6 +87,16 @@ actor JumpHost {
                 guard isLost else {
                     free(lane)
                     guard case .refusedByHost(let reason) = error else { throw error }
+                    // sshd says so before it tries (RFC 4254, section 5.1).
+                    if reason.contains("prohibited") {
+                        throw .jump(
+                            host: name,
+                            .refusedByHost(
+                                reason:
+                                    "it lets no connection through to \(host):\(port) (\(reason))"
+                            )
+                        )
+                    }
                     throw .unreachable(address: "\(host):\(port) through \(name)", reason: reason)
                 }
                 lanes.removeAll { $0 === lane }

@@ -10,6 +10,8 @@ final class ProxyProcess: Sendable {
     /// Our end, non-blocking.
     let socket: Int32
     private let process: pid_t
+    /// Becomes readable when the command has ended; -1 where the system cannot tell.
+    let watch: Int32
     private let messages: Int32
 
     /// How much of the command's complaints is shown, in bytes.
@@ -33,17 +35,33 @@ final class ProxyProcess: Sendable {
         close(ends[1])
         socket = ends[0]
         switch started {
-        case .success(let child): process = child
+        case .success(let child):
+            process = child
+            watch = fleet_pidfd_open(child)
         case .failure(let error):
             // `deinit` closes `messages`, also when this initialiser throws.
             close(ends[0])
             process = 0
+            watch = -1
             throw .unreachable(address: command, reason: error.text)
         }
         _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL, 0) | O_NONBLOCK)
     }
 
     deinit { if messages >= 0 { close(messages) } }
+
+    /// How the command has ended, for people; nil while it runs.
+    ///
+    /// It is left to be reaped by ``end()``: until then nobody else gets its number.
+    var ending: (isSuccess: Bool, text: String)? {
+        var info = siginfo_t()
+        guard waitid(P_PID, id_t(process), &info, WEXITED | WNOHANG | WNOWAIT) == 0,
+            info.si_signo == SIGCHLD
+        else { return nil }
+        let status = fleet_child_status(&info)
+        return info.si_code == CLD_EXITED
+            ? (status == 0, "it exited(\(status))") : (false, "signal \(status) ended it")
+    }
 
     /// The last of what the command wrote to its standard error.
     var complaint: String {

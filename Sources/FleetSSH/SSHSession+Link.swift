@@ -74,6 +74,11 @@ extension SSHSession {
         reactor.register(process.socket) { [weak self] events in
             self?.assumeIsolated { $0.arrived(events) }
         }
+        guard process.watch >= 0 else { return }
+        // Why it has ended is known a moment after its output is over.
+        reactor.register(process.watch) { [weak self] _ in
+            self?.assumeIsolated { $0.pump() }
+        }
     }
 
     /// Lets a channel of another session carry the bytes; both live on one reactor.
@@ -95,6 +100,7 @@ extension SSHSession {
         case .socket(let socket): reactor.close(socket)
         case .process(let process):
             reactor.close(process.socket)
+            if process.watch >= 0 { reactor.close(process.watch) }
             process.end()
         case .tunnel(let parent, let channel):
             parent.assumeIsolated { parent in
@@ -106,10 +112,8 @@ extension SSHSession {
         }
     }
 
-    /// What the command that carries the bytes complained about.
-    var proxyComplaint: String? {
-        if case .process(let process) = link { process.complaint } else { nil }
-    }
+    /// The command that carries the bytes.
+    var proxy: ProxyProcess? { if case .process(let process) = link { process } else { nil } }
 
     private var descriptor: Int32 {
         switch link {

@@ -31,8 +31,13 @@ extension SSHSession {
         }
         let null = LibSSH2.placeholder
         // Once this returns the server has shown that it speaks SSH.
+        var end: Int32?
         let isOver = try await perform(.banner, within: bannerMilliseconds) {
             () throws(TransportError) -> Bool? in
+            if let end {
+                guard let error = self.noBanner(end, said: "") else { return nil }
+                throw error
+            }
             let status = libssh2_session_handshake(session, null)
             if status == 0 { return true }
             let bytes = self.wire.opening ?? []
@@ -43,10 +48,10 @@ extension SSHSession {
                 return false
             }
             if let problem = opening.problem { throw .notSSH(seen: problem) }
-            guard status == LIBSSH2_ERROR_EAGAIN else {
-                throw self.noBanner(status, said: opening.firstWords)
-            }
-            return nil
+            guard status != LIBSSH2_ERROR_EAGAIN else { return nil }
+            end = status
+            guard let error = self.noBanner(status, said: opening.firstWords) else { return nil }
+            throw error
         }
         if !isOver {
             _ = try await perform(.handshake, within: handshakeMilliseconds) {
@@ -72,9 +77,23 @@ extension SSHSession {
 
     /// A connection that ends before the banner is a busy sshd (MaxStartups), and that passes;
     /// anything readable is shown.
-    private func noBanner(_ status: Int32, said: String) -> TransportError {
+    ///
+    /// A command that was to lead to the server and fails is not a busy sshd, and says why.
+    ///
+    /// - Returns: Nil until it is known how the command has ended.
+    private func noBanner(_ status: Int32, said: String) -> TransportError? {
         guard wire.isAtEnd else { return error(status, .banner) }
-        let complaint = said.isEmpty ? proxyComplaint ?? "" : said
+        let complaint = said.isEmpty ? proxy?.complaint ?? "" : said
+        if let proxy, proxy.watch >= 0 {
+            guard let ending = proxy.ending else { return nil }
+            if !ending.isSuccess {
+                return .unreachable(
+                    address: "the host by its proxy command",
+                    reason: ending.text
+                        + (complaint.isEmpty ? " without a word" : "; it said `\(complaint)`")
+                )
+            }
+        }
         let words = complaint.isEmpty ? "" : "; it said `\(complaint)`"
         return .connectionLost(.banner, reason: "closed by \(address) before its banner\(words)")
     }

@@ -200,6 +200,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
                 + "input or starts another program: let it do that for terminals only (`[ -t 0 ]`)"
         case .refusedByHost:
             "HTTP and TCP probes need AllowTcpForwarding in the host's sshd_config"
+        case .jump(let host, .refusedByHost):
+            "a jump host needs `AllowTcpForwarding yes`, and no PermitOpen or `restrict` in its way: "
+                + "look at sshd_config and authorized_keys on \(host)"
         case .jump(_, let error): error.hint
         case .timedOut(.handshake, _):
             "if `ssh` hangs there too, large packets may not get through: try a smaller MTU"

@@ -231,7 +231,10 @@ struct RolloutSession {
                 host: host.name,
                 status: isGood ? "ok" : Sanitizer.line(host.failure?.summary ?? "not run"),
                 isGood: isGood,
-                outputBytes: outputs[host.name]?.totalBytes ?? 0
+                outputBytes: outputs[host.name]?.totalBytes ?? 0,
+                hint: host.failure?.hint.map {
+                    RolloutText.hint($0, environment: rollout.plan.environment, host: host.name)
+                }
             )
         }
         let groups = FoldedOutput.groups(answers) { first, second in

@@ -43,6 +43,30 @@ struct HostIdentityTests {
         HostLock(environment: "production", owner: "r2", description: "bob")
     }
 
+    /// Row H17.
+    @Test(
+        "A home directory that is not there, or in which nothing can be kept, is named before anything is done",
+        arguments: [
+            ("rm -rf .fleet; echo >.fleet", "E_HOME", "/.fleet is no directory"),
+            ("rm -rf .fleet; ln -s nowhere .fleet", "E_HOME", "/.fleet is no directory"),
+            ("rm -rf .fleet/locks; echo >.fleet/locks", "E_HOME", "/.fleet/locks is no directory"),
+            ("rm -rf .fleet", "", ""), ("true", "", ""),
+        ]
+    )
+    func home(change: String, token: String, words: String) throws {
+        unlink(home.path + "/.fleet/locks/production/owner")
+        try Command.shell(change, in: home.path)
+        let found = try run(lock.question)
+        #expect(found.status == (token.isEmpty ? 0 : 1), "\(found.output)")
+        #expect(token.isEmpty || found.output.contains(token) && found.output.contains(words))
+        let missing = try Command.run(
+            ["sh", "-s"],
+            environment: ["HOME": home.path + "/nowhere"],
+            input: lock.question.shellText
+        )
+        #expect(missing.output.contains("E_HOME") && missing.output.contains("is not there"))
+    }
+
     /// Row K2.
     @Test("Two hosts with one home directory are told from one that is asked twice")
     func sharedHome() throws {

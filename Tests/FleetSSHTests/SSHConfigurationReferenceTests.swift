@@ -90,6 +90,12 @@ struct SSHConfigurationReferenceTests {
                 words.count > 1 ? String(words[1]) : ""
             )
         }
+        // Then there is another pass and another name, and both are for ssh.
+        if let word = values[.canonicalizeHostname]?.first.lowercased(),
+            !["no", "false"].contains(word)
+        {
+            return nil
+        }
         let hostname = values[.hostName]?.first ?? host
         guard theirs["hostname"]?.map({ $0.lowercased() }) == [hostname.lowercased()] else {
             return "hostname \(hostname), ssh has \(theirs["hostname"] ?? [])"
@@ -394,7 +400,8 @@ private struct NastyConfiguration {
             let isRead =
                 ![.text, .anything, .command].contains(keyword.syntax) || keyword.value != nil
             let isList =
-                ["Ciphers", "MACs"].contains(keyword.name) || keyword.name.hasSuffix("Algorithms")
+                ["Ciphers", "MACs", "CanonicalizePermittedCNAMEs"].contains(keyword.name)
+                || keyword.name.hasSuffix("Algorithms")
             let isOdd = isOdd && isRead && !isList
             return indent + spelled(name) + (isRead && !isList ? gap : " ")
                 + value(keyword.syntax, keyword.name, &random, isOdd: isOdd)

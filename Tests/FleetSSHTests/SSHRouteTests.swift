@@ -242,6 +242,93 @@ import Testing
         )
     }
 
+    @Test(
+        "A proxy command that fails is an error at once, with how it ended, and is not taken for a busy server",
+        arguments: [
+            ("false", "it exited(1) without a word"),
+            ("echo no >&2; exit 3", "it exited(3); it said `no`"),
+            ("/no/such/program", "it exited(127)"), ("kill -9 $$", "signal 9 ended it"),
+            ("ssh -F none -o BatchMode=yes -p 1 -W %h:%p 127.0.0.1", "it exited(255)"),
+        ]
+    )
+    func failedProxy(command: String, words: String) async throws {
+        var environment = SSHTransport.Environment(
+            home: target.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.systemConfiguration = "/nonexistent"
+        // As it is: a busy server is waited for for a minute, and the test would hang.
+        #expect(environment.busyMilliseconds == 60_000)
+        var ssh = endpoint(through: nil).ssh
+        ssh.proxyCommand =
+            command.contains(";") || command.hasPrefix("kill") ? "sh -c '\(command)'" : command
+        do throws(TransportError) {
+            _ = try await SSHTransport(environment)
+                .open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1")
+            #expect(Bool(false), "reached")
+        } catch {
+            #expect(error.token == "E_UNREACHABLE", "\(error)")
+            #expect(error.message.contains(words), "\(error.message)")
+        }
+    }
+
+    @Test("A jump host that lets nothing through is named, with what to change there")
+    func prohibitingJumpHost() async throws {
+        let strict = try SSHDServer(
+            configuration: [
+                "AllowTcpForwarding no", "AuthorizedKeysFile \(target.keyFile).pub",
+            ]
+        )
+        try target.directory.write(
+            (target.directory.read("both") ?? "") + (strict.directory.read("known_hosts") ?? ""),
+            to: "both"
+        )
+        let error = await #expect(throws: TransportError.self) {
+            try await transport().open(endpoint(through: "127.0.0.1:\(strict.port)"), rollout: "r1")
+        }
+        #expect(error?.token == "E_REFUSED", "\(String(describing: error))")
+        #expect(error?.message.contains("127.0.0.1:\(strict.port)") ?? false)
+        #expect(error?.hint?.contains("AllowTcpForwarding yes") ?? false)
+    }
+
+    @Test("BindAddress is where a connection comes from; one that this machine has not is named")
+    func bindAddress() async throws {
+        func open(_ address: String) async throws -> String {
+            try target.directory.write("BindAddress \(address)\n", to: ".ssh/config", mode: 0o600)
+            let session = try await transport().open(endpoint(through: nil), rollout: "r1")
+            let output = try await run("echo $SSH_CONNECTION", on: session)
+            await session.close(removingRunDirectory: false)
+            return output
+        }
+        #expect(try await open("127.9.8.7").hasPrefix("127.9.8.7 "))
+        let error = await #expect(throws: TransportError.self) { try await open("192.0.2.1") }
+        #expect(error?.token == "E_UNREACHABLE")
+        #expect(error?.message.contains("annot assign requested address") ?? false)
+        let other = await #expect(throws: TransportError.self) { try await open("::1") }
+        #expect(other?.token == "E_UNREACHABLE", "of another family")
+    }
+
+    @Test("SetEnv is for the host's shell, as far as the host takes it; SendEnv sends nothing")
+    func setEnvironment() async throws {
+        let server = try SSHDServer(configuration: ["AcceptEnv FLEET_* LC_*"])
+        try server.directory.write(
+            "SetEnv FLEET_ONE=1 FLEET_TWO=\"a b=c\" OTHER=x\nSendEnv LC_*\n",
+            to: ".ssh/config",
+            mode: 0o600
+        )
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.systemConfiguration = "/nonexistent"
+        let session = try await SSHTransport(environment).open(server.endpoint(), rollout: "r1")
+        let text = try await run("echo \"$FLEET_ONE,$FLEET_TWO,$OTHER\"", on: session)
+        #expect(text == "1,a b=c,\n")
+        await session.close(removingRunDirectory: false)
+    }
+
     @Test func aProxyCommandIsEndedWithItsSession() async throws {
         var ssh = endpoint(through: nil).ssh
         let mark = target.directory.path + "/proxy.pid"

@@ -28,6 +28,7 @@ struct HostsCommand: AsyncParsableCommand {
 
     private struct Line: Encodable {
         let host: String
+        let client: String
         let address: String
         let port: Int
         let user: String
@@ -38,15 +39,19 @@ struct HostsCommand: AsyncParsableCommand {
     func run() async throws {
         let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project, isOnlyShown: true)
-        let transport = common.transport(in: project).libssh2
-        if let explain { return try show(explain, of: selected, transport) }
-        let lines = try selected.map { host in
-            let settings = try answer(about: host, transport.effectiveSettings(for:))
-            return Line(
+        let transport = common.transport(in: project)
+        if let explain { return try await show(explain, of: selected, transport) }
+        var ways: [ClientTransport.Way] = []
+        for host in selected {
+            ways.append(try await answer(about: host, transport.way(to:)))
+        }
+        let lines = zip(selected, ways).map { host, way in
+            Line(
                 host: host.name.text,
-                address: settings.hostname,
-                port: settings.port,
-                user: settings.user,
+                client: way.client.rawValue,
+                address: way.hostname,
+                port: way.port,
+                user: way.user,
                 groups: host.groups,
                 variables: host.variables
             )
@@ -57,9 +62,9 @@ struct HostsCommand: AsyncParsableCommand {
             }
             return
         }
-        let rows = lines.map { line in
+        let rows = zip(lines, ways).map { line, way in
             [
-                line.host, "\(line.user)@\(line.address):\(line.port)",
+                line.host, way.text + (way.client == .openssh ? " by ssh" : ""),
                 line.groups.joined(separator: " "),
             ]
         }
@@ -74,17 +79,17 @@ struct HostsCommand: AsyncParsableCommand {
 
     private func answer<Answer>(
         about host: Host,
-        _ ask: (HostEndpoint) throws(TransportError) -> Answer
-    ) throws(CommandFailure) -> Answer {
+        _ ask: (HostEndpoint) async throws(TransportError) -> Answer
+    ) async throws(CommandFailure) -> Answer {
         do throws(TransportError) {
-            return try ask(host.endpoint)
+            return try await ask(host.endpoint)
         } catch {
             throw CommandFailure(.invalidFiles, "\(host.name): \(error.message)")
         }
     }
 
-    private func show(_ name: String, of selected: [Host], _ transport: SSHTransport)
-        throws(CommandFailure)
+    private func show(_ name: String, of selected: [Host], _ transport: ClientTransport)
+        async throws(CommandFailure)
     {
         guard let host = selected.first(where: { $0.name.text == name }) else {
             throw CommandFailure(
@@ -93,10 +98,11 @@ struct HostsCommand: AsyncParsableCommand {
                 hints: Suggestion.hint(for: name, in: selected.map(\.name.text))
             )
         }
-        let rows = try answer(about: host, transport.explanation(of:))
+        let rows = try await answer(about: host, transport.explanation(of:))
         if common.output == .json {
             for row in rows {
-                let line = ["setting": row.name, "value": row.value, "source": row.source]
+                var line = ["setting": row.name, "value": row.value, "source": row.source]
+                line["ssh"] = row.ssh
                 common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
             }
             return
@@ -108,5 +114,16 @@ struct HostsCommand: AsyncParsableCommand {
             indent: ""
         )
         common.print(table.joined(separator: "\n"))
+        let others = rows.filter { $0.ssh != nil }
+        guard !others.isEmpty else { return }
+        let differences = Table.lines(
+            header: ["where ssh differs", "fleet", "ssh", "why"],
+            rows: others.map {
+                [$0.name, Sanitizer.line($0.value), Sanitizer.line($0.ssh ?? ""), $0.note]
+            },
+            style: common.standardOutputStyle,
+            indent: ""
+        )
+        common.print("\n" + differences.joined(separator: "\n"))
     }
 }
