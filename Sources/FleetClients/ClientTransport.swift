@@ -160,6 +160,66 @@ public final class ClientTransport: Transport {
         )
     }
 
+    /// Connects to a host, lets it prove its key, and hangs up; nil for this machine itself.
+    ///
+    /// Nobody logs in.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func offeredKey(of endpoint: HostEndpoint) async throws(TransportError)
+        -> OfferedHostKey?
+    {
+        let wanted = endpoint.ssh.client ?? .auto
+        if wanted == .local { return nil }
+        if wanted != .openssh {
+            do throws(TransportError) {
+                let offered = try await libssh2.offeredKey(of: endpoint)
+                // Whether the authority has signed for it is for ssh to find out.
+                guard wanted == .auto, offered.isBehindAuthority, await hasOpenSSH else {
+                    return offered
+                }
+            } catch {
+                guard wanted == .auto, Self.isBeyond(error) else { throw error }
+            }
+        }
+        let proved = try await openSSH.provedKey(of: endpoint)
+        return try libssh2.offeredKey(
+            line: proved.line,
+            fingerprint: proved.fingerprint,
+            files: proved.files,
+            isHashed: proved.isHashed,
+            name: endpoint.name.text
+        )
+    }
+
+    private var hasOpenSSH: Bool {
+        get async {
+            do throws(OpenSSHMissing) { _ = try await openSSH.programVersion() } catch {
+                // Whoever needs it is told why there is none.
+                return false
+            }
+            return true
+        }
+    }
+
+    /// The hosts that the way to a host leads through, as far as it is ours and not `ssh`'s to find; the first one first.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func jumpHosts(for endpoint: HostEndpoint) throws(TransportError) -> [HostEndpoint] {
+        let wanted = endpoint.ssh.client ?? .auto
+        guard wanted == .auto || wanted == .libssh2 else { return [] }
+        do throws(TransportError) { return try libssh2.jumpHosts(for: endpoint) } catch {
+            guard wanted == .auto, case .beyondClient = error else { throw error }
+            return []
+        }
+    }
+
+    /// Adds keys to the known_hosts files of their hosts, all of a file's or none.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/localFile(path:reason:)``.
+    public func trust(_ keys: [OfferedHostKey]) async throws(TransportError) {
+        try await libssh2.trust(keys)
+    }
+
     /// A setting of a host, where it came from, and what `ssh` makes of it where that is something else.
     public struct Explanation: Sendable, Hashable {
         /// ssh_config's name, in small letters.

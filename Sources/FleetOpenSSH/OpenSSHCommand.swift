@@ -68,6 +68,29 @@ struct OpenSSHCommand: Sendable {
             + ["--", endpoint.name.text]
     }
 
+    /// What lets the host prove its key and then hangs up: nobody logs in.
+    ///
+    /// With a known_hosts file of its own, a key is added there whatever it is; with the usual ones (nil), only a known
+    /// key will do.
+    func proof(into file: String?) -> [String] {
+        var words = [
+            "PreferredAuthentications=none", "BatchMode=yes", "ControlPath=none",
+            "ControlMaster=no",
+        ]
+        if let file {
+            words += [
+                "UserKnownHostsFile=\(Self.quoted(file))", "GlobalKnownHostsFile=/dev/null",
+                "StrictHostKeyChecking=accept-new", "HashKnownHosts=no", "UpdateHostKeys=no",
+            ]
+            // Since OpenSSH 8.5; before that there is no such command.
+            if (version.major, version.minor) >= (8, 5) { words.append("KnownHostsCommand=none") }
+        } else {
+            words.append("StrictHostKeyChecking=yes")
+        }
+        return [program, "-v", "-T"] + configured + options(words + settings(of: endpoint.ssh))
+            + ["--", endpoint.name.text, "true"]
+    }
+
     private func given(by ssh: SSHSettings, isJump: Bool) -> [String] {
         var words: [String] = []
         func say(_ name: String, _ value: String?) {

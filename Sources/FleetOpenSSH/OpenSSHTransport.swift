@@ -81,17 +81,7 @@ public final class OpenSSHTransport: Transport {
     public func settings(of endpoint: HostEndpoint) async throws(TransportError)
         -> [String: [String]]
     {
-        let version: OpenSSHVersion
-        do throws(OpenSSHMissing) { version = try await programVersion() } catch {
-            throw .configuration(reason: error.reason)
-        }
-        let words = OpenSSHCommand(
-            program: environment.program,
-            version: version,
-            endpoint: endpoint,
-            hostKeys: .strict,
-            configuration: environment.configuration
-        ).question
+        let words = try await command(for: endpoint).question
         let variables = environment.variables
         let said = await BlockingQueue.shared.run {
             do throws(OpenSSHMissing) {
@@ -119,27 +109,108 @@ public final class OpenSSHTransport: Transport {
         return found
     }
 
-    /// Logs in; see ``FleetTransport/Transport``.
-    public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
-        -> any HostSession
+    /// A key that a host has proved to `ssh`.
+    public struct ProvedKey: Sendable {
+        /// A line of known_hosts, names in the clear; nil where the key, or the authority behind it, is known already.
+        public let line: String?
+        /// The key's type and SHA-256.
+        public let fingerprint: String
+        /// The known_hosts files that `ssh` looks in, as absolute paths; the first one is written.
+        public let files: [String]
+        /// Whether names are hidden in what is written there.
+        public let isHashed: Bool
+    }
+
+    /// Connects to a host, lets it prove its key to `ssh`, and hangs up: nobody logs in.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func provedKey(of endpoint: HostEndpoint) async throws(TransportError) -> ProvedKey {
+        let settings = try await settings(of: endpoint)
+        let command = try await command(for: endpoint)
+        let files =
+            ((settings["userknownhostsfile"] ?? []) + (settings["globalknownhostsfile"] ?? []))
+            .flatMap { $0.split(separator: " ").map(String.init) }.filter {
+                $0.lowercased() != "none"
+            }
+        let isHashed = settings["hashknownhosts"] == ["yes"]
+        let known = try await run(command.proof(into: nil))
+        let error = known.error(for: endpoint.name.text, said: "")
+        switch error {
+        case .authenticationDenied:
+            return ProvedKey(
+                line: nil,
+                fingerprint: known.hostKey ?? "",
+                files: files,
+                isHashed: isHashed
+            )
+        case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .hostKeyOtherType: break
+        default: throw error
+        }
+        let file = try
+            "\(place())/\(getpid()).keys\(Self.count.wrappingAdd(1, ordering: .relaxed).newValue)"
+        let proved = try await run(command.proof(into: file))
+        let bytes = await BlockingQueue.shared.run {
+            defer { unlink(file) }
+            return WholeFile.read(file)
+        }
+        let lines = String(decoding: bytes ?? [], as: UTF8.self).split(separator: "\n")
+        guard let line = lines.first else { throw proved.error(for: endpoint.name.text, said: "") }
+        return ProvedKey(
+            line: String(line),
+            fingerprint: proved.hostKey ?? "",
+            files: files,
+            isHashed: isHashed
+        )
+    }
+
+    /// Runs `ssh` once and reads what it tells.
+    private func run(_ words: [String]) async throws(TransportError) -> OpenSSHLog {
+        let variables = environment.variables
+        let said = await BlockingQueue.shared.run {
+            do throws(OpenSSHMissing) {
+                return Result<String, OpenSSHMissing>.success(
+                    try OpenSSHProgram.output(
+                        of: words,
+                        environment: variables,
+                        withErrors: true,
+                        within: 30
+                    )
+                )
+            } catch {
+                return .failure(error)
+            }
+        }
+        do throws(OpenSSHMissing) { return OpenSSHLog(try said.get().utf8) } catch {
+            throw .configuration(reason: error.reason)
+        }
+    }
+
+    private func command(for endpoint: HostEndpoint) async throws(TransportError) -> OpenSSHCommand
     {
         let version: OpenSSHVersion
         do throws(OpenSSHMissing) { version = try await programVersion() } catch {
             throw .configuration(reason: error.reason)
         }
-        if endpoint.ssh.password != nil {
-            throw .credentialUnusable(
-                reason:
-                    "`ssh` is never given a password by fleet: use a key, or `client: libssh2` for this host"
-            )
-        }
-        let command = OpenSSHCommand(
+        return OpenSSHCommand(
             program: environment.program,
             version: version,
             endpoint: endpoint,
             hostKeys: environment.hostKeys(endpoint),
             configuration: environment.configuration
         )
+    }
+
+    /// Logs in; see ``FleetTransport/Transport``.
+    public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
+        -> any HostSession
+    {
+        let command = try await command(for: endpoint)
+        if endpoint.ssh.password != nil {
+            throw .credentialUnusable(
+                reason:
+                    "`ssh` is never given a password by fleet: use a key, or `client: libssh2` for this host"
+            )
+        }
         let password: String? =
             if let source = endpoint.ssh.becomePassword {
                 try await environment.secret(source).get()
@@ -151,7 +222,7 @@ public final class OpenSSHTransport: Transport {
         let session = OpenSSHHostSession(
             reactor: reactor,
             slots: slots,
-            client: version.description
+            client: command.version.description
         ) { () async throws(TransportError) -> OpenSSHSession in
             let session = OpenSSHSession(
                 reactor: reactor,

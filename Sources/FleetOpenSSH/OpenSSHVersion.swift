@@ -86,11 +86,15 @@ enum OpenSSHProgram {
     ///   - words: The program and its arguments.
     ///   - environment: Its variables; nil for ours.
     ///   - withErrors: Whether what it says on standard error is read, too.
+    ///   - seconds: The longest that it may take.
     /// - Returns: What it printed, up to its end.
     /// - Throws: ``OpenSSHMissing`` if it cannot be started.
-    static func output(of words: [String], environment: [String]?, withErrors: Bool)
-        throws(OpenSSHMissing) -> String
-    {
+    static func output(
+        of words: [String],
+        environment: [String]?,
+        withErrors: Bool,
+        within seconds: Int = seconds
+    ) throws(OpenSSHMissing) -> String {
         var ends: [Int32] = [-1, -1]
         guard
             socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0

@@ -25,6 +25,9 @@ public struct OfferedHostKey: Sendable, Hashable {
     /// What is known about it.
     public let standing: Standing
 
+    /// Whether a certificate authority is known for the host, and no key of its own.
+    public var isBehindAuthority = false
+
     /// The file that would hold it, and the line.
     let file: String
     let line: String
@@ -52,9 +55,11 @@ extension SSHTransport {
         )
         try await refuseRevoked(key, settings)
         let standing: OfferedHostKey.Standing
+        var isBehindAuthority = false
         switch known.verdict(host: host, port: port, key: key) {
         case .match: standing = .known
-        case .unknown, .authorityOnly: standing = .new
+        case .unknown: standing = .new
+        case .authorityOnly: (standing, isBehindAuthority) = (.new, true)
         // A host of which a key is known is not new: whoever stands in between has a key of another type, too.
         case .changed(let other, let place), .otherType(let other, let place):
             standing = .changed(known: other.fingerprint, place: place)
@@ -64,6 +69,7 @@ extension SSHTransport {
             name: KnownHosts.name(host: host, port: port),
             fingerprint: key.fingerprint,
             standing: standing,
+            isBehindAuthority: isBehindAuthority,
             file: settings.ownKnownHostsFile ?? "",
             line: KnownHosts.text(
                 host: host,
@@ -71,6 +77,61 @@ extension SSHTransport {
                 key: key,
                 isHashed: settings.hashesKnownHosts
             )
+        )
+    }
+
+    /// A key that a host has proved to `ssh`, beside what its known_hosts files say.
+    ///
+    /// - Parameters:
+    ///   - line: What `ssh` has written down, names in the clear; nil where it knows the key already.
+    ///   - fingerprint: The key's type and SHA-256.
+    ///   - files: The known_hosts files that `ssh` looks in; the first one is written.
+    ///   - isHashed: Whether names are hidden there.
+    ///   - name: The host's name, for messages.
+    /// - Returns: The key and what is known about it.
+    /// - Throws: ``FleetTransport/TransportError``.
+    public func offeredKey(
+        line: String?,
+        fingerprint: String,
+        files: [String],
+        isHashed: Bool,
+        name: String
+    ) throws(TransportError) -> OfferedHostKey {
+        guard let line else {
+            return OfferedHostKey(
+                name: name,
+                fingerprint: fingerprint,
+                standing: .known,
+                file: "",
+                line: ""
+            )
+        }
+        var read = KnownHosts()
+        read.read(Array((line + "\n").utf8), file: "ssh")
+        let names = line.split(separator: " ")[0].split(separator: ",")
+        var (host, port) = (names.first.map(String.init) ?? name, 22)
+        if host.hasPrefix("["), let close = host.firstIndex(of: "]") {
+            port = Int(host[close...].dropFirst(2)) ?? 22
+            host = String(host[host.index(after: host.startIndex)..<close])
+        }
+        guard let key = read.lines(for: KnownHosts.name(host: host, port: port)).first?.key else {
+            throw .configuration(reason: "ssh has written no key of \(name) down")
+        }
+        let known = try self.files.knownHosts(files)
+        let standing: OfferedHostKey.Standing
+        switch known.verdict(host: host, port: port, key: key) {
+        case .match: standing = .known
+        case .unknown, .authorityOnly: standing = .new
+        case .changed(let other, let place), .otherType(let other, let place):
+            standing = .changed(known: other.fingerprint, place: place)
+        case .revoked(let place): standing = .revoked(place: place)
+        }
+        return OfferedHostKey(
+            name: KnownHosts.name(host: host, port: port),
+            fingerprint: key.fingerprint,
+            standing: standing,
+            file: files.first ?? "",
+            line: KnownHosts.text(host: host, port: port, key: key, isHashed: isHashed)
         )
     }
 

@@ -178,7 +178,9 @@ final class PrivateKey: @unchecked Sendable {
         default:
             guard let curve = fields.text(), let digest = Self.digests[curve],
                 let point = fields.string(), let scalar = fields.magnitude()
-            else { throw Unusable(reason: "keys of type \(type) are not supported") }
+            else {
+                throw Unusable(reason: "a key of this kind (\(type)) \(SSHTransport.forOpenSSH)")
+            }
             kind = .ecdsa(curve: curve, digest: digest)
             key = fleet_key_from_ecdsa(
                 Self.openSSLCurves[curve] ?? "",

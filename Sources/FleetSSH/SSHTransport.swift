@@ -79,7 +79,7 @@ public final class SSHTransport: Transport {
     private let resolver = Resolver()
     private let configuration: Result<SSHConfiguration, TransportError>
     private let credentials: CredentialStore
-    private let files = Files()
+    let files = Files()
     private let sources = SourceFiles()
     private let state = Mutex(State())
 
@@ -568,7 +568,7 @@ public final class SSHTransport: Transport {
 }
 
 /// Local files that all hosts share, each read once.
-private final class Files: Sendable {
+final class Files: Sendable {
     private struct State {
         var knownHosts: [[String]: KnownHosts] = [:]
     }

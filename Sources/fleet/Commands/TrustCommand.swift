@@ -40,7 +40,7 @@ struct TrustCommand: AsyncParsableCommand {
     var isConfirmed = false
     @OptionGroup var common: CommonOptions
 
-    private typealias Found = (host: HostName, result: Result<OfferedHostKey, TransportError>)
+    private typealias Found = (host: HostName, result: Result<OfferedHostKey?, TransportError>)
 
     func validate() throws {
         if !(1...10_000).contains(fanout) {
@@ -60,7 +60,7 @@ struct TrustCommand: AsyncParsableCommand {
         let hosts = try HostOptions.parse([environment] + (limit.map { ["--limit=\($0)"] } ?? []))
         let (_, selected) = try hosts.select(in: project)
         let endpoints = selected.map(\.endpoint)
-        let transport = try await common.openTransport(for: selected, in: project).libssh2
+        let transport = try await common.openTransport(for: selected, in: project)
         var isGood = true
         // A host behind others can only be seen once those are known.
         for stage in try stages(of: endpoints, transport) {
@@ -164,7 +164,7 @@ struct TrustCommand: AsyncParsableCommand {
         }
     }
 
-    private func stages(of endpoints: [HostEndpoint], _ transport: SSHTransport)
+    private func stages(of endpoints: [HostEndpoint], _ transport: ClientTransport)
         throws(CommandFailure) -> [[HostEndpoint]]
     {
         var stages: [[HostEndpoint]] = []
@@ -183,7 +183,8 @@ struct TrustCommand: AsyncParsableCommand {
         return stages + [endpoints]
     }
 
-    private func collect(_ endpoints: [HostEndpoint], _ transport: SSHTransport) async -> [Found] {
+    private func collect(_ endpoints: [HostEndpoint], _ transport: ClientTransport) async -> [Found]
+    {
         await withTaskGroup(of: Found.self) { group in
             var rest = endpoints[...]
             var found: [Found] = []
@@ -200,8 +201,8 @@ struct TrustCommand: AsyncParsableCommand {
         }
     }
 
-    private static func ask(_ endpoint: HostEndpoint, _ transport: SSHTransport) async
-        -> Result<OfferedHostKey, TransportError>
+    private static func ask(_ endpoint: HostEndpoint, _ transport: ClientTransport) async
+        -> Result<OfferedHostKey?, TransportError>
     {
         do throws(TransportError) {
             return .success(try await transport.offeredKey(of: endpoint))
@@ -213,7 +214,8 @@ struct TrustCommand: AsyncParsableCommand {
     private func show(_ found: [Found]) {
         let rows = found.map { host, result in
             switch result {
-            case .success(let key):
+            case .success(nil): [host.text, "known", "this machine itself"]
+            case .success(let key?):
                 switch key.standing {
                 case .known: [host.text, "known", key.fingerprint]
                 case .new: [host.text, "new", key.fingerprint]
@@ -238,21 +240,19 @@ struct TrustCommand: AsyncParsableCommand {
     /// Asks about the new keys and writes them.
     ///
     /// - Returns: Whether every host's key is known now.
-    private func remember(_ found: [Found], _ transport: SSHTransport, in project: Project)
+    private func remember(_ found: [Found], _ transport: ClientTransport, in project: Project)
         async throws -> Bool
     {
         var new: [OfferedHostKey] = []
         var isGood = true
         for (host, result) in found {
             switch result {
-            case .success(let key) where key.standing == .new: new.append(key)
-            case .success(let key) where key.standing == .known: break
-            case .success:
+            case .success(let key?) where key.standing == .new: new.append(key)
+            case .success(let key?) where key.standing == .known: break
+            case .success(nil): break
+            case .success(let key?):
                 isGood = false
-                let place =
-                    if case .success(let key) = result,
-                        case .changed(_, let place) = key.standing
-                    { place } else { "" }
+                let place = if case .changed(_, let place) = key.standing { place } else { "" }
                 Terminal.standardError.write(
                     "\(host): if it was rebuilt, remove the line at \(place) yourself and run "
                         + "`fleet trust` again; otherwise someone may be between you and it\n"

@@ -33,6 +33,7 @@ public final class SSHDServer: Sendable {
     ///   - isHostile: Whether the account's files and variables are those of ``HostileSurroundings``.
     ///   - old: A server that has been stopped and whose port and users it takes over.
     ///   - keepsHostKey: Whether it has the other server's host key, too.
+    ///   - environment: Variables for the server itself.
     /// - Throws: ``Command/Failed`` with sshd's log if it does not start.
     public init(
         configuration: [String] = [],
@@ -42,7 +43,8 @@ public final class SSHDServer: Sendable {
         searchPath: String? = nil,
         hostile isHostile: Bool = false,
         replacing old: SSHDServer? = nil,
-        keepsHostKey: Bool = false
+        keepsHostKey: Bool = false,
+        environment: [String: String] = [:]
     ) throws {
         self.address = address
         let listens = address.contains(":") ? "[\(address)]" : address
@@ -80,7 +82,7 @@ public final class SSHDServer: Sendable {
                     "SetEnv HOME=\(path)/home" + (searchPath.map { " PATH=\($0)" } ?? "") + more,
                 ]
             try directory.write(lines.joined(separator: "\n") + "\n", to: "sshd_config")
-            found = try Self.start(path).map { ($0, port) }
+            found = try Self.start(path, environment).map { ($0, port) }
         }
         guard let found else {
             throw Command.Failed(
@@ -133,10 +135,13 @@ public final class SSHDServer: Sendable {
         return HostEndpoint(name: name, ssh: ssh)
     }
 
-    private static func start(_ path: String) throws -> ChildProcess? {
+    private static func start(_ path: String, _ environment: [String: String]) throws
+        -> ChildProcess?
+    {
         let log = try LogPipe(path + "/sshd.log")
         let process = try ChildProcess(
             ["/usr/sbin/sshd", "-D", "-e", "-f", "\(path)/sshd_config"],
+            environment: environment,
             files: ("/dev/null", "/dev/null", log.entrance)
         )
         guard log.waits(for: "Server listening on") else {

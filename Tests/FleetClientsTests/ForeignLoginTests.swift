@@ -1,0 +1,255 @@
+import FleetClients
+import FleetSSH
+import FleetTestSupport
+import FleetTransport
+import Foundation
+import Testing
+
+/// Ways to log in, and keys of hosts, that only `ssh` knows: `auto` finds them.
+@Suite(.serialized) struct ForeignLoginTests {
+    private func transport(
+        _ server: SSHDServer,
+        agent: String? = nil,
+        variables: [String: String] = [:]
+    ) -> ClientTransport {
+        var environment = SSHTransport.Environment(
+            home: server.home,
+            user: NSUserName(),
+            agentSocket: agent
+        )
+        environment.busyMilliseconds = 1_500
+        var all = ProcessInfo.processInfo.environment.merging(variables) { $1 }
+        all["SSH_AUTH_SOCK"] = agent
+        return ClientTransport(environment, variables: all)
+    }
+
+    private func logsIn(
+        _ transport: ClientTransport,
+        _ server: SSHDServer,
+        change: (inout SSHSettings) -> Void = { _ in }
+    ) async throws -> String? {
+        var ssh = server.endpoint().ssh
+        change(&ssh)
+        let session = try await transport.open(HostEndpoint(name: "web1", ssh: ssh), rollout: "r1")
+        let output = OutputRecorder()
+        _ = try await session.run(Script("echo in"), timeoutMilliseconds: 20_000, output: output)
+        #expect(output.text == "in\n")
+        await session.close(removingRunDirectory: false)
+        return session.client
+    }
+
+    @Test("A user certificate beside its key, and one in the agent", arguments: [false, true])
+    func userCertificate(isInAgent: Bool) async throws {
+        let place = try TemporaryDirectory()
+        try Command.shell(
+            """
+            ssh-keygen -q -t ed25519 -N '' -f authority; ssh-keygen -q -t ed25519 -N '' -f me
+            ssh-keygen -q -s authority -I me -n "$(id -un)" me.pub
+            """,
+            in: place.path
+        )
+        let server = try SSHDServer(
+            configuration: [
+                "TrustedUserCAKeys \(place.path)/authority.pub", "AuthorizedKeysFile none",
+            ]
+        )
+        let agent = try SSHAgent()
+        if isInAgent { try agent.add([place.path + "/me"]) }
+        let client = try await logsIn(
+            transport(server, agent: isInAgent ? agent.socket : nil),
+            server
+        ) {
+            $0.identityFiles = isInAgent ? nil : [place.path + "/me"]
+        }
+        #expect(
+            client?.hasPrefix(LibSSH2.version.hasPrefix("1.10.") ? "OpenSSH_" : "libssh2") ?? false
+        )
+    }
+
+    @Test("A FIDO key, as a file and in the agent", arguments: [false, true])
+    func securityKey(isInAgent: Bool) async throws {
+        let place = try TemporaryDirectory()
+        let token = try SecurityKey(in: place.path)
+        let provider = ["SSH_SK_PROVIDER": token.library]
+        let made = try Command.run(
+            ["ssh-keygen", "-q", "-t", "ed25519-sk", "-N", "", "-f", place.path + "/sk"],
+            environment: provider
+        )
+        try #require(made.status == 0, "\(made.errors)")
+        let server = try SSHDServer(configuration: ["AuthorizedKeysFile \(place.path)/sk.pub"])
+        try server.directory.write(
+            "SecurityKeyProvider \(token.library)\n",
+            to: "home/.ssh/config",
+            mode: 0o600
+        )
+        let agent = try SSHAgent(["-P", place.path + "/*"])
+        if isInAgent { try agent.add(["-S", token.library, place.path + "/sk"], provider) }
+        let client = try await logsIn(
+            transport(server, agent: isInAgent ? agent.socket : nil),
+            server
+        ) {
+            $0.identityFiles = isInAgent ? nil : [place.path + "/sk"]
+        }
+        #expect(client?.hasPrefix("OpenSSH_") ?? false)
+    }
+
+    @Test("A Kerberos ticket, where ssh_config allows it, and why not where there is none")
+    func kerberos() async throws {
+        let place = try TemporaryDirectory()
+        let path = place.path
+        let port = try SSHDServer.freePort()
+        try place.write(
+            """
+            [libdefaults]
+            default_realm = FLEET.TEST
+            dns_lookup_kdc = false
+            dns_canonicalize_hostname = false
+            rdns = false
+            [realms]
+            FLEET.TEST = {
+                kdc = 127.0.0.1:\(port)
+            }
+            [domain_realm]
+            localhost = FLEET.TEST
+            """,
+            to: "krb5.conf"
+        )
+        try place.write(
+            """
+            [kdcdefaults]
+            kdc_ports = \(port)
+            kdc_tcp_ports = \(port)
+            kdc_listen = 127.0.0.1:\(port)
+            kdc_tcp_listen = 127.0.0.1:\(port)
+            [realms]
+            FLEET.TEST = {
+                database_name = \(path)/principal
+                key_stash_file = \(path)/stash
+                acl_file = \(path)/acl
+            }
+            """,
+            to: "kdc.conf"
+        )
+        let variables = [
+            "KRB5_CONFIG": path + "/krb5.conf", "KRB5_KDC_PROFILE": path + "/kdc.conf",
+            "KRB5CCNAME": "FILE:" + path + "/ticket", "KRB5_KTNAME": path + "/keytab",
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
+        func run(_ words: [String], input: String = "") throws {
+            let result = try Command.run(words, in: path, environment: variables, input: input)
+            try #require(result.status == 0, "\(words): \(result.errors)")
+        }
+        try run(["kdb5_util", "create", "-s", "-r", "FLEET.TEST", "-P", "master"])
+        try run(["kadmin.local", "-q", "addprinc -pw secret \(NSUserName())"])
+        try run(["kadmin.local", "-q", "addprinc -randkey host/localhost"])
+        try run(["kadmin.local", "-q", "ktadd -k \(path)/keytab host/localhost"])
+        let kdc = try ChildProcess(["/usr/sbin/krb5kdc", "-n"], in: path, environment: variables)
+        defer {
+            kill(kdc.pid, SIGTERM)
+            kdc.wait()
+        }
+        let server = try SSHDServer(
+            configuration: [
+                "GSSAPIAuthentication yes", "GSSAPIStrictAcceptorCheck no",
+                "AuthorizedKeysFile none",
+            ],
+            environment: variables
+        )
+        try server.directory.write(
+            (server.directory.read("known_hosts") ?? "").replacing(
+                "[127.0.0.1]",
+                with: "[localhost]"
+            ),
+            to: "known_hosts"
+        )
+        let config = "GSSAPIAuthentication yes\n"
+        try server.directory.write(config, to: "home/.ssh/config", mode: 0o600)
+        func attempt() async throws -> String? {
+            try await logsIn(transport(server, variables: variables), server) {
+                ($0.hostname, $0.identityFiles) = ("localhost", nil)
+            }
+        }
+        // Without a ticket it is the missing key that is told.
+        let error = await #expect(throws: TransportError.self) { try await attempt() }
+        #expect(error?.token == "E_CREDENTIAL", "\(String(describing: error))")
+        try await eventually("the KDC answers") {
+            try Command.run(["kinit", NSUserName()], environment: variables, input: "secret\n")
+                .status == 0
+        }
+        #expect(try await attempt()?.hasPrefix("OpenSSH_") ?? false)
+    }
+
+    // MARK: Keys of hosts
+
+    @Test(
+        "The key of a host that only ssh reaches is collected, shown and remembered like any other",
+        arguments: [false, true]
+    )
+    func trust(isHashed: Bool) async throws {
+        let server = try SSHDServer(
+            configuration: ["MACs hmac-sha2-512-etm@openssh.com", "Ciphers aes256-ctr"]
+        )
+        var ssh = server.endpoint(knownHosts: server.directory.path + "/fresh").ssh
+        ssh.client = .openssh
+        try server.directory.write(
+            "HashKnownHosts \(isHashed ? "yes" : "no")\n",
+            to: "home/.ssh/config",
+            mode: 0o600
+        )
+        let transport = transport(server)
+        let endpoint = HostEndpoint(name: "web1", ssh: ssh)
+        let offered = try #require(try await transport.offeredKey(of: endpoint))
+        #expect(offered.standing == .new && offered.name == "[127.0.0.1]:\(server.port)")
+        let line = try Command.shell("ssh-keygen -lf host_key.pub", in: server.directory.path)
+        #expect(line.contains(offered.fingerprint.split(separator: " ")[1]))
+        #expect(
+            server.directory.read("fresh") == nil,
+            "nothing is written before somebody says yes"
+        )
+        try await transport.trust([offered])
+        #expect(
+            server.directory.read("fresh")?.hasPrefix(isHashed ? "|1|" : "[127.0.0.1]:") ?? false
+        )
+        #expect(try await transport.offeredKey(of: endpoint)?.standing == .known)
+        #expect(try await logsIn(transport, server) { $0 = ssh } != nil)
+
+        let other = (server.directory.read("key.pub") ?? "").split(separator: " ").prefix(2)
+        try server.directory.write(
+            "[127.0.0.1]:\(server.port) \(other.joined(separator: " "))\n",
+            to: "fresh"
+        )
+        let changed = try await self.transport(server).offeredKey(of: endpoint)
+        guard case .changed = changed?.standing else {
+            return #expect(Bool(false), "\(String(describing: changed))")
+        }
+    }
+
+    @Test(
+        "A host behind an authority is known, by whichever client; its way needs no key of its own"
+    )
+    func authority() async throws {
+        let place = try TemporaryDirectory()
+        let path = place.path
+        try Command.shell(
+            """
+            ssh-keygen -q -t ed25519 -N '' -f host_key; ssh-keygen -q -t ed25519 -N '' -f authority
+            ssh-keygen -q -s authority -I host -h -n 127.0.0.1 host_key.pub
+            echo "@cert-authority * $(cat authority.pub)" >authorities
+            """,
+            in: path
+        )
+        let server = try SSHDServer(
+            configuration: [
+                "HostKey \(path)/host_key", "HostCertificate \(path)/host_key-cert.pub",
+            ]
+        )
+        var ssh = server.endpoint(knownHosts: path + "/authorities").ssh
+        for client in [HostClient.auto, .openssh] {
+            ssh.client = client
+            let offered = try await transport(server).offeredKey(
+                of: HostEndpoint(name: "web1", ssh: ssh)
+            )
+            #expect(offered?.standing == .known, "\(client): \(String(describing: offered))")
+        }
+    }
+}
