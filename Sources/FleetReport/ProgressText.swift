@@ -210,7 +210,11 @@ public struct ProgressText: Sendable {
             return
                 ", reached by \(Sanitizer.line(client)) and no longer by \(Sanitizer.line(before))"
         }
-        return name == "libssh2" ? "" : ", reached by \(Sanitizer.line(client))"
+        switch name {
+        case "libssh2": return ""
+        case "local": return ", this machine itself"
+        default: return ", reached by \(Sanitizer.line(client))"
+        }
     }
 
     private func stepLine(

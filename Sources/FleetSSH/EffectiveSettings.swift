@@ -163,7 +163,7 @@ public struct EffectiveSettings: Sendable {
         let agent = sources.pick(.identityAgent, nil, { $0.first }, or: "SSH_AUTH_SOCK")
         switch agent {
         case "none": agentSocket = nil
-        case "SSH_AUTH_SOCK": agentSocket = environment.agentSocket
+        case "SSH_AUTH_SOCK": agentSocket = environment.agentSocket?.nonEmpty
         case _ where agent.hasPrefix("$"):
             agentSocket = environment.variable(String(agent.dropFirst()))
         default: agentSocket = try tokens.path(agent)

@@ -4,6 +4,47 @@ import Testing
 
 /// The built program against real hosts: the main job, from the first deploy to the way back.
 @Suite(.serialized) struct DeployTests {
+    @Test(
+        "Hardened hosts are deployed to and put back like any other, by the client that reaches them"
+    )
+    func hardenedHosts() throws {
+        let fixture = try FleetFixture(
+            configurations: [
+                [],
+                // As ssh-audit's guide for Debian 12 has it.
+                [
+                    "KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org",
+                    "Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes256-ctr",
+                    "MACs hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,umac-128-etm@openssh.com",
+                    "MaxAuthTries 2",
+                ],
+                ["Ciphers aes256-gcm@openssh.com", "MaxSessions 2"],
+            ]
+        )
+        for (tag, status) in [("v1.0.0", 0), ("v1.1.0", 0)] {
+            let ended = try fixture.fleet("deploy", "production", "--tag", tag)
+            #expect(ended.status == status, "\(ended.output)\(ended.errors)")
+        }
+        let doctor = try fixture.fleet("doctor", "production")
+        #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
+        #expect(doctor.output.contains("web2 is not reached by libssh2"), "\(doctor.output)")
+        // The canary is the hardened one.
+        let bad = try fixture.fleet(
+            "deploy",
+            "production",
+            "--tag",
+            "v1.2.0",
+            "--limit",
+            "web[2:3]"
+        )
+        #expect(bad.status == 10, "\(bad.output)\(bad.errors)")
+        #expect(bad.errors.contains("reached by OpenSSH_"), "\(bad.errors)")
+        #expect(try (0..<3).map(fixture.tag) == ["v1.1.0", "v1.1.0", "v1.1.0"])
+        let back = try fixture.fleet("revert", "production", "--to", "v1.0.0")
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
+    }
+
     /// Rows H34, H16.
     @Test func deploysFailsRevertsAndRevertsByHand() throws {
         let fixture = try FleetFixture()

@@ -22,13 +22,22 @@ final class FleetFixture {
     /// - Parameters:
     ///   - count: How many.
     ///   - isDeceitful: Whether programs in `lies` come before the hosts' own.
+    ///   - configurations: More lines for each host's sshd, in their order.
     /// - Throws: ``Command/Failed`` if a host cannot be raised.
-    init(hosts count: Int = 3, deceitful isDeceitful: Bool = false) throws {
+    init(
+        hosts count: Int = 3,
+        deceitful isDeceitful: Bool = false,
+        configurations: [[String]] = []
+    ) throws {
         directory = try TemporaryDirectory()
         let path = isDeceitful ? directory.path + "/lies:/usr/sbin:/usr/bin:/sbin:/bin" : nil
         let isHostile = Self.isHostile
-        servers = try (0..<count).map { _ in
-            try SSHDServer(searchPath: path, hostile: isHostile)
+        servers = try (0..<count).map { index in
+            try SSHDServer(
+                configuration: index < configurations.count ? configurations[index] : [],
+                searchPath: path,
+                hostile: isHostile
+            )
         }
         addresses = (0..<count).map { _ in Loopback.address() }
         ports = try addresses.map { try Listener(address: $0).port }
