@@ -45,7 +45,25 @@ package enum HostShell {
 
     /// What a shell is told before its first request about a detached step: most shells never
     /// see one, and these functions are most of the text.
-    package static let detachedFunctions = Array((HostTools.setsid + detachedText).utf8)
+    package static let detachedFunctions = Array(
+        (HostTools.setsid + ownScope + detachedText).utf8
+    )
+
+    /// On this machine itself a step shall outlive whoever started fleet, which may be a service that the step restarts:
+    /// systemd ends all that runs in a service's group of processes (systemd.kill(5)).
+    ///
+    /// systemd-run(1) makes a group of its own and then becomes the command.
+    private static let ownScope = #"""
+        if [ -n "${FLEET_OWN_SCOPE:-}" ] && [ -n "$fleet_setsid" ] && [ -d /run/systemd/system ]; then
+            fleet_scope='systemd-run --scope --quiet --collect'
+            [ "$(id -u)" = 0 ] || fleet_scope="$fleet_scope --user"
+            if $fleet_scope -- true </dev/null >/dev/null 2>&1; then
+                fleet_setsid="$fleet_scope -- $fleet_setsid"
+            fi
+        fi
+        unset FLEET_OWN_SCOPE
+
+        """#
 
     private static let core = Array(coreText.utf8)
 

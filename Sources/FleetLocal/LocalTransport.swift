@@ -79,7 +79,7 @@ public final class LocalTransport: Transport {
         let session = LocalSession(
             reactor: reactors.reactor(for: endpoint.name.text),
             rollout: rollout,
-            environment: account.environment,
+            environment: account.environment + ["FLEET_OWN_SCOPE=1"],
             home: account.home,
             sources: sources,
             outputLimit: outputLimit

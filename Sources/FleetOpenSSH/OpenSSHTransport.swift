@@ -357,6 +357,8 @@ actor OpenSSHHostSession: HostSession {
     private let slots: OpenSSHSlots
     private let make: @Sendable () async throws(TransportError) -> OpenSSHSession
     private var session: OpenSSHSession?
+    /// The login that is under way.
+    private var opening: Task<Result<OpenSSHSession, TransportError>, Never>?
     private var users = 0
     private(set) var hostKey: String?
     /// Why it is of no use any more.
@@ -401,28 +403,42 @@ actor OpenSSHHostSession: HostSession {
 
     private func opened() async throws(TransportError) -> OpenSSHSession {
         if let session { return session }
+        // Two calls at once want one login.
+        let task = opening ?? Task { await logIn() }
+        opening = task
+        let result = await task.value
+        opening = nil
+        return try result.get()
+    }
+
+    private func logIn() async -> Result<OpenSSHSession, TransportError> {
         await slots.take()
-        do throws(TransportError) {
-            let made = try await make()
-            session = made
-            let proved = await made.hostKey
-            if let hostKey, let proved, hostKey != proved {
-                throw .hostKeyChanged(
+        let made: OpenSSHSession
+        do throws(TransportError) { made = try await make() } catch {
+            slots.release()
+            failure = failure ?? error
+            return .failure(error)
+        }
+        let proved = await made.hostKey
+        if let hostKey, let proved, hostKey != proved {
+            failure =
+                failure
+                ?? .hostKeyChanged(
                     host: made.address,
                     offered: proved,
                     known: hostKey,
                     place: "the first connection of this run"
                 )
-            }
-            hostKey = hostKey ?? proved
-            return made
-        } catch {
-            if let session { await session.disconnect() }
-            session = nil
-            slots.release()
-            failure = error
-            throw error
         }
+        // It may also have been closed meanwhile.
+        if let failure {
+            await made.disconnect()
+            slots.release()
+            return .failure(failure)
+        }
+        hostKey = hostKey ?? proved
+        session = made
+        return .success(made)
     }
 
     /// Closes what nobody uses.
