@@ -259,6 +259,11 @@ extension SSHSession {
             Int32(LIBSSH2_ERROR_PASSWORD_EXPIRED):
             // libssh2 calls it a refusal, too, when the other side has gone.
             if wire.isAtEnd, wire.incoming.count == 0 { throw error(status, .authentication) }
+            // It says goodbye a moment before it goes (SSH_MSG_DISCONNECT): then no answer comes, and libssh2 has no
+            // other sign of it than these words (userauth.c of 1.10 and 1.11).
+            if lastMessage.hasPrefix("Waiting for") {
+                throw error(Int32(LIBSSH2_ERROR_SOCKET_DISCONNECT), .authentication)
+            }
             return false
         default: throw error(status, .authentication)
         }
