@@ -33,6 +33,8 @@ actor OpenSSHSession: FileChannelSession {
     private var login: FileChannel?
     private var loginCount = 0
     private var logCount = 0
+    /// The end of what the newest login has said on standard error.
+    private var loginWords: [UInt8] = []
     private(set) var hostKey: String?
 
     /// The longest a login may take: name, connection, keys, and people who touch a key, in milliseconds.
@@ -93,10 +95,14 @@ actor OpenSSHSession: FileChannelSession {
         let log = newLog()
         let channel = try started(command.first(line, control: socket, log: log), log: log)
         login = channel
+        loginWords = []
         let isIn = try await performOrExpire(.authentication, within: Self.loginMilliseconds) {
             () throws(TransportError) -> Bool? in
             channel.takeLog(self.reactor.scratch)
             if OpenSSHLog(channel.told).isLoggedIn { return true }
+            // A banner comes this way, and ssh would wait for somebody to take it.
+            self.loginWords =
+                (self.loginWords + self.complaint(of: channel)).suffix(Self.complaintBytes)
             return channel.isHungUp ? false : nil
         }
         channel.takeLog(reactor.scratch)
@@ -104,7 +110,7 @@ actor OpenSSHSession: FileChannelSession {
         let told = OpenSSHLog(channel.told)
         hostKey = told.hostKey ?? hostKey
         guard isIn == true else {
-            let said = complaint(of: channel)
+            let said = String(decoding: loginWords + complaint(of: channel), as: UTF8.self)
             await free(channel)
             guard isIn != nil else {
                 let error = TransportError.timedOut(
@@ -169,20 +175,23 @@ actor OpenSSHSession: FileChannelSession {
         return channel
     }
 
-    /// What came on standard error, for people.
-    private func complaint(of channel: FileChannel) -> String {
+    /// How much of what comes on standard error is kept, in bytes.
+    private static let complaintBytes = 4_096
+
+    /// The end of what has come on standard error.
+    private func complaint(of channel: FileChannel) -> [UInt8] {
         var bytes: [UInt8] = []
         do throws(TransportError) {
             while case let count = try read(channel, .error), count > 0 {
                 bytes += UnsafeRawBufferPointer(
                     rebasing: UnsafeRawBufferPointer(reactor.scratch)[..<count]
-                )
-                .prefix(4_096 - min(4_096, bytes.count))
+                ).suffix(Self.complaintBytes)
+                bytes = bytes.suffix(Self.complaintBytes)
             }
         } catch {
             // What could be read is all there is to show.
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     func whyEnded(_ channel: FileChannel) -> TransportError? {

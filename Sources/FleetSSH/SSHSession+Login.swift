@@ -241,7 +241,7 @@ extension SSHSession {
                 Signing.callback,
                 &abstract
             )
-            return try self.verdict(on: status)
+            return try self.verdict(on: status, user)
         }
         guard !isAccepted else { return .accepted }
         let problem = answer.signing?.problem
@@ -249,7 +249,7 @@ extension SSHSession {
     }
 
     /// Whether a login attempt succeeded; nil while it is under way.
-    private func verdict(on status: Int32) throws(TransportError) -> Bool? {
+    private func verdict(on status: Int32, _ user: String) throws(TransportError) -> Bool? {
         switch status {
         case Int32(LIBSSH2_ERROR_EAGAIN): return nil
         case 0: return true
@@ -259,14 +259,29 @@ extension SSHSession {
             Int32(LIBSSH2_ERROR_PASSWORD_EXPIRED):
             // libssh2 calls it a refusal, too, when the other side has gone.
             if wire.isAtEnd, wire.incoming.count == 0 { throw error(status, .authentication) }
-            // It says goodbye a moment before it goes (SSH_MSG_DISCONNECT): then no answer comes, and libssh2 has no
-            // other sign of it than these words (userauth.c of 1.10 and 1.11).
-            if lastMessage.hasPrefix("Waiting for") {
-                throw error(Int32(LIBSSH2_ERROR_SOCKET_DISCONNECT), .authentication)
-            }
+            // No answer came, and libssh2 has no other sign of it than these words (userauth.c of 1.10 and 1.11).
+            if lastMessage.hasPrefix("Waiting for") { throw whyNoAnswer(user) }
             return false
         default: throw error(status, .authentication)
         }
+    }
+
+    /// Why a login was not answered: the server has said goodbye (SSH_MSG_DISCONNECT), or libssh2 cannot take what it says.
+    ///
+    /// The next question tells: after a goodbye libssh2 asks nothing any more.
+    private func whyNoAnswer(_ user: String) -> TransportError {
+        _ = libssh2_userauth_list(session, user, UInt32(user.utf8.count))
+        let gone = [
+            LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_SEND, LIBSSH2_ERROR_SOCKET_RECV,
+        ]
+        if wire.isAtEnd || gone.contains(libssh2_session_last_errno(session)) {
+            return error(Int32(LIBSSH2_ERROR_SOCKET_DISCONNECT), .authentication)
+        }
+        return .beyondClient(
+            reason:
+                "what \(address) says at the login is longer than libssh2 \(LibSSH2.version) takes, which is "
+                + "usually a long banner (`Banner` in its sshd_config)"
+        )
     }
 
     private func give(_ password: String, user: String, within milliseconds: Int)
@@ -282,7 +297,7 @@ extension SSHSession {
                 UInt32(password.utf8.count),
                 nil
             )
-            return try self.verdict(on: status)
+            return try self.verdict(on: status, user)
         }
     }
 
@@ -299,7 +314,7 @@ extension SSHSession {
                 UInt32(user.utf8.count),
                 LoginAnswers.callback
             )
-            return try self.verdict(on: status)
+            return try self.verdict(on: status, user)
         }
     }
 

@@ -179,6 +179,25 @@ import Testing
         #expect(try await attempt()?.hasPrefix("OpenSSH_") ?? false)
     }
 
+    @Test(
+        "A banner that libssh2 cannot hold is named as that, and leaves the host to ssh",
+        arguments: [62_000, 200_000]
+    )
+    func longBanner(bytes: Int) async throws {
+        let place = try TemporaryDirectory()
+        try place.write(
+            String(repeating: String(repeating: "x", count: 79) + "\n", count: bytes / 80),
+            to: "banner"
+        )
+        let server = try SSHDServer(configuration: ["Banner \(place.path)/banner"])
+        #expect(try await logsIn(transport(server), server)?.hasPrefix("OpenSSH_") ?? false)
+        let error = await #expect(throws: TransportError.self) {
+            try await logsIn(transport(server), server) { $0.client = .libssh2 }
+        }
+        #expect(error?.token == "E_CLIENT", "\(String(describing: error))")
+        #expect(error?.message.contains("banner") ?? false, "\(String(describing: error))")
+    }
+
     // MARK: Keys of hosts
 
     @Test(
