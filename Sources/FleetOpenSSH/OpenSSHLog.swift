@@ -127,6 +127,11 @@ struct OpenSSHLog: Sendable {
         if has("Too many authentication failures") {
             return .authenticationDenied(user: "", tried: tried, accepts: [])
         }
+        if has(TransportError.penaltyWords)
+            || debugged.contains(where: { $0.contains(TransportError.penaltyWords) })
+        {
+            return .unreachable(address: host, reason: TransportError.penalty)
+        }
         if has("banner exchange") || has("kex_exchange_identification") {
             return .connectionLost(.banner, reason: "ssh: \(all)")
         }

@@ -94,6 +94,10 @@ extension SSHSession {
                 )
             }
         }
+        // OpenSSH 9.8 and newer; to try again at once makes it last longer.
+        if complaint.contains(TransportError.penaltyWords) {
+            return .unreachable(address: address, reason: TransportError.penalty)
+        }
         let words = complaint.isEmpty ? "" : "; it said `\(complaint)`"
         return .connectionLost(.banner, reason: "closed by \(address) before its banner\(words)")
     }

@@ -175,6 +175,13 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         }
     }
 
+    /// What an sshd says before its banner to an address that it keeps out (sshd_config(5), PerSourcePenalties).
+    package static let penaltyWords = "Not allowed at this time"
+    /// What that means, for people.
+    package static let penalty =
+        "its sshd keeps this address out for a while, because logins from it have failed "
+        + "(`Not allowed at this time`, PerSourcePenalties)"
+
     /// The next thing to type or to check, where there is one.
     public var hint: String? {
         switch self {
@@ -208,6 +215,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
             "if `ssh` hangs there too, large packets may not get through: try a smaller MTU"
         case .beyondClient:
             "the system's ssh can do that: `ssh: { client: openssh }`, or leave `client` out"
+        case .unreachable(_, Self.penalty):
+            "wait until that is over, and find out which login fails; or name this address in "
+                + "PerSourcePenaltyExemptList in the host's sshd_config"
         case .notSSH: "check the port with `fleet hosts ENV --explain HOST`"
         case .unreachable, .timedOut(.connecting, _):
             "check the address and port with `fleet hosts`, and that sshd is running"

@@ -412,6 +412,8 @@ import Testing
         let nobody = try SSHDServer.freePort()
         #expect(await token(endpoint(client) { $0.port = nobody }) == "E_UNREACHABLE")
         #expect(await token(endpoint(client) { $0.hostname = "nowhere.invalid" }) == "E_DNS")
+        let strict = try TalkingServer(["Not allowed at this time\r\n"], hangsUp: true)
+        #expect(await token(endpoint(client) { $0.port = strict.port }) == "E_UNREACHABLE")
         // A host never seen before is remembered where that was asked for, and only there.
         let fresh = endpoint(client) {
             ($0.knownHostsFile, $0.hostKeys) = (path + "/fresh", .acceptNew)

@@ -192,6 +192,27 @@ import Testing
         #expect(error?.token == "E_PROTO")
     }
 
+    @Test(
+        "N24: an sshd that keeps this address out is named at once, and not asked again and again"
+    )
+    func penalties() async throws {
+        let strict = try TalkingServer(["Not allowed at this time\r\n"], hangsUp: true)
+        // As long as usual: a busy server would be asked again for a minute.
+        var environment = SSHTransport.Environment(
+            home: server.directory.path,
+            user: NSUserName(),
+            agentSocket: nil
+        )
+        environment.systemConfiguration = "/nonexistent"
+        let error = await failure(
+            server.endpoint(port: strict.port),
+            SSHTransport(environment)
+        )
+        #expect(error?.token == "E_UNREACHABLE", "\(String(describing: error))")
+        #expect(error?.message.contains("PerSourcePenalties") ?? false)
+        #expect(error?.hint?.contains("PerSourcePenaltyExemptList") ?? false)
+    }
+
     // MARK: Busy servers
 
     @Test("N16: no host fails because of our own parallelism")
