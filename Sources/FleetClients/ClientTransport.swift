@@ -182,13 +182,16 @@ public final class ClientTransport: Transport {
             }
         }
         let proved = try await openSSH.provedKey(of: endpoint)
-        return try libssh2.offeredKey(
+        let offered = try libssh2.offeredKey(
             line: proved.line,
             fingerprint: proved.fingerprint,
             files: proved.files,
             isHashed: proved.isHashed,
             name: endpoint.name.text
         )
+        // ssh knows more files and authorities than we have looked in: its no is a no.
+        if offered.standing == .new, let refusal = proved.refusal { throw refusal }
+        return offered
     }
 
     private var hasOpenSSH: Bool {

@@ -105,8 +105,13 @@ struct OpenSSHCommand: Sendable {
             say("GlobalKnownHostsFile", "/dev/null")
         }
         for file in ssh.identityFiles ?? [] { say("IdentityFile", Self.quoted(file)) }
-        // The agent is for the host, not for whom it is reached through; otherwise ssh_config decides.
-        say("ForwardAgent", isJump ? "no" : ssh.forwardAgent.map { $0 ? "yes" : "no" })
+        // The agent is for the host, not for whom it is reached through. Otherwise ssh_config decides, but where any key
+        // will do, what it says of hosts by pattern was said of others.
+        let isKnown = hostKeys == .strict
+        say(
+            "ForwardAgent",
+            isJump ? "no" : ssh.forwardAgent.map { $0 ? "yes" : "no" } ?? (isKnown ? nil : "no")
+        )
         say("IdentitiesOnly", ssh.identitiesOnly.map { $0 ? "yes" : "no" })
         switch (ssh.proxyCommand, ssh.jump) {
         case (let command?, _): say("ProxyCommand", command)
@@ -126,7 +131,10 @@ struct OpenSSHCommand: Sendable {
         last.identitiesOnly = ssh.identitiesOnly
         if hops.count > 1 { last.jump = hops.dropLast().joined(separator: ",") }
         var host = hops.last ?? ""
-        if host.hasPrefix("ssh://") { host = String(host.dropFirst("ssh://".count)) }
+        if host.hasPrefix("ssh://") {
+            host = String(host.dropFirst("ssh://".count))
+            while host.hasSuffix("/") { host.removeLast() }
+        }
         if let at = host.lastIndex(of: "@") {
             last.user = String(host[..<at])
             host = String(host[host.index(after: at)...])

@@ -133,7 +133,12 @@ struct OpenSSHLog: Sendable {
             return .unreachable(address: host, reason: TransportError.penalty)
         }
         if has("banner exchange") || has("kex_exchange_identification") {
-            return .connectionLost(.banner, reason: "ssh: \(all)")
+            // What a proxy has said is not in the log.
+            let more = SSHText.oneLine(said.utf8)
+            return .connectionLost(
+                .banner,
+                reason: "ssh: \(all)" + (more.isEmpty || all.contains(more) ? "" : " | \(more)")
+            )
         }
         return .connectionLost(
             .connecting,

@@ -113,6 +113,8 @@ public final class OpenSSHTransport: Transport {
     public struct ProvedKey: Sendable {
         /// A line of known_hosts, names in the clear; nil where the key, or the authority behind it, is known already.
         public let line: String?
+        /// Why `ssh` would not let the key pass; nil where it only knows none.
+        public let refusal: TransportError?
         /// The key's type and SHA-256.
         public let fingerprint: String
         /// The known_hosts files that `ssh` looks in, as absolute paths; the first one is written.
@@ -127,23 +129,39 @@ public final class OpenSSHTransport: Transport {
     public func provedKey(of endpoint: HostEndpoint) async throws(TransportError) -> ProvedKey {
         let settings = try await settings(of: endpoint)
         let command = try await command(for: endpoint)
-        let files =
-            ((settings["userknownhostsfile"] ?? []) + (settings["globalknownhostsfile"] ?? []))
-            .flatMap { $0.split(separator: " ").map(String.init) }.filter {
-                $0.lowercased() != "none"
+        let files: [String]
+        if let own = endpoint.ssh.knownHostsFile {
+            files = [own]
+        } else {
+            files =
+                ((settings["userknownhostsfile"] ?? [])
+                + (settings["globalknownhostsfile"] ?? []))
+                .flatMap { $0.split(separator: " ").map(String.init) }
+                .filter { $0.lowercased() != "none" }
+            // `ssh -G` prints names with blanks as it prints several.
+            if let piece = files.first(where: { !$0.hasPrefix("/") }) {
+                throw .configuration(
+                    reason:
+                        "which known_hosts files ssh uses for \(endpoint.name) cannot be told (`\(piece)`): "
+                        + "name one in the inventory, `ssh: { known_hosts: … }`"
+                )
             }
+        }
         let isHashed = settings["hashknownhosts"] == ["yes"]
         let known = try await run(command.proof(into: nil))
         let error = known.error(for: endpoint.name.text, said: "")
+        var refusal: TransportError?
         switch error {
         case .authenticationDenied:
             return ProvedKey(
                 line: nil,
+                refusal: nil,
                 fingerprint: known.hostKey ?? "",
                 files: files,
                 isHashed: isHashed
             )
-        case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .hostKeyOtherType: break
+        case .hostKeyUnknown: break
+        case .hostKeyChanged, .hostKeyRevoked, .hostKeyOtherType: refusal = error
         default: throw error
         }
         let file = try
@@ -157,6 +175,7 @@ public final class OpenSSHTransport: Transport {
         guard let line = lines.first else { throw proved.error(for: endpoint.name.text, said: "") }
         return ProvedKey(
             line: String(line),
+            refusal: refusal,
             fingerprint: proved.hostKey ?? "",
             files: files,
             isHashed: isHashed
@@ -406,7 +425,11 @@ actor OpenSSHHostSession: HostSession {
         // Two calls at once want one login.
         let task = opening ?? Task { await logIn() }
         opening = task
-        let result = await task.value
+        let result = await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            task.cancel()
+        }
         opening = nil
         return try result.get()
     }

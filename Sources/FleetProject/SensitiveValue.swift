@@ -72,6 +72,7 @@ extension Project {
                 texts.insert(
                     "forward_agent in \(environment) for \(host.name) \(Self.way(to: host)): "
                         + "its root may use your agent's keys"
+                        + (ssh.hostKeys == .acceptNew ? ", whatever its key" : "")
                 )
             }
             // Where any key will do, whoever answers there is told the secret: that is agreed to by host and way.

@@ -372,7 +372,20 @@ public struct EffectiveSettings: Sendable {
             { $0.first },
             or: "none"
         )
-        if command != "none" { return .command(try tokens.text(command)) }
+        if command != "none" {
+            // These come into a shell's line as they are, and may come from files of the project.
+            for (token, value) in [
+                ("%r", tokens.user), ("%h", tokens.host), ("%n", tokens.original),
+                ("%k", tokens.alias ?? ""),
+            ] where command.contains(token) && !ShellMeaning.isNone(value) {
+                throw .configuration(
+                    reason:
+                        "`\(token)` in the ProxyCommand of \(tokens.original) is `\(value)`, which a shell "
+                        + "would not take for a name"
+                )
+            }
+            return .command(try tokens.text(command))
+        }
         guard jump.lowercased() != "none" else { return .direct }
         guard let hops = JumpHop.list(try tokens.text(jump)) else {
             throw .configuration(reason: "`\(jump)` is no way to go: write [user@]host[:port]")

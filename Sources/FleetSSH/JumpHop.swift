@@ -38,6 +38,8 @@ struct JumpHop: Sendable, Hashable {
             self.port = nil
         }
         // A name that begins with a dash has turned into an option before (CVE-2017-1000117).
+        // A user's name comes into a hop's ProxyCommand as `%r`, where a shell reads it.
+        guard user.map(ShellMeaning.isNone) ?? true else { return nil }
         let isSound =
             !host.isEmpty && !host.hasPrefix("-") && user?.isEmpty != true && !host.contains("/")
         guard isSound, host.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
@@ -76,5 +78,18 @@ struct JumpHop: Sendable, Hashable {
     var text: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return (user.map { $0 + "@" } ?? "") + name + (port.map { ":\($0)" } ?? "")
+    }
+}
+
+/// What a shell would take for more than a word.
+enum ShellMeaning {
+    /// Whether a text that is put into a command line stays the one word that it is.
+    ///
+    /// OpenSSH refuses most of these in names of users and hosts since 9.6 (CVE-2023-51385).
+    static func isNone(_ text: String) -> Bool {
+        guard text.utf8.first != UInt8(ascii: "-") else { return false }
+        return text.utf8.allSatisfy { byte in
+            byte > 0x20 && byte != 0x7F && !"'\"`$\\;&<>|(){}*?!,".utf8.contains(byte)
+        }
     }
 }

@@ -398,6 +398,8 @@ public final class SSHTransport: Transport {
         ssh.knownHostsFile = endpoint.ssh.knownHostsFile
         ssh.hostKeys = endpoint.ssh.hostKeys
         ssh.identityFiles = endpoint.ssh.identityFiles
+        ssh.identitiesOnly = endpoint.ssh.identitiesOnly
+        ssh.keyLimit = endpoint.ssh.keyLimit
         ssh.passphrase = endpoint.ssh.passphrase
         return HostEndpoint(name: HostName(last.host), ssh: ssh)
     }

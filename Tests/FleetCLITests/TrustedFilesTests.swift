@@ -66,6 +66,9 @@ import Testing
                 "passphrase in production from variable: AWS_SECRET"
             ),
             ("host_keys: accept-new", "host_keys in production: accept-new"),
+            ("client: local", "client in production for 127.0.0.1: local"),
+            ("forward_agent: true", "forward_agent in production for 127.0.0.1"),
+            ("forward_agent: true, host_keys: accept-new", "agent's keys, whatever its key"),
             ("known_hosts: /etc/keys", "known_hosts in production: /etc/keys"),
         ]
     )

@@ -237,6 +237,20 @@ import Testing
             "[127.0.0.1]:\(server.port) \(other.joined(separator: " "))\n",
             to: "fresh"
         )
+        // Names with blanks are printed by ssh as several names: nothing is guessed.
+        try Command.shell("mkdir 'my dir' && cp fresh 'my dir/kh'", in: server.directory.path)
+        try server.directory.write(
+            "UserKnownHostsFile \"\(server.directory.path)/my dir/kh\"\n",
+            to: "home/.ssh/config",
+            mode: 0o600
+        )
+        var own = ssh
+        own.knownHostsFile = nil
+        let unclear = await #expect(throws: TransportError.self) {
+            try await self.transport(server).offeredKey(of: HostEndpoint(name: "web1", ssh: own))
+        }
+        #expect(unclear?.token == "E_SSH_CONFIG", "\(String(describing: unclear))")
+
         let changed = try await self.transport(server).offeredKey(of: endpoint)
         guard case .changed = changed?.standing else {
             return #expect(Bool(false), "\(String(describing: changed))")

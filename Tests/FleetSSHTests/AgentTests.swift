@@ -134,6 +134,16 @@ import Testing
         #expect(tried == ["ssh-ed25519 \(stranger)"])
     }
 
+    @Test("What the inventory says of keys holds for its jump hosts, too")
+    func jumpHostsKeys() throws {
+        var ssh = SSHSettings()
+        (ssh.identityFiles, ssh.identitiesOnly, ssh.keyLimit) = (["/k"], true, 2)
+        let transport = SSHTransport(.init(home: path, user: "me", agentSocket: nil))
+        let hop = try #require(JumpHop("bastion"))
+        let jump = transport.jumpEndpoint([hop], for: HostEndpoint(name: "web1", ssh: ssh)).ssh
+        #expect(jump.identitiesOnly == true && jump.keyLimit == 2 && jump.identityFiles == ["/k"])
+    }
+
     @Test("A key that ssh_config rules out is not offered, and the error says so")
     func ruledOut() async throws {
         let error = try await login(agent: nil, config: "PubkeyAcceptedAlgorithms -ssh-ed25519\n") {

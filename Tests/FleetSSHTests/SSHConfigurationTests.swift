@@ -308,6 +308,22 @@ struct SSHConfigurationTests {
         }
     }
 
+    /// Row H52.
+    @Test(
+        "A user that a shell would read as a command comes into no ProxyCommand",
+        arguments: ["ssh://a%%24%%28touch%%20x%%29@bastion", "ssh://a%24%28touch%20x%29@bastion"]
+    )
+    func jumpUser(jump: String) throws {
+        var ssh = SSHSettings()
+        ssh.jump = jump
+        let error = #expect(throws: TransportError.self) { try settings("", "web1", ssh: ssh) }
+        #expect(error?.token == "E_SSH_CONFIG")
+        let text = "Host h\n User \"a$(touch x)\"\n ProxyCommand nc %h %p %r\n"
+        let other = #expect(throws: TransportError.self) { try settings(text, "h") }
+        #expect(other?.message.contains("`%r` in the ProxyCommand of h") ?? false)
+        #expect(try settings(text.replacing(" %r", with: ""), "h").user == "a$(touch x)")
+    }
+
     @Test("The algorithms that ssh_config allows are those that are offered")
     func algorithms() throws {
         let text = "Ciphers aes256-ctr,aes128-ctr\nMACs -*etm*\nKexAlgorithms ^ecdh-*\n"
@@ -384,6 +400,10 @@ struct SSHConfigurationTests {
         #expect(JumpHop(hop.text) == hop)
     }
 
-    @Test(arguments: ["", "-x", "u@", "host:0", "host:x", "@host", "a b", "[::1]x"])
+    @Test(arguments: [
+        "", "-x", "u@", "host:0", "host:x", "@host", "a b", "[::1]x", "$(x)@host", "a;b@host",
+        "-l@host", "a`b`@host",
+        "ssh://a%24%28touch%20x%29@host", "ssh://a%2Cb@host", "work/host",
+    ])
     func refusesWhatIsNoHop(_ text: String) { #expect(JumpHop(text) == nil) }
 }
