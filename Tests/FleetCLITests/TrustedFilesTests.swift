@@ -68,7 +68,6 @@ import Testing
             ("host_keys: accept-new", "host_keys in production: accept-new"),
             ("client: local", "client in production for 127.0.0.1: local"),
             ("forward_agent: true", "forward_agent in production for 127.0.0.1"),
-            ("forward_agent: true, host_keys: accept-new", "agent's keys, whatever its key"),
             ("known_hosts: /etc/keys", "known_hosts in production: /etc/keys"),
         ]
     )
@@ -231,6 +230,11 @@ import Testing
         try inventory("password: { env: PW }, host_keys: accept-new, hostname: evil.example.com")
         #expect(
             isRefused(try fleet("exec", "production", "--", "true"), naming: "evil.example.com")
+        )
+        // Neither does the agent.
+        try inventory("forward_agent: true, host_keys: accept-new")
+        #expect(
+            isRefused(try fleet("exec", "production", "--", "true"), naming: "whatever its key")
         )
     }
 
