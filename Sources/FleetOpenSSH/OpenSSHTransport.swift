@@ -17,6 +17,8 @@ public final class OpenSSHTransport: Transport {
         public var configuration: String?
         /// The variables that `ssh` is started with, without those that change what it says or asks.
         public var variables: [String]
+        /// How long an sshd that drops connections, being busy, is tried again, in milliseconds.
+        public var busyMilliseconds = 60_000
         /// How many sessions are open at most; above that those that nobody uses log in again later.
         public var sessionLimit = 64
         /// What a step may print into the file that keeps it on its host.
@@ -241,7 +243,8 @@ public final class OpenSSHTransport: Transport {
         let session = OpenSSHHostSession(
             reactor: reactor,
             slots: slots,
-            client: command.version.description
+            client: command.version.description,
+            busyMilliseconds: environment.busyMilliseconds
         ) { () async throws(TransportError) -> OpenSSHSession in
             let session = OpenSSHSession(
                 reactor: reactor,
@@ -375,6 +378,9 @@ actor OpenSSHHostSession: HostSession {
     nonisolated let client: String?
     private let slots: OpenSSHSlots
     private let make: @Sendable () async throws(TransportError) -> OpenSSHSession
+    private let busyMilliseconds: Int
+    /// The longest pause between two tries, in milliseconds.
+    private static let longestPauseMilliseconds = 4_000
     private var session: OpenSSHSession?
     /// The login that is under way.
     private var opening: Task<Result<OpenSSHSession, TransportError>, Never>?
@@ -387,11 +393,13 @@ actor OpenSSHHostSession: HostSession {
         reactor: Reactor,
         slots: OpenSSHSlots,
         client: String,
+        busyMilliseconds: Int,
         make: @escaping @Sendable () async throws(TransportError) -> OpenSSHSession
     ) {
         self.reactor = reactor
         self.slots = slots
         self.client = client
+        self.busyMilliseconds = busyMilliseconds
         self.make = make
     }
 
@@ -437,7 +445,7 @@ actor OpenSSHHostSession: HostSession {
     private func logIn() async -> Result<OpenSSHSession, TransportError> {
         await slots.take()
         let made: OpenSSHSession
-        do throws(TransportError) { made = try await make() } catch {
+        do throws(TransportError) { made = try await makeUnlessBusy() } catch {
             slots.release()
             failure = failure ?? error
             return .failure(error)
@@ -462,6 +470,29 @@ actor OpenSSHHostSession: HostSession {
         hostKey = hostKey ?? proved
         session = made
         return .success(made)
+    }
+
+    /// Logs in; an sshd that drops connections above its MaxStartups before its banner is tried again: that passes.
+    ///
+    /// What a proxy has cut off, which `ssh` calls port 65535, is not sshd's doing.
+    private func makeUnlessBusy() async throws(TransportError) -> OpenSSHSession {
+        let start = Reactor.now()
+        var attempt = 1
+        while true {
+            do throws(TransportError) { return try await make() } catch {
+                let waited = Int((Reactor.now() - start) / 1_000_000)
+                guard case .connectionLost(.banner, let reason) = error,
+                    !reason.contains("UNKNOWN port 65535"), waited < busyMilliseconds,
+                    failure == nil, !Task.isCancelled
+                else { throw error }
+                let longest = min(Self.longestPauseMilliseconds, 200 << min(attempt, 5))
+                do { try await Task.sleep(for: .milliseconds(Int.random(in: 50...longest))) } catch
+                {
+                    throw TransportError.connectionLost(.connecting, reason: "cancelled")
+                }
+                attempt += 1
+            }
+        }
     }
 
     /// Closes what nobody uses.

@@ -444,6 +444,31 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
+    @Test(
+        "No host fails because its sshd takes few logins at a time",
+        arguments: [HostClient.libssh2, .openssh]
+    )
+    func maxStartups(_ client: HostClient) async throws {
+        let busy = try SSHDServer(configuration: ["MaxStartups 3:50:6"])
+        let transport = transport(busy) { $0.busyMilliseconds = 60_000 }
+        let endpoint = endpoint(client, busy)
+        await withTaskGroup(of: TransportError?.self) { group in
+            for number in 0..<20 {
+                let host = HostEndpoint(name: HostName("web\(number)"), ssh: endpoint.ssh)
+                group.addTask {
+                    do throws(TransportError) {
+                        let session = try await transport.open(host, rollout: "r1")
+                        await session.close(removingRunDirectory: false)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            for await error in group { #expect(error == nil, "\(String(describing: error))") }
+        }
+    }
+
     @Test("Above their limit, sessions that nobody uses log in again, and nothing waits for ever")
     func sessionLimit() async throws {
         let transport = transport { $0.openSSHSessionLimit = 3 }
