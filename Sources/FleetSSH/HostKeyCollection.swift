@@ -33,6 +33,20 @@ public struct OfferedHostKey: Sendable, Hashable {
     let line: String
 }
 
+extension KnownHosts.Verdict {
+    /// What it means for somebody who is to say whether a key is right.
+    fileprivate var standing: OfferedHostKey.Standing {
+        switch self {
+        case .match: .known
+        case .unknown, .authorityOnly: .new
+        // A host of which a key is known is not new: whoever stands in between has a key of another type, too.
+        case .changed(let other, let place), .otherType(let other, let place):
+            .changed(known: other.fingerprint, place: place)
+        case .revoked(let place): .revoked(place: place)
+        }
+    }
+}
+
 extension SSHTransport {
     /// The hosts that the way to a host leads through, the first one first.
     public func jumpHosts(for endpoint: HostEndpoint) throws(TransportError) -> [HostEndpoint] {
@@ -54,21 +68,12 @@ extension SSHTransport {
             preferring: known.knownTypes(host: host, port: port)
         )
         try await refuseRevoked(key, settings)
-        let standing: OfferedHostKey.Standing
-        var isBehindAuthority = false
-        switch known.verdict(host: host, port: port, key: key) {
-        case .match: standing = .known
-        case .unknown: standing = .new
-        case .authorityOnly: (standing, isBehindAuthority) = (.new, true)
-        // A host of which a key is known is not new: whoever stands in between has a key of another type, too.
-        case .changed(let other, let place), .otherType(let other, let place):
-            standing = .changed(known: other.fingerprint, place: place)
-        case .revoked(let place): standing = .revoked(place: place)
-        }
+        let verdict = known.verdict(host: host, port: port, key: key)
+        let isBehindAuthority = if case .authorityOnly = verdict { true } else { false }
         return OfferedHostKey(
             name: KnownHosts.name(host: host, port: port),
             fingerprint: key.fingerprint,
-            standing: standing,
+            standing: verdict.standing,
             isBehindAuthority: isBehindAuthority,
             file: settings.ownKnownHostsFile ?? "",
             line: KnownHosts.text(
@@ -118,18 +123,10 @@ extension SSHTransport {
             throw .configuration(reason: "ssh has written no key of \(name) down")
         }
         let known = try self.files.knownHosts(files)
-        let standing: OfferedHostKey.Standing
-        switch known.verdict(host: host, port: port, key: key) {
-        case .match: standing = .known
-        case .unknown, .authorityOnly: standing = .new
-        case .changed(let other, let place), .otherType(let other, let place):
-            standing = .changed(known: other.fingerprint, place: place)
-        case .revoked(let place): standing = .revoked(place: place)
-        }
         return OfferedHostKey(
             name: KnownHosts.name(host: host, port: port),
             fingerprint: key.fingerprint,
-            standing: standing,
+            standing: known.verdict(host: host, port: port, key: key).standing,
             file: files.first ?? "",
             line: KnownHosts.text(host: host, port: port, key: key, isHashed: isHashed)
         )

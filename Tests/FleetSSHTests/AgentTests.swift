@@ -20,7 +20,13 @@ import Testing
     private final class Told: Sendable {
         private let texts = Mutex<[String]>([])
 
-        func add(_ text: String) { texts.withLock { $0.append(text) } }
+        /// Given once for each text.
+        let isTold = DispatchSemaphore(value: 0)
+
+        func add(_ text: String) {
+            texts.withLock { $0.append(text) }
+            isTold.signal()
+        }
         var all: [String] { texts.withLock { $0 } }
     }
 
@@ -255,8 +261,8 @@ import Testing
         try agent.add([server.keyFile])
         let told = told
         let stub = try StubAgent(before: agent.socket) { question in
-            // No event: the touch comes when the person has been told.
-            while question == 13, told.all.isEmpty { usleep(20_000) }
+            // The touch comes when the person has been told.
+            if question == 13 { _ = told.isTold.wait(timeout: .now() + 25) }
             return .passOn
         }
         #expect(try await login(agent: stub.socket) == nil)

@@ -126,7 +126,7 @@ struct DoctorText {
         lines.append(
             "\n"
                 + (refused == 0
-                    ? style.green("a deploy would begin on every host")
+                    ? style.green("every host was reached, can keep records, and is free")
                     : style.red("a deploy would refuse \(refused) of \(found.count) hosts"))
         )
         return lines
