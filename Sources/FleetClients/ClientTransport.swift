@@ -53,7 +53,6 @@ public final class ClientTransport: Transport {
         )
         ssh.outputLimit = environment.outputLimit
         ssh.program = environment.openSSHProgram
-        ssh.sessionLimit = environment.openSSHSessionLimit
         ssh.busyMilliseconds = environment.busyMilliseconds
         if environment.userConfiguration != environment.accountHome + "/.ssh/config" {
             // One that is named must be there.

@@ -20,7 +20,7 @@ public enum InventoryReader {
         var policy = EnvironmentPolicy()
         var notifications: [NotificationRule] = []
         if let fields = reader.fields(root, of: "an inventory") {
-            assembly.common = assembly.settings(fields)
+            assembly.common = assembly.settings(fields, isForAllHosts: true)
             if let hosts = fields.node("hosts") { assembly.readHosts(hosts, group: nil) }
             if let groups = fields.node("groups") { assembly.readGroups(groups) }
             if let node = fields.node("policy"),
@@ -184,7 +184,7 @@ private struct Assembly {
     }
 
     /// Reads `vars` and `ssh`, which every level may have.
-    func settings(_ fields: YAMLFields) -> Level {
+    func settings(_ fields: YAMLFields, isForAllHosts: Bool = false) -> Level {
         var level = Level()
         for (key, value, location) in fields.textMap("vars") {
             if !ShellWord.isVariableName(key) {
@@ -208,6 +208,14 @@ private struct Assembly {
         level.ssh.identitiesOnly = keys.flag("identities_only")
         level.ssh.keyLimit = keys.number("key_limit", in: 1...100)
         level.ssh.forwardAgent = keys.flag("forward_agent")
+        level.ssh.openSSHSessions = keys.number("openssh_sessions", in: 1...1000)
+        if level.ssh.openSSHSessions != nil, !isForAllHosts {
+            reader.report(
+                "`openssh_sessions` is for all hosts together",
+                at: keys.location(of: "openssh_sessions"),
+                hints: ["write it in the `ssh` at the top of the inventory"]
+            )
+        }
         level.ssh.hostKeyAlias = keys.text("host_key_alias")
         level.ssh.jump = keys.texts("jump")?.joined(separator: ",")
         level.ssh.proxyCommand = keys.text("proxy_command")

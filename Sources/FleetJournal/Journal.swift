@@ -579,6 +579,32 @@ public final class Journal: Sendable {
         return nil
     }
 
+    /// What reached each host of an environment the last time that a rollout asked it, in the client's own words.
+    ///
+    /// Only the newest rollouts are looked at, ``lookedBackRollouts`` of them.
+    ///
+    /// - Throws: ``JournalError``, also if a record cannot be read.
+    public func clients(in environment: String) throws(JournalError) -> [HostName: String] {
+        let rollouts = try history(
+            environment: environment,
+            limit: Self.lookedBackRollouts,
+            changesOnly: true
+        )
+        var found: [HostName: String] = [:]
+        for record in rollouts {
+            // Most records are about steps; only those that can hold a snapshot are decoded.
+            let entries = try entries(of: record.id, mentioning: "\"hostChecked\"")
+            for case .event(.hostChecked(let host, .ready(let snapshot))) in entries.map(\.body) {
+                guard found[host] == nil, let client = snapshot.client else { continue }
+                found[host] = client
+            }
+        }
+        return found
+    }
+
+    /// How many rollouts of an environment are looked at for what its hosts were like.
+    private static let lookedBackRollouts = 3
+
     /// The environments that the journal knows, sorted.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
@@ -683,11 +709,22 @@ public final class Journal: Sendable {
     ///
     /// - Throws: ``JournalError``, also if a record is not what was written.
     public func entries(of rollout: RolloutID) throws(JournalError) -> [JournalEntry] {
+        try entries(of: rollout, mentioning: "")
+    }
+
+    /// Those records of a rollout that hold some text.
+    private func entries(of rollout: RolloutID, mentioning text: String) throws(JournalError)
+        -> [JournalEntry]
+    {
         try reading { database in
             try Row.fetchAll(
                 database,
-                sql: "SELECT id, body FROM entry WHERE rollout = ? ORDER BY sequence",
-                arguments: [rollout.description]
+                sql: """
+                    SELECT id, body FROM entry
+                    WHERE rollout = ? AND (?2 = '' OR instr(body, CAST(?2 AS BLOB)) > 0)
+                    ORDER BY sequence
+                    """,
+                arguments: [rollout.description, text]
             ).map { row in
                 do {
                     let body: Data = row["body"]

@@ -207,7 +207,31 @@ actor OpenSSHSession: FileChannelSession {
     }
 
     func end(_ channel: FileChannel) {
-        if channel === login { login = nil }
-        if let process = channel.process { ChildProgram.end(process) }
+        let isLogin = channel === login
+        if isLogin { login = nil }
+        guard let process = channel.process else { return }
+        guard isLogin else { return ChildProgram.end(process) }
+        leavingCount += 1
+        ChildProgram.end(process) { Task { await self.isGone() } }
+    }
+
+    /// Logins whose `ssh` is being ended, and who waits for that.
+    private var leavingCount = 0
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    private func isGone() {
+        leavingCount -= 1
+        guard leavingCount == 0 else { return }
+        for continuation in waiting { continuation.resume() }
+        waiting = []
+    }
+
+    /// Waits until every `ssh` that was ended is no more.
+    func waitUntilGone() async {
+        await withCheckedContinuation { continuation in
+            // It is looked at only here: between a look outside and the wait, the last one could go unnoticed.
+            guard leavingCount > 0 else { return continuation.resume() }
+            waiting.append(continuation)
+        }
     }
 }

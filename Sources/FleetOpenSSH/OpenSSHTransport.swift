@@ -19,8 +19,6 @@ public final class OpenSSHTransport: Transport {
         public var variables: [String]
         /// How long an sshd that drops connections, being busy, is tried again, in milliseconds.
         public var busyMilliseconds = 60_000
-        /// How many sessions are open at most; above that those that nobody uses log in again later.
-        public var sessionLimit = 64
         /// What a step may print into the file that keeps it on its host.
         public var outputLimit = HostOutputLimit()
         /// What is done about a host never seen before.
@@ -48,7 +46,8 @@ public final class OpenSSHTransport: Transport {
     private let environment: Environment
     private let reactors: ReactorPool
     private let sources = SourceFiles()
-    private let slots: OpenSSHSlots
+    /// The places for sessions, by how many there are.
+    private let slots = Mutex<[Int: OpenSSHSlots]>([:])
     private let version: Mutex<Result<OpenSSHVersion, OpenSSHMissing>?> = Mutex(nil)
     private let directory = Mutex<String?>(nil)
     /// How many sessions this process has had.
@@ -63,7 +62,6 @@ public final class OpenSSHTransport: Transport {
     package init(_ environment: Environment, reactors: ReactorPool) {
         self.environment = environment
         self.reactors = reactors
-        slots = OpenSSHSlots(limit: environment.sessionLimit)
     }
 
     /// Which `ssh` this is.
@@ -242,7 +240,7 @@ public final class OpenSSHTransport: Transport {
         let (sources, limit, variables) = (sources, environment.outputLimit, environment.variables)
         let session = OpenSSHHostSession(
             reactor: reactor,
-            slots: slots,
+            slots: slots(for: endpoint),
             client: command.version.description,
             busyMilliseconds: environment.busyMilliseconds
         ) { () async throws(TransportError) -> OpenSSHSession in
@@ -264,6 +262,17 @@ public final class OpenSSHTransport: Transport {
         }
         try await session.begin()
         return session
+    }
+
+    /// The places that a host's session shares with all others of its inventory; those above the limit that nobody uses
+    /// log in again later.
+    private func slots(for endpoint: HostEndpoint) -> OpenSSHSlots {
+        let limit = endpoint.ssh.openSSHSessions ?? SSHSettings.usualOpenSSHSessions
+        return slots.withLock { known in
+            let found = known[limit] ?? OpenSSHSlots(limit: limit)
+            known[limit] = found
+            return found
+        }
     }
 
     /// The reactor that all of a host's sessions live on.
@@ -316,6 +325,8 @@ public final class OpenSSHTransport: Transport {
 final class OpenSSHSlots: Sendable {
     private struct State {
         var free: Int
+        /// Sessions that are asked to give their place up.
+        var leavingCount = 0
         var waiting: [CheckedContinuation<Void, Never>] = []
         var idle: [OpenSSHHostSession] = []
     }
@@ -324,13 +335,8 @@ final class OpenSSHSlots: Sendable {
 
     init(limit: Int) { state = Mutex(State(free: max(1, limit))) }
 
-    /// Waits for a place; whoever uses its own least is asked for it.
+    /// Waits for a place; sessions that nobody uses make room.
     func take() async {
-        let victim: OpenSSHHostSession? = state.withLock { state in
-            guard state.free == 0, !state.idle.isEmpty else { return nil }
-            return state.idle.removeFirst()
-        }
-        if let victim { await victim.giveUp() }
         await withCheckedContinuation { continuation in
             let isFree = state.withLock { state in
                 guard state.free > 0 else {
@@ -340,13 +346,32 @@ final class OpenSSHSlots: Sendable {
                 state.free -= 1
                 return true
             }
-            if isFree { continuation.resume() }
+            guard !isFree else { return continuation.resume() }
+            Task { await makeRoom() }
+        }
+    }
+
+    /// Ends as many idle sessions as others wait for, the longest idle ones first.
+    private func makeRoom() async {
+        while true {
+            let victim: OpenSSHHostSession? = state.withLock { state in
+                guard state.waiting.count > state.leavingCount, !state.idle.isEmpty else {
+                    return nil
+                }
+                state.leavingCount += 1
+                return state.idle.removeFirst()
+            }
+            guard let victim else { return }
+            if await !victim.giveUp() { state.withLock { $0.leavingCount -= 1 } }
         }
     }
 
     /// Gives a place back.
-    func release() {
+    ///
+    /// - Parameter wasAsked: Whether the session was asked for it.
+    func release(wasAsked: Bool = false) {
         let next: CheckedContinuation<Void, Never>? = state.withLock { state in
+            if wasAsked { state.leavingCount -= 1 }
             guard !state.waiting.isEmpty else {
                 state.free += 1
                 return nil
@@ -356,13 +381,10 @@ final class OpenSSHSlots: Sendable {
         next?.resume()
     }
 
-    /// Nobody uses a session at present; if somebody waits, it ends now.
+    /// Nobody uses a session at present; if somebody waits, it may end now.
     func isIdle(_ session: OpenSSHHostSession) async {
-        let isWanted = state.withLock { state in
-            if state.waiting.isEmpty { state.idle.append(session) }
-            return !state.waiting.isEmpty
-        }
-        if isWanted { await session.giveUp() }
+        state.withLock { $0.idle.append(session) }
+        await makeRoom()
     }
 
     /// Somebody uses it again.
@@ -464,7 +486,7 @@ actor OpenSSHHostSession: HostSession {
         // It may also have been closed meanwhile.
         if let failure {
             await made.disconnect()
-            slots.release()
+            release(made)
             return .failure(failure)
         }
         hostKey = hostKey ?? proved
@@ -495,12 +517,24 @@ actor OpenSSHHostSession: HostSession {
         }
     }
 
+    /// Gives a session's place back once its `ssh` is no more; nobody else waits for that.
+    private func release(_ session: OpenSSHSession, wasAsked: Bool = false) {
+        let slots = slots
+        Task {
+            await session.waitUntilGone()
+            slots.release(wasAsked: wasAsked)
+        }
+    }
+
     /// Closes what nobody uses.
-    func giveUp() async {
-        guard users == 0, let session else { return }
+    ///
+    /// - Returns: Whether a place comes free.
+    func giveUp() async -> Bool {
+        guard users == 0, let session else { return false }
         self.session = nil
         await session.close(removingRunDirectory: false)
-        slots.release()
+        release(session, wasAsked: true)
+        return true
     }
 
     // MARK: HostSession
@@ -586,6 +620,6 @@ actor OpenSSHHostSession: HostSession {
         guard let session else { return }
         self.session = nil
         await session.close(removingRunDirectory: removingRunDirectory)
-        slots.release()
+        release(session)
     }
 }

@@ -110,6 +110,7 @@ public struct Plan: Sendable, Hashable, Codable {
     static func work(on host: PlannedHost) -> String {
         var ssh = host.endpoint.ssh
         (ssh.password, ssh.becomePassword, ssh.passphrase) = (nil, nil, nil)
+        ssh.openSSHSessions = nil
         let bytes =
             CanonicalJSON.encode(HostEndpoint(name: host.name, ssh: ssh))
             + CanonicalJSON.encode(host.steps) + CanonicalJSON.encode(host.checks)

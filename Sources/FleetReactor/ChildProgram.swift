@@ -63,9 +63,14 @@ package enum ChildProgram {
     }
 
     /// Ends a program with its group and reaps it, off the reactors.
-    package static func end(_ process: Int32) {
+    ///
+    /// - Parameters:
+    ///   - process: Its process id.
+    ///   - gone: Called once it is no more, on a thread of no reactor.
+    package static func end(_ process: Int32, then gone: @escaping @Sendable () -> Void = {}) {
         kill(-process, SIGTERM)
         BlockingQueue.shared.perform {
+            defer { gone() }
             var status: Int32 = 0
             for _ in 0..<(farewellMilliseconds / 20) {
                 guard waitpid(process, &status, WNOHANG) == 0 else { return }

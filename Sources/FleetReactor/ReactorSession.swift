@@ -115,8 +115,11 @@ extension ReactorSession {
                             ? nil : { continuation.resume(returning: .success(nil)) }
                     )
                 )
-                // A cancellation that came before the operation found nothing to cancel.
-                if Task.isCancelled {
+                // The end of the session, or a cancellation, that came before the operation found nothing to end.
+                if let failure {
+                    operations.waiting.removeAll { $0.id == id }
+                    continuation.resume(returning: .failure(failure))
+                } else if Task.isCancelled {
                     cancel(id)
                 } else {
                     arm(min(deadline, heartbeatDue))

@@ -37,6 +37,7 @@ public enum PlanText {
         lines.append("playbook   \(plan.title)")
         lines.append("fanout     \(plan.fanout) hosts in flight")
         lines.append("failures   \(failures(plan))")
+        if let limit = sessionLimit(of: plan) { lines.append("ssh        \(limit)") }
         if plan.rehearses {
             lines.append("rehearsal  the first batch deploys, goes back and deploys again")
         }
@@ -71,6 +72,20 @@ public enum PlanText {
             }
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// How sessions of the system's `ssh` are shared, where there may be more hosts than that; nil if there are not.
+    private static func sessionLimit(of plan: Plan) -> String? {
+        let clients = plan.hosts.map(\.endpoint.ssh.client)
+        let most = clients.count { $0 != .local && $0 != .libssh2 }
+        let limit =
+            plan.hosts.first?.endpoint.ssh.openSSHSessions ?? SSHSettings.usualOpenSSHSessions
+        guard most > limit else { return nil }
+        let which =
+            clients.allSatisfy { $0 == .openssh }
+            ? "of the \(most) hosts" : "of those hosts that only `ssh` reaches"
+        return
+            "at most \(limit) sessions at once (`openssh_sessions`); \(which), the others wait, and log in anew for a step"
     }
 
     private static func failures(_ plan: Plan) -> String {

@@ -34,6 +34,8 @@ public final class RolloutRunner: Sendable {
     private let earlier: Earlier?
     /// Whether it goes on although hosts were told of records that the journal lacks.
     private let goesOnWithoutRecords: Bool
+    /// What reached each host the last time.
+    private let lastClients: [HostName: String]
 
     /// A rollout that was begun, as its journal tells it.
     public struct Earlier: Sendable {
@@ -66,6 +68,7 @@ public final class RolloutRunner: Sendable {
     ///   - spool: A directory for outputs that are too long for memory; nil for none.
     ///   - earlier: What is taken up again; nil for a new rollout.
     ///   - goesOnWithoutRecords: Whether it goes on although hosts were told of records that the journal lacks.
+    ///   - lastClients: What reached each host the last time: a host that something else reaches now is told of.
     ///   - watch: Told of every record once it is durable; must not block.
     public init(
         id: RolloutID,
@@ -77,11 +80,13 @@ public final class RolloutRunner: Sendable {
         spool: String? = nil,
         resuming earlier: Earlier? = nil,
         withoutRecords goesOnWithoutRecords: Bool = false,
+        lastClients: [HostName: String] = [:],
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
         self.id = id
         self.earlier = earlier
         self.goesOnWithoutRecords = goesOnWithoutRecords
+        self.lastClients = lastClients
         self.spool = spool
         self.plan = plan
         self.origin = origin
@@ -126,7 +131,8 @@ public final class RolloutRunner: Sendable {
                         origin: origin.phrase,
                         clock: clock,
                         hostKey: known.progress(of: host.name)?.snapshot?.hostKey,
-                        client: known.progress(of: host.name)?.snapshot?.client,
+                        client: known.progress(of: host.name)?.snapshot?.client
+                            ?? lastClients[host.name],
                         watch: watch
                     )
                 )

@@ -154,7 +154,13 @@ actor JumpHost {
         let timer = reactor.schedule(at: due) { [weak self] in
             self?.assumeIsolated { $0.wake(id, isTurn: false) }
         }
-        let isTurn = await withCheckedContinuation { queue.append((id, $0)) }
+        let isTurn = await withCheckedContinuation { continuation in
+            // A lane that came free between the look outside and this one has woken nobody.
+            guard lanes.allSatisfy(\.isBusy), !lanes.isEmpty, Reactor.now() < due else {
+                return continuation.resume(returning: !lanes.allSatisfy(\.isBusy))
+            }
+            queue.append((id, continuation))
+        }
         reactor.unschedule(timer)
         return isTurn
     }

@@ -25,7 +25,13 @@ extension SSHSession {
     private func opening<T: Sendable>(
         _ body: () async throws(TransportError) -> T
     ) async throws(TransportError) -> T {
-        while isOpening { await withCheckedContinuation { openingQueue.append($0) } }
+        while isOpening {
+            await withCheckedContinuation { continuation in
+                // Others may have had their turn between the look outside and this one: nobody would wake us.
+                guard isOpening else { return continuation.resume() }
+                openingQueue.append(continuation)
+            }
+        }
         isOpening = true
         defer {
             isOpening = false

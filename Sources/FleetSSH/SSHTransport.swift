@@ -36,8 +36,6 @@ public final class SSHTransport: Transport {
         public var outputLimit = HostOutputLimit()
         /// The system's `ssh`, for hosts that libssh2 cannot reach.
         public var openSSHProgram = "ssh"
-        /// How many of its sessions are open at most.
-        public var openSSHSessionLimit = 64
         /// An environment variable's value.
         public var variable: @Sendable (String) -> String?
         /// Tells the person what is waited for.

@@ -36,6 +36,11 @@ public enum SecretSource: Sendable, Hashable, Codable {
 
 /// What an inventory says about reaching a host; what it leaves out comes from `~/.ssh/config`.
 public struct SSHSettings: Sendable, Hashable, Codable {
+    /// How many sessions of the system's `ssh` are open at once, where the inventory says nothing.
+    ///
+    /// Each is a process of some 8 MB here; 64 of them keep two cores busy with logins.
+    public static let usualOpenSSHSessions = 64
+
     /// The address to connect to, if it is not the host's name.
     public var hostname: String?
     /// What reaches the host; nil is ``HostClient/auto``.
@@ -65,6 +70,8 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     public var keyLimit: Int?
     /// Whether the host may use the local agent's keys, as for git.
     public var forwardAgent: Bool?
+    /// How many sessions of the system's `ssh` are open at once at most, 1 to 1000; of all hosts together.
+    public var openSSHSessions: Int?
     /// Where the passphrase of a private key comes from.
     public var passphrase: SecretSource?
     /// Where the login password comes from, for hosts without keys.
@@ -94,6 +101,7 @@ public struct SSHSettings: Sendable, Hashable, Codable {
         merged.identitiesOnly = identitiesOnly ?? broader.identitiesOnly
         merged.keyLimit = keyLimit ?? broader.keyLimit
         merged.forwardAgent = forwardAgent ?? broader.forwardAgent
+        merged.openSSHSessions = openSSHSessions ?? broader.openSSHSessions
         merged.passphrase = passphrase ?? broader.passphrase
         merged.password = password ?? broader.password
         merged.becomePassword = becomePassword ?? broader.becomePassword

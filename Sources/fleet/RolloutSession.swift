@@ -102,7 +102,8 @@ struct RolloutSession {
             journal: journal,
             spool: directory.path,
             resuming: earlier,
-            withoutRecords: exception.records != nil
+            withoutRecords: exception.records != nil,
+            lastClients: try lastClients(of: plan, in: journal)
         ) { update in
             switch update {
             case .printed(let host, let output): outputs.add(output, of: host)
@@ -142,6 +143,16 @@ struct RolloutSession {
         // Questions that hosts said no to left nothing half done.
         if rollout.outcome == .held, !rollout.isTouched { return .saidNo }
         return ExitStatus(rollout.outcome ?? .interrupted, of: plan.kind)
+    }
+
+    /// What reached the hosts the last time; commands of `exec` do not ask.
+    private func lastClients(of plan: Plan, in journal: Journal) throws(CommandFailure)
+        -> [HostName: String]
+    {
+        guard plan.kind != .exec else { return [:] }
+        do { return try journal.clients(in: plan.environment) } catch {
+            throw CommandFailure(error)
+        }
     }
 
     private func entries(of id: RolloutID, in journal: Journal) throws(CommandFailure)

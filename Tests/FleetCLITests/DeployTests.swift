@@ -45,6 +45,132 @@ import Testing
         #expect(try (0..<3).map(fixture.tag) == ["v1.0.0", "v1.0.0", "v1.0.0"])
     }
 
+    @Test("Certificates, FIDO keys, tickets, post-quantum exchanges: deployed to and put back")
+    func hostsThatOnlySSHReaches() async throws {
+        let place = try TemporaryDirectory()
+        let path = place.path
+        let token = try SecurityKey(in: path)
+        let made = try Command.run(
+            ["ssh-keygen", "-q", "-t", "ed25519-sk", "-N", "", "-f", path + "/sk"],
+            environment: ["SSH_SK_PROVIDER": token.library]
+        )
+        try #require(made.status == 0, "\(made.errors)")
+        try Command.shell(
+            """
+            for name in authority me host_key; do ssh-keygen -q -t ed25519 -N '' -f "$name"; done
+            ssh-keygen -q -s authority -I me -n "$(id -un)" me.pub
+            ssh-keygen -q -s authority -I host -h -n 127.0.0.1 host_key.pub
+            echo "@cert-authority * $(cat authority.pub)" >authorities
+            """,
+            in: path
+        )
+        let realm = try KerberosRealm()
+        try await eventually("the KDC answers") { try realm.getTicket() }
+        let servers = [
+            try SSHDServer(
+                configuration: ["KexAlgorithms sntrup761x25519-sha512@openssh.com"],
+                hostKeyType: "rsa -b 2048"
+            ),
+            try SSHDServer(hostKeyType: "rsa -b 2048"),
+            try SSHDServer(
+                configuration: [
+                    "HostKey \(path)/host_key", "HostCertificate \(path)/host_key-cert.pub",
+                    "TrustedUserCAKeys \(path)/authority.pub", "AuthorizedKeysFile none",
+                ]
+            ),
+            try SSHDServer(configuration: ["AuthorizedKeysFile \(path)/sk.pub"]),
+            try SSHDServer(
+                configuration: KerberosRealm.configuration,
+                environment: realm.variables
+            ),
+            try SSHDServer(configuration: ["Ciphers aes256-gcm@openssh.com"]),
+            try SSHDServer(),
+        ]
+        let fixture = try FleetFixture(in: try TemporaryDirectory(), servers: servers)
+        let ticket = servers[4]
+        try ticket.directory.write(
+            (ticket.directory.read("known_hosts") ?? "").replacing(
+                "[127.0.0.1]",
+                with: "[localhost]"
+            ),
+            to: "known_hosts"
+        )
+        var inventory = fixture.inventory()
+        for (old, new) in [
+            (servers[2].keyFile + ",", path + "/me,"),
+            (servers[2].knownHostsFile, path + "/authorities"),
+            (servers[3].keyFile + ",", path + "/sk,"),
+            (
+                "hostname: 127.0.0.1, port: \(ticket.port), identity_file: \(ticket.keyFile)",
+                "hostname: localhost, port: \(ticket.port)"
+            ),
+        ] {
+            inventory = inventory.replacing(old, with: new)
+        }
+        try fixture.directory.write(inventory, to: "project/inventory/production.yml")
+        try fixture.directory.write(
+            """
+            Host web4
+              SecurityKeyProvider \(token.library)
+            Host web5
+              GSSAPIAuthentication yes
+            Host web6 web7
+              ProxyCommand python3 \(path)/relay.py %h %p
+            """,
+            to: ".ssh/config",
+            mode: 0o600
+        )
+        try place.write(
+            """
+            import os, socket, sys, threading
+            peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+            open(os.path.dirname(sys.argv[0]) + "/relayed", "a").write("x")
+            def pump(read, write):
+                while data := read(): write(data)
+            threading.Thread(target=pump, args=(lambda: peer.recv(65536), lambda d: os.write(1, d)), daemon=True).start()
+            pump(lambda: os.read(0, 65536), peer.sendall)
+            """,
+            to: "relay.py"
+        )
+        func fleet(_ words: String...) throws -> Command {
+            try fixture.fleet(words, environment: realm.variables)
+        }
+        for (tag, status) in [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 10)] {
+            let ended = try fleet("deploy", "production", "--tag", tag)
+            #expect(ended.status == status, "\(ended.output)\(ended.errors)")
+        }
+        #expect(try (0..<7).map(fixture.tag) == Array(repeating: "v1.1.0", count: 7))
+        #expect((place.read("relayed") ?? "").count >= 6, "both went through their ProxyCommand")
+        let doctor = try fleet("doctor", "production")
+        #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
+        for host in ["web1", "web3", "web4", "web5", "web6"] {
+            #expect(
+                doctor.output.contains("\(host) is not reached by libssh2"),
+                "\(host): \(doctor.output)"
+            )
+        }
+    }
+
+    @Test("A host that something else reaches than the last time is told of")
+    func anotherClient() throws {
+        let fixture = try FleetFixture(hosts: 2)
+        #expect(try fixture.fleet("deploy", "production", "--tag", "v1.0.0").status == 0)
+        let second = fixture.inventory(", client: openssh", hosts: 1..<2)
+        let first = fixture.inventory(hosts: 0..<1)
+        try fixture.directory.write(
+            first
+                + (second.range(of: "      web2:").map { String(second[$0.lowerBound...]) } ?? ""),
+            to: "project/inventory/production.yml"
+        )
+        let next = try fixture.fleet("deploy", "production", "--tag", "v1.1.0")
+        #expect(next.status == 0, "\(next.errors)")
+        let told = next.errors.split(separator: "\n").filter { $0.contains("no longer by") }
+        #expect(told.count == 1 && told[0].contains("web2"), "\(next.errors)")
+        #expect(told.first?.contains("no longer by libssh2") ?? false, "\(next.errors)")
+        let again = try fixture.fleet("deploy", "production", "--tag", "v1.0.0")
+        #expect(!again.errors.contains("no longer by"), "\(again.errors)")
+    }
+
     /// Rows H34, H16.
     @Test func deploysFailsRevertsAndRevertsByHand() throws {
         let fixture = try FleetFixture()

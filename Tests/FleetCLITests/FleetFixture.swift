@@ -24,22 +24,29 @@ final class FleetFixture {
     ///   - isDeceitful: Whether programs in `lies` come before the hosts' own.
     ///   - configurations: More lines for each host's sshd, in their order.
     /// - Throws: ``Command/Failed`` if a host cannot be raised.
-    init(
+    convenience init(
         hosts count: Int = 3,
         deceitful isDeceitful: Bool = false,
         configurations: [[String]] = []
     ) throws {
-        directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let path = isDeceitful ? directory.path + "/lies:/usr/sbin:/usr/bin:/sbin:/bin" : nil
         let isHostile = Self.isHostile
-        servers = try (0..<count).map { index in
+        let servers = try (0..<count).map { index in
             try SSHDServer(
                 configuration: index < configurations.count ? configurations[index] : [],
                 searchPath: path,
                 hostile: isHostile
             )
         }
-        addresses = (0..<count).map { _ in Loopback.address() }
+        try self.init(in: directory, servers: servers)
+    }
+
+    /// The same with hosts that stand already.
+    init(in directory: TemporaryDirectory, servers: [SSHDServer]) throws {
+        self.directory = directory
+        self.servers = servers
+        addresses = servers.map { _ in Loopback.address() }
         ports = try addresses.map { try Listener(address: $0).port }
         try makeRepository()
         for (server, (address, port)) in zip(servers, zip(addresses, ports)) {

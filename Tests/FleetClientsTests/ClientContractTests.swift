@@ -469,14 +469,84 @@ import Testing
         }
     }
 
+    /// What each of some hosts says to two steps, all hosts at once.
+    private func steps(
+        onHosts count: Int,
+        of endpoint: HostEndpoint,
+        by transport: ClientTransport
+    ) async throws -> [[String]] {
+        try await withThrowingTaskGroup(of: [String].self) { group in
+            for number in 1...count {
+                group.addTask {
+                    let session = try await transport.open(
+                        HostEndpoint(name: HostName("web\(number)"), ssh: endpoint.ssh),
+                        rollout: "r\(number)"
+                    )
+                    var said: [String] = []
+                    for step in 1...2 {
+                        said.append(try await text(session, "echo \(number).\(step)"))
+                    }
+                    await session.close(removingRunDirectory: false)
+                    return said
+                }
+            }
+            return try await group.reduce(into: [[String]]()) { $0.append($1) }
+        }
+    }
+
+    @Test("200 hosts share 64 sessions of ssh, and each is asked everything")
+    func twoHundredHosts() async throws {
+        let server = try SSHDServer(configuration: ["MaxStartups 500"])
+        let transport = transport(server) { $0.busyMilliseconds = 60_000 }
+        let said = try await steps(onHosts: 200, of: endpoint(.openssh, server), by: transport)
+        #expect(Set(said) == Set((1...200).map { ["\($0).1\n", "\($0).2\n"] }))
+    }
+
+    @Test("Never more than the inventory allows are open, 64 where it says nothing")
+    func sessionBound() async throws {
+        let place = try TemporaryDirectory()
+        // It counts those that are open, itself included, whenever one more is.
+        try place.write(
+            """
+            #!/bin/sh
+            [ "$1" != -V ] || { echo OpenSSH_9.2p1 >&2; exit; }
+            while [ "$1" != -- ]; do [ "$1" != -E ] || log=$2; shift; done
+            cd '\(place.path)' && mkdir -p open && : >"open/$$"
+            count=0
+            for one in $(ls open); do
+                if kill -0 "$one" 2>/dev/null; then count=$((count + 1)); else rm -f "open/$one"; fi
+            done
+            echo "$count" >>counts
+            echo 'debug1: Entering interactive session.' >>"$log"
+            HOME='\(place.path)' exec sh -c "$3"
+            """,
+            to: "ssh",
+            mode: 0o755
+        )
+        for limit in [nil, 5] {
+            try place.write("", to: "counts")
+            let transport = transport { $0.openSSHProgram = place.path + "/ssh" }
+            let said = try await steps(
+                onHosts: 200,
+                of: endpoint(.openssh) { $0.openSSHSessions = limit },
+                by: transport
+            )
+            #expect(said.count == 200)
+            let counts = (place.read("counts") ?? "").split(separator: "\n").compactMap { Int($0) }
+            #expect(counts.count >= 200)
+            #expect(counts.max() ?? 0 <= limit ?? 64, "\(counts.max() ?? 0)")
+            #expect(counts.max() ?? 0 >= min(limit ?? 64, 20), "\(counts.max() ?? 0)")
+        }
+    }
+
     @Test("Above their limit, sessions that nobody uses log in again, and nothing waits for ever")
     func sessionLimit() async throws {
-        let transport = transport { $0.openSSHSessionLimit = 3 }
+        let transport = transport()
         let results = try await withThrowingTaskGroup(of: [String].self) { group in
             for number in 1...12 {
                 group.addTask {
                     var ssh = server.endpoint().ssh
-                    ssh.client = .openssh
+                    (ssh.client, ssh.openSSHSessions) = (.openssh, 3)
                     let session = try await transport.open(
                         HostEndpoint(name: HostName("web\(number)"), ssh: ssh),
                         rollout: "r\(number)"

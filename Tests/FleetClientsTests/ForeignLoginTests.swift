@@ -95,65 +95,10 @@ import Testing
 
     @Test("A Kerberos ticket, where ssh_config allows it, and why not where there is none")
     func kerberos() async throws {
-        let place = try TemporaryDirectory()
-        let path = place.path
-        let port = try SSHDServer.freePort()
-        try place.write(
-            """
-            [libdefaults]
-            default_realm = FLEET.TEST
-            dns_lookup_kdc = false
-            dns_canonicalize_hostname = false
-            rdns = false
-            [realms]
-            FLEET.TEST = {
-                kdc = 127.0.0.1:\(port)
-            }
-            [domain_realm]
-            localhost = FLEET.TEST
-            """,
-            to: "krb5.conf"
-        )
-        try place.write(
-            """
-            [kdcdefaults]
-            kdc_ports = \(port)
-            kdc_tcp_ports = \(port)
-            kdc_listen = 127.0.0.1:\(port)
-            kdc_tcp_listen = 127.0.0.1:\(port)
-            [realms]
-            FLEET.TEST = {
-                database_name = \(path)/principal
-                key_stash_file = \(path)/stash
-                acl_file = \(path)/acl
-            }
-            """,
-            to: "kdc.conf"
-        )
-        let variables = [
-            "KRB5_CONFIG": path + "/krb5.conf", "KRB5_KDC_PROFILE": path + "/kdc.conf",
-            "KRB5CCNAME": "FILE:" + path + "/ticket", "KRB5_KTNAME": path + "/keytab",
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        ]
-        func run(_ words: [String], input: String = "") throws {
-            let result = try Command.run(words, in: path, environment: variables, input: input)
-            try #require(result.status == 0, "\(words): \(result.errors)")
-        }
-        try run(["kdb5_util", "create", "-s", "-r", "FLEET.TEST", "-P", "master"])
-        try run(["kadmin.local", "-q", "addprinc -pw secret \(NSUserName())"])
-        try run(["kadmin.local", "-q", "addprinc -randkey host/localhost"])
-        try run(["kadmin.local", "-q", "ktadd -k \(path)/keytab host/localhost"])
-        let kdc = try ChildProcess(["/usr/sbin/krb5kdc", "-n"], in: path, environment: variables)
-        defer {
-            kill(kdc.pid, SIGTERM)
-            kdc.wait()
-        }
+        let realm = try KerberosRealm()
         let server = try SSHDServer(
-            configuration: [
-                "GSSAPIAuthentication yes", "GSSAPIStrictAcceptorCheck no",
-                "AuthorizedKeysFile none",
-            ],
-            environment: variables
+            configuration: KerberosRealm.configuration,
+            environment: realm.variables
         )
         try server.directory.write(
             (server.directory.read("known_hosts") ?? "").replacing(
@@ -165,17 +110,14 @@ import Testing
         let config = "GSSAPIAuthentication yes\n"
         try server.directory.write(config, to: "home/.ssh/config", mode: 0o600)
         func attempt() async throws -> String? {
-            try await logsIn(transport(server, variables: variables), server) {
+            try await logsIn(transport(server, variables: realm.variables), server) {
                 ($0.hostname, $0.identityFiles) = ("localhost", nil)
             }
         }
         // Without a ticket it is the missing key that is told.
         let error = await #expect(throws: TransportError.self) { try await attempt() }
         #expect(error?.token == "E_CREDENTIAL", "\(String(describing: error))")
-        try await eventually("the KDC answers") {
-            try Command.run(["kinit", NSUserName()], environment: variables, input: "secret\n")
-                .status == 0
-        }
+        try await eventually("the KDC answers") { try realm.getTicket() }
         #expect(try await attempt()?.hasPrefix("OpenSSH_") ?? false)
     }
 

@@ -36,6 +36,18 @@ struct InventoryReaderTests {
         #expect(found.isEmpty == isTaken, "\(found)")
     }
 
+    @Test("How many sessions of ssh are open is said for all hosts together")
+    func openSSHSessions() throws {
+        let inventory = try read("hosts: [a, b]\nssh: { openssh_sessions: 8 }")
+        #expect(inventory.hosts.map(\.ssh.openSSHSessions) == [8, 8])
+        #expect(
+            messages("hosts: { a: { ssh: { openssh_sessions: 8 } } }") == [
+                "`openssh_sessions` is for all hosts together"
+            ]
+        )
+        #expect(messages("hosts: [a]\nssh: { openssh_sessions: 0 }").count == 1)
+    }
+
     @Test("Who is told of what, and of everything in an emergency")
     func notifications() throws {
         let inventory = try read(

@@ -147,6 +147,39 @@ struct ReportTests {
         )
     }
 
+    @Test(
+        "Where hosts may outnumber the sessions of ssh, the plan says how they are shared",
+        arguments: [
+            (HostClient.openssh, "at most 2 sessions at once" as String?, "of the 3 hosts"),
+            (.auto, "at most 2 sessions at once", "of those hosts that only `ssh` reaches"),
+            (.libssh2, nil, ""),
+        ]
+    )
+    func sharedSessions(_ client: HostClient, _ limit: String?, _ which: String) {
+        let plan = plan.with(batches: [
+            plan.hosts.map { host in
+                var ssh = SSHSettings()
+                (ssh.client, ssh.openSSHSessions) = (client, 2)
+                return PlannedHost(
+                    endpoint: HostEndpoint(name: host.name, ssh: ssh),
+                    release: host.release,
+                    steps: host.steps,
+                    checks: host.checks,
+                    revertSteps: host.revertSteps,
+                    revertChecks: host.revertChecks
+                )
+            }
+        ])
+        let text = PlanText.full(plan, style: .plain)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("ssh ") }
+        guard let limit else {
+            #expect(line == nil)
+            return
+        }
+        #expect(line?.contains(limit) ?? false && line?.contains(which) ?? false, "\(text)")
+        #expect(!PlanText.full(self.plan, style: .plain).contains("openssh_sessions"))
+    }
+
     @Test func thePlanShowsWhatWouldRunAndTheWayBack() {
         let text = PlanText.full(plan, style: .plain)
         for part in [
