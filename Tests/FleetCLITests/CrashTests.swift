@@ -5,11 +5,14 @@ import Testing
 /// The built program is killed, and taken up again: every rollout ends in the right state, every
 /// step that may not run twice has run once, and no lock stays.
 ///
-/// `FLEET_KILLS` says how often; `scripts/crash-test` sets it.
+/// `FLEET_KILLS` says how often, `FLEET_CUTS` how many links are cut at least, and `FLEET_CLIENT` what reaches the hosts;
+/// `scripts/crash-test` sets them.
 @Suite(.serialized) struct CrashTests {
     private let fixture: FleetFixture
     private static let kills =
         ProcessInfo.processInfo.environment["FLEET_KILLS"].flatMap { Int($0) } ?? 25
+    private static let cuts =
+        ProcessInfo.processInfo.environment["FLEET_CUTS"].flatMap { Int($0) } ?? 0
 
     init() throws {
         fixture = try FleetFixture(hosts: 3)
@@ -75,7 +78,8 @@ import Testing
         var current = "v1.0.0"
         var kills = 0
         var number = 0
-        let span = 550_000
+        // About as long as a rollout takes.
+        let span = FleetFixture.client == "openssh" ? 1_500_000 : 550_000
         while kills < Self.kills {
             number += 1
             let tag = number % 3 == 0 ? "v1.2.0" : current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
@@ -154,8 +158,10 @@ import Testing
         // A login takes about 3,000 bytes; most connections get a little further.
         for relay in relays { relay.cutEach(after: 2_500...60_000) }
         var current = "v1.0.0"
-        for number in 1...3 {
-            let tag = number == 2 ? "v1.2.0" : current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
+        var number = 0
+        while number < 3 || relays.map(\.cutCount).reduce(0, +) < Self.cuts {
+            number += 1
+            let tag = number % 3 == 2 ? "v1.2.0" : current == "v1.0.0" ? "v1.1.0" : "v1.0.0"
             let status = try start(deploy(tag, number)).wait()
             // It may also give up, and then everything is back, or say no before anything is touched.
             #expect([10, 11].contains(status) || status == 0 && tag != "v1.2.0", "\(said())")

@@ -135,12 +135,12 @@ import Testing
         func fleet(_ words: String...) throws -> Command {
             try fixture.fleet(words, environment: realm.variables)
         }
-        for (tag, status) in [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 10)] {
+        for (tag, status) in [("v1.0.0", 0), ("v1.2.0", 10)] {
             let ended = try fleet("deploy", "production", "--tag", tag)
             #expect(ended.status == status, "\(ended.output)\(ended.errors)")
         }
-        #expect(try (0..<7).map(fixture.tag) == Array(repeating: "v1.1.0", count: 7))
-        #expect((place.read("relayed") ?? "").count >= 6, "both went through their ProxyCommand")
+        #expect(try (0..<7).map(fixture.tag) == Array(repeating: "v1.0.0", count: 7))
+        #expect((place.read("relayed") ?? "").count >= 4, "both went through their ProxyCommand")
         let doctor = try fleet("doctor", "production")
         #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
         for host in ["web1", "web3", "web4", "web5", "web6"] {

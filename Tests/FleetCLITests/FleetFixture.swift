@@ -14,6 +14,9 @@ final class FleetFixture {
     /// Whether everybody's surroundings are hostile, here and on the hosts: the same stories are told again so.
     private static let isHostile = ProcessInfo.processInfo.environment["FLEET_HOSTILE"] != nil
 
+    /// What reaches the hosts, where a test does not say: `FLEET_CLIENT`, as of `scripts/crash-test`.
+    static let client = ProcessInfo.processInfo.environment["FLEET_CLIENT"]
+
     /// Where a test puts programs that come before the hosts' own.
     var lies: String { directory.path + "/lies" }
 
@@ -68,6 +71,7 @@ final class FleetFixture {
     }
 
     func inventory(_ ssh: String = "", hosts: Range<Int>? = nil) -> String {
+        let ssh = ssh.isEmpty ? Self.client.map { ", client: \($0)" } ?? "" : ssh
         var text =
             "vars: { repository: \(directory.path)/origin.git }\ngroups:\n  web:\n    hosts:\n"
         for (index, server) in servers.enumerated() where hosts?.contains(index) ?? true {

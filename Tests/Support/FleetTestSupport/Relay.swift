@@ -37,6 +37,7 @@ public final class Relay: Sendable {
         /// From where each new connection draws a budget and a way to end of its own.
         var budgets: ClosedRange<Int>?
         var accepted = 0
+        var cuts = 0
     }
 
     /// The two ends of a connection; closed when both of its pumps have ended.
@@ -137,6 +138,9 @@ public final class Relay: Sendable {
     /// Whether new connections are closed at once.
     public func refuse(_ refuses: Bool) { state.withLock { $0.isRefusing = refuses } }
 
+    /// How many connections were cut after their number of bytes.
+    public var cutCount: Int { state.withLock { $0.cuts } }
+
     /// How many connections were made.
     public var acceptedCount: Int { state.withLock { $0.accepted } }
 
@@ -196,6 +200,7 @@ public final class Relay: Sendable {
             pass(&buffer, count, to: target, behind: passed, trouble)
             passed += count
             guard isCut else { continue }
+            state.withLock { $0.cuts += 1 }
             if how == .silence {
                 state.withLock { $0.isSilent = true }
                 continue
