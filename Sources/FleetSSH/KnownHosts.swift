@@ -16,6 +16,28 @@ struct HostKey: Sendable, Hashable {
         return length <= blob.count - 4 ? blob[4..<4 + length] : []
     }
 
+    /// Whether the blob is a key and nothing else, as far as its type is one of OpenSSH's (sshkey.c, RFC 4253, 5656, 8709,
+    /// PROTOCOL.u2f); of others that the type is followed by whole strings.
+    var isWhole: Bool {
+        var reader = WireFormatReader(blob)
+        guard let type = reader.text() else { return false }
+        var fields: [[UInt8]] = []
+        while !reader.isAtEnd {
+            guard let field = reader.string() else { return false }
+            fields.append(field)
+        }
+        switch type {
+        case "ssh-ed25519": return fields.count == 1 && fields[0].count == 32
+        case "sk-ssh-ed25519@openssh.com": return fields.count == 2 && fields[0].count == 32
+        case "ssh-rsa": return fields.count == 2
+        case "ssh-dss": return fields.count == 4
+        case "sk-ecdsa-sha2-nistp256@openssh.com": return fields.count == 3
+        case _ where type.hasPrefix("ecdsa-sha2-"):
+            return fields.count == 2 && fields[0].elementsEqual(type.utf8.dropFirst(11))
+        default: return !fields.isEmpty
+        }
+    }
+
     /// The fingerprint as `ssh-keygen -l` prints it, with the type in front.
     var fingerprint: String {
         let digest = Base64.encode(SHA256Digest(of: blob).bytes)
@@ -175,7 +197,14 @@ struct KnownHosts: Sendable {
 
     private func line(_ index: Int) -> Line? {
         let raw = raws[index]
-        let words = files[raw.file].bytes[raw.bytes].split(whereSeparator: Self.isSpace)
+        let bytes = files[raw.file].bytes[raw.bytes]
+        // OpenSSH looks for the end of a marker at the first blank, and only where there is none at the first tab.
+        if bytes.first == UInt8(ascii: "@"), bytes.contains(0x20),
+            bytes.prefix(while: { $0 != 0x20 }).contains(0x09)
+        {
+            return nil
+        }
+        let words = bytes.split(whereSeparator: Self.isSpace)
         return Self.line(words[...], place: place(raw))
     }
 
@@ -194,7 +223,7 @@ struct KnownHosts: Sendable {
             return nil
         }
         let key = HostKey(blob: blob)
-        guard key.typeBytes.elementsEqual(words[words.startIndex + 1]),
+        guard key.isWhole, key.typeBytes.elementsEqual(words[words.startIndex + 1]),
             let names = names(words[words.startIndex])
         else { return nil }
         return Line(marker: marker, names: names, key: key, at: place)
@@ -202,9 +231,12 @@ struct KnownHosts: Sendable {
 
     private static func names(_ field: ArraySlice<UInt8>) -> Line.Names? {
         if field.starts(with: Array("|1|".utf8)) {
-            let parts = field.dropFirst(3).split(separator: UInt8(ascii: "|"))
+            let parts = field.dropFirst(3).split(
+                separator: UInt8(ascii: "|"),
+                omittingEmptySubsequences: false
+            )
             guard parts.count == 2, let salt = Base64.decode(parts[0]),
-                let hash = Base64.decode(parts[1]), hash.count == 20
+                salt.count == 20, let hash = Base64.decode(parts[1]), hash.count == 20
             else { return nil }
             return .hashed(salt: salt, hash: hash)
         }
