@@ -208,7 +208,7 @@ let package = Package(
             "FleetRunnerTests",
             [
                 "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
-                "FleetTestSupport", "FleetRunnerSimulator",
+                "FleetSSH", "FleetTestSupport", "FleetRunnerSimulator",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),

@@ -38,6 +38,10 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// What reached it earlier in the same rollout, where that was another client.
     public var clientBefore: String? { facts[Self.hostFacts]?["client_before"] }
 
+    /// What on the host connects to the places that smoke tests ask, where its sshd lets no connection through; nil
+    /// where that is not so, or was not asked.
+    public var relay: String? { facts[Self.hostFacts]?["relay"] }
+
     /// A client without its version: `libssh2`, `OpenSSH` or `local`.
     public static func clientName(_ client: String) -> String {
         String(client.prefix { $0 != " " && $0 != "_" })

@@ -194,12 +194,19 @@ public struct ProgressText: Sendable {
             let isNew = rollout.plan.releaseStep != nil && release == nil
             let label =
                 (release.map { ", running \($0.label)" } ?? (isNew ? ", nothing deployed yet" : ""))
-                + Self.client(of: host.snapshot)
+                + Self.client(of: host.snapshot) + Self.relay(of: host.snapshot)
             releases[label, default: []].append(host.name)
         }
         return releases.sorted { $0.key < $1.key }.map { label, hosts in
             (line(now, nil, "ready: \(HostRange.fold(hosts))\(label)"), .detail)
         }
+    }
+
+    /// What asks the smoke tests, where sshd lets no connection through.
+    private static func relay(of snapshot: Snapshot?) -> String {
+        snapshot?.relay.map {
+            ", smoke tests by \(Sanitizer.line($0)) there (sshd lets no connection through)"
+        } ?? ""
     }
 
     /// What reaches a host, where it is not what reaches most.

@@ -39,6 +39,9 @@ actor HostWorker {
     private var toldDirection = StepReference.Direction.forward
     /// The key that the host had when the rollout first saw it; nil if that is yet to come.
     private var hostKey: String?
+    /// Whether the host's sshd was seen to let no connection through, and what connects there instead.
+    private var isForwardingForbidden = false
+    private var relay: String?
     /// What reaches the host, as it was before and as it is now.
     private var client: (before: String?, now: String?)
 
@@ -159,9 +162,8 @@ actor HostWorker {
                 facts[Snapshot.hostFacts] = found
             }
             // A host on which something runs is asked for its health; a fresh one would tell too late.
-            if let step = plan.releaseStep, facts[step]?["state"] == "absent",
-                let refused = try await forwardingRefusal(of: session)
-            {
+            let isNew = plan.releaseStep.map { facts[$0]?["state"] == "absent" } ?? false
+            if isNew || !plan.asksHealthFirst, let refused = try await forwardingRefusal() {
                 return .refused(refused)
             }
             session = try await open()
@@ -181,6 +183,7 @@ actor HostWorker {
             guard error.isRetryable else { return .refused(Failure(error)) }
             return isAsking ? .lost(Failure(error)) : .unreachable(Failure(error))
         }
+        if let relay { facts[Snapshot.hostFacts, default: [:]]["relay"] = relay }
         if plan.kind != .exec, hostKey != nil || client.now != nil {
             facts[Snapshot.hostFacts, default: [:]]["hostkey"] = hostKey
             facts[Snapshot.hostFacts, default: [:]]["client"] = client.now
@@ -196,9 +199,7 @@ actor HostWorker {
     /// Why smoke tests will not reach what they ask; nil if nothing is known to keep them from it.
     ///
     /// That sshd forbids it is another thing than that nobody listens yet (RFC 4254, 5.1).
-    private func forwardingRefusal(of session: any HostSession) async throws(TransportError)
-        -> Failure?
-    {
+    private func forwardingRefusal() async throws(TransportError) -> Failure? {
         let places = planned.checks.compactMap { check -> (host: String, port: Int)? in
             switch check.action {
             case .http(let probe): (probe.host, probe.port)
@@ -209,7 +210,7 @@ actor HostWorker {
         var asked: Set<String> = []
         for place in places where asked.insert("\(place.host):\(place.port)").inserted {
             do throws(TransportError) {
-                try await session.exchange(
+                try await exchange(
                     host: place.host,
                     port: place.port,
                     request: [],
@@ -219,10 +220,10 @@ actor HostWorker {
             } catch .refusedByHost(let reason) where reason.contains("prohibited") {
                 return Failure(
                     "E_FORWARDING sshd lets no connection through to \(place.host):\(place.port), which a "
-                        + "smoke test asks",
+                        + "smoke test asks, and the host has no \(HostRelay.tools) to ask by",
                     hint:
                         "allow it (AllowTcpForwarding, PermitOpen, port-forwarding in authorized_keys), or "
-                        + "ask by a `command:` smoke test with curl"
+                        + "install one of these there"
                 )
             } catch .refusedByHost {
                 // Nobody listens there yet.
@@ -562,9 +563,9 @@ actor HostWorker {
                         excerpt: output.tail(lines: Self.excerptLines)
                     )
                 )
-            case .http(let probe): return try await ask(probe, on: session)
+            case .http(let probe): return try await ask(probe)
             case .tcp(let probe):
-                try await session.exchange(
+                try await exchange(
                     host: probe.host,
                     port: probe.port,
                     request: [],
@@ -675,18 +676,60 @@ actor HostWorker {
         }
     }
 
-    private func ask(_ probe: HTTPProbe, on session: any HostSession)
-        async throws(TransportError) -> Verdict
-    {
-        let exchange = HTTPExchange(probe)
-        try await session.exchange(
+    /// Connects from the host's own point of view: through its sshd or, where that lets nothing through, by a program of
+    /// the host's.
+    ///
+    /// - Throws: ``FleetTransport/TransportError``, with "prohibited" in it where neither can.
+    private func exchange(
+        host: String,
+        port: Int,
+        request: [UInt8],
+        withinMilliseconds milliseconds: Int,
+        receive: @escaping @Sendable ([UInt8]) -> Bool
+    ) async throws(TransportError) {
+        let session = try await open()
+        if !isForwardingForbidden {
+            do throws(TransportError) {
+                return try await session.exchange(
+                    host: host,
+                    port: port,
+                    request: request,
+                    withinMilliseconds: milliseconds,
+                    receive: receive
+                )
+            } catch .refusedByHost(let reason) where reason.contains("prohibited") {
+                isForwardingForbidden = true
+            }
+        }
+        let answer = try await HostRelay.exchange(
+            on: session,
+            host: host,
+            port: port,
+            request: request,
+            withinMilliseconds: milliseconds,
+            receive: receive
+        )
+        switch answer {
+        case .connected(let tool): relay = tool
+        case .refused(let tool, let reason):
+            relay = tool
+            throw .refusedByHost(reason: reason)
+        case .noTool: throw .refusedByHost(reason: "administratively prohibited")
+        case .unclear(let said):
+            throw .refusedByHost(reason: "prohibited, and asking on the host failed: \(said)")
+        }
+    }
+
+    private func ask(_ probe: HTTPProbe) async throws(TransportError) -> Verdict {
+        let asked = HTTPExchange(probe)
+        try await exchange(
             host: probe.host,
             port: probe.port,
-            request: exchange.request,
+            request: asked.request,
             withinMilliseconds: probe.withinMilliseconds,
-            receive: { exchange.receive($0) }
+            receive: { asked.receive($0) }
         )
-        switch exchange.verdict() {
+        switch asked.verdict() {
         case .pass: return .pass
         case .fail(let reason, let body):
             return .fail(Failure("GET \(probe.url): \(reason)", excerpt: body))

@@ -28,13 +28,16 @@ class Tool:
 class Fleet(Tool):
     """`fleet exec` for one command, `fleet run` with a playbook for steps and uploads."""
 
-    name, is_peer = "fleet", False
+    name, is_peer, client = "fleet", False, None
 
     def __init__(self, program):
         self.program, self.asks_version = program, [program, "--version"]
 
     def command(self, stage, run):
-        ssh = json.dumps({"user": "root", "port": PORT, "identity_file": str(stage.key)})
+        settings = {"user": "root", "port": PORT, "identity_file": str(stage.key)}
+        if self.client:
+            settings["client"] = self.client
+        ssh = json.dumps(settings)
         hosts = "".join(f"  - {host}\n" for host in run.hosts)
         run.write("inventory/bench.yml", f"ssh: {ssh}\nhosts:\n{hosts}")
         options = ["bench", "-f", run.work.parallel]
@@ -56,6 +59,15 @@ class OtherFleet(Fleet):
 
     def does(self, work):
         return True
+
+
+class FleetByOpenSSH(Fleet):
+    """fleet with the system's `ssh` as its client: beside plain `ssh`, what fleet adds to it."""
+
+    name, client = "fleet-openssh", "openssh"
+
+    def does(self, work):
+        return work.hosts <= 500
 
 
 class Reference(Tool):
@@ -160,6 +172,7 @@ class Ansible(Tool):
 def every_tool(fleet, venv):
     return [
         Fleet(fleet),
+        FleetByOpenSSH(fleet),
         Reference(),
         OpenSSH(),
         OpenSSHWithCurve25519(),
