@@ -292,12 +292,12 @@ package enum HostShell {
             [ -n "$fleet_setsid" ] || { fleet_say NOSETSID "$1"; return; }
             [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
             mkdir "$fleet_s" 2>/dev/null || {
-                if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1"; fi
+                if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1" "$HOME"; fi
                 return
             }
             printf '%s\n' "$3" >"$fleet_s/script" || {
                 rm -rf "$fleet_s"
-                fleet_say NOSPOOL "$1"
+                fleet_say NOSPOOL "$1" "$HOME"
                 return
             }
             set -- "$1" "$fleet_s" "$2" "$fleet_boot" "$fleet_umask" "$fleet_skip" \

@@ -336,7 +336,8 @@ extension HostShellSession {
         case "NOSPOOL", "NOSETSID":
             let text =
                 answer.words.first == "NOSPOOL"
-                ? "fleet: cannot write to ~/.fleet on the host (disk full or read-only?)\n"
+                ? "fleet: cannot write to \(answer.words.dropFirst(2).joined(separator: " "))/.fleet on the host "
+                    + "(disk full, read-only, another account's, or not there?)\n"
                 : "fleet: the host has neither setsid, busybox, perl nor python3 to start a step with\n"
             text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
             return .ended(CommandResult(status: .exited(96), outputBytes: 0))
