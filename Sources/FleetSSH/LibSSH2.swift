@@ -21,21 +21,52 @@ public enum LibSSH2 {
         libssh2_version(0).map { String(cString: $0) } ?? "unknown"
     }
 
+    /// Something that this version cannot do.
+    public struct Limitation: Sendable, Hashable {
+        /// What it is.
+        public let text: String
+        /// What helps where there is no other client.
+        public let cure: String
+    }
+
     /// What this version cannot do, and what to do about it.
-    public static var limitations: [String] { limitations(isModern: isModern) }
+    public static var limitations: [Limitation] { limitations(isModern: isModern) }
 
     /// As measured against OpenSSH 9.2.
-    static func limitations(isModern: Bool) -> [String] {
+    static func limitations(isModern: Bool) -> [Limitation] {
         let always = [
-            "no post-quantum key exchange (sntrup761x25519, mlkem768x25519)",
-            "no host certificates: hosts behind `@cert-authority` need their plain key, too",
+            Limitation(
+                text: "servers that allow only post-quantum key exchanges (sntrup761, mlkem768)",
+                cure: "allow curve25519-sha256"
+            ),
+            Limitation(
+                text: "hosts that are known by an authority only (`@cert-authority`)",
+                cure: "`fleet trust` them"
+            ),
+            Limitation(
+                text: "FIDO keys that are files, and Kerberos",
+                cure: "put the key into an agent"
+            ),
         ]
         guard !isModern else { return always }
         return always + [
-            "servers that have only an RSA host key cannot be reached: give them an Ed25519 key",
-            "servers that allow only AES-GCM or ChaCha20 cannot be reached: allow aes256-ctr",
-            "Ed25519 and RSA user certificates cannot be used: use ECDSA, or a plain key",
-            "RSA user keys work with OpenSSH servers only",
+            Limitation(
+                text: "servers that have only an RSA host key",
+                cure: "give them an Ed25519 key"
+            ),
+            Limitation(
+                text:
+                    "servers that allow only AES-GCM, ChaCha20 or `-etm` MACs, as ssh-audit advises",
+                cure: "allow aes256-ctr and hmac-sha2-256"
+            ),
+            Limitation(
+                text: "Ed25519 and RSA user certificates",
+                cure: "use ECDSA, or a plain key"
+            ),
+            Limitation(
+                text: "RSA user keys with servers other than OpenSSH",
+                cure: "use an Ed25519 key"
+            ),
         ]
     }
 

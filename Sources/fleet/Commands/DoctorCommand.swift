@@ -28,7 +28,7 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        try await showThisMachine()
+        try await showThisMachine(isWhole: environment == nil)
         guard let environment else { return }
         let project = try await common.openProject()
         var options = try HostOptions.parse([environment])
@@ -53,24 +53,34 @@ struct DoctorCommand: AsyncParsableCommand {
         if found.contains(where: \.isRefused) { throw ExitStatus.refused }
     }
 
-    private func showThisMachine() async throws {
+    /// What this machine has; with its limits only where nothing else is asked.
+    private func showThisMachine(isWhole: Bool) async throws {
         let style = common.standardOutputStyle
-        let ssh: String
+        var missing: String?
+        var ssh = ""
         do throws(OpenSSHMissing) {
             ssh = try await OpenSSHTransport(.init(variables: [])).programVersion().description
         } catch {
-            ssh = "no `ssh`: \(error.reason)"
+            missing = error.reason
         }
         if common.output != .json {
             common.print(FleetVersion.text)
-            common.print("with \(ssh)")
-            common.print("with libssh2 \(LibSSH2.version):")
-            for line in LibSSH2.limitations { common.print("  - \(line)") }
-            common.print("  hosts that need that are reached by `ssh`")
+            common.print(missing.map { style.yellow("no `ssh`: \($0)") } ?? ssh)
+            if isWhole {
+                common.print(
+                    missing == nil
+                        ? "`ssh` is used for what libssh2 \(LibSSH2.version) cannot do:"
+                        : "libssh2 \(LibSSH2.version) does not reach:"
+                )
+                for limitation in LibSSH2.limitations {
+                    let cure = missing == nil ? "" : "; \(limitation.cure)"
+                    common.print("  - \(limitation.text)\(cure)")
+                }
+            }
         }
         guard let danger = LibSSH2.danger else {
             if common.output != .json {
-                common.print(style.green("nothing speaks against using it"))
+                common.print(style.green("nothing speaks against using them"))
             }
             return
         }
