@@ -56,7 +56,12 @@ enum GitScript {
             [ -e "$d/index.lock" ] || return 0
             # Left by a git that was killed: taken away only where no git runs at all.
             for p in /proc/[0-9]*; do
-                case $(readlink "$p/exe" 2>/dev/null) in
+                x=$(readlink "$p/exe" 2>/dev/null)
+                # Of another account's process only the name may be read.
+                [ -n "$x" ] || { IFS= read -r x <"$p/comm"; } 2>/dev/null
+                case /$x in
+                # These serve other machines, and hold no index.
+                */git-daemon | */git-http-backend | */git-shell) ;;
                 */git | */git-*) fail "E_GIT_BUSY $d/index.lock belongs to a git that runs" ;;
                 esac
             done

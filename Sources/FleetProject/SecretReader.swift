@@ -50,9 +50,19 @@ public struct SecretReader: Sendable {
                 reason: "\(path) holds a secret and others may read it (chmod 600 \(path))"
             )
         }
-        var bytes = [UInt8](repeating: 0, count: Self.limitBytes)
-        let count = Glibc.read(file, &bytes, bytes.count)
-        return try Self.firstLine(bytes.prefix(max(0, count)), of: path)
+        // Of a pipe each read gives a piece.
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: Self.limitBytes + 1)
+        while bytes.count <= Self.limitBytes, !bytes.contains(0x0A) {
+            let count = Glibc.read(file, &piece, piece.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else {
+                throw Unavailable(reason: "\(path): \(String(cString: strerror(errno)))")
+            }
+            guard count > 0 else { break }
+            bytes += piece[..<count]
+        }
+        return try Self.firstLine(bytes[...], of: path)
     }
 
     private func output(of words: [String]) async throws(Unavailable) -> String {
@@ -65,7 +75,7 @@ public struct SecretReader: Sendable {
                 arguments: .init(Array(words.dropFirst())),
                 workingDirectory: .init(root),
                 input: .none,
-                output: .bytes(limit: Self.limitBytes),
+                output: .bytes(limit: Self.limitBytes + 1),
                 error: .discarded
             )
             guard result.terminationStatus.isSuccess else {
@@ -84,6 +94,9 @@ public struct SecretReader: Sendable {
     {
         let line = bytes.prefix { $0 != 0x0A && $0 != 0x0D }
         guard !line.isEmpty else { throw Unavailable(reason: "\(place) holds no secret") }
+        guard line.count <= limitBytes else {
+            throw Unavailable(reason: "\(place) holds a line of more than \(limitBytes) bytes")
+        }
         return String(decoding: line, as: UTF8.self)
     }
 }

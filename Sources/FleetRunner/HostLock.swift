@@ -46,6 +46,8 @@ public struct HostLock: Sendable {
         d=$HOME/.fleet/locks/$FLEET_ENVIRONMENT
         now=0 o= who= since= on=
         { read -r now <"$d/generation"; } 2>/dev/null
+        # A file that a crash has emptied is no generation, and not the first one either.
+        case $now in '' | *[!0-9]*) now=broken ;; esac
         { { read -r o; read -r who; read -r since; read -r on; } <"$d/owner"; } 2>/dev/null
         # A file that says nothing, as a power cut may leave it, is somebody's lock all the same.
         [ -n "$o" ] || [ ! -e "$d/owner" ] || o=unknown who='its file is empty'
@@ -63,7 +65,11 @@ public struct HostLock: Sendable {
             [ -z "${FLEET_WITNESS:-}" ] || (umask 077
                 echo "$FLEET_WITNESS" >"$d/witness.new" && mv "$d/witness.new" "$d/witness")
         }
-        raise() { echo $((now + 1)) >"$d/generation.new" && mv "$d/generation.new" "$d/generation"; }
+        raise() {
+            # Behind a broken one comes one that none has been: the time is above every count.
+            case $now in broken) now=$(date +%s) ;; esac
+            echo $((now + 1)) >"$d/generation.new" && mv "$d/generation.new" "$d/generation"
+        }
 
         """#
 

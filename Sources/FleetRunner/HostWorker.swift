@@ -163,7 +163,7 @@ actor HostWorker {
             }
             // A host on which something runs is asked for its health; a fresh one would tell too late.
             let isNew = plan.releaseStep.map { facts[$0]?["state"] == "absent" } ?? false
-            if isNew || !plan.asksHealthFirst, let refused = try await forwardingRefusal() {
+            if isNew, let refused = try await forwardingRefusal() {
                 return .refused(refused)
             }
             session = try await open()

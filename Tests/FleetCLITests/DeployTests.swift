@@ -169,6 +169,13 @@ import Testing
         #expect(told.first?.contains("no longer by libssh2") ?? false, "\(next.errors)")
         let again = try fixture.fleet("deploy", "production", "--tag", "v1.0.0")
         #expect(!again.errors.contains("no longer by"), "\(again.errors)")
+        // A host's own tags say nothing: the name is the one that was deployed.
+        try Command.shell(
+            "git -c safe.directory='*' tag v9.9.9",
+            in: fixture.servers[0].home + "/app"
+        )
+        let status = try fixture.fleet("status", "production").output
+        #expect(status.contains("v1.0.0") && !status.contains("v9.9.9"), "\(status)")
     }
 
     /// Rows H34, H16.

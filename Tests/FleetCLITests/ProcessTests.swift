@@ -500,6 +500,14 @@ import Testing
         expect(try develop("release", "--yes"), 11, "E_DIRTY", "stray")
         try Command.shell("rm stray; git switch -q -c feature", in: work)
         expect(try develop("release", "--yes"), 11, "E_BRANCH feature")
+        // What the remote says today is its release branch, not what a clone has found once.
+        try Command.shell(
+            "git push -q origin main:trunk; git remote set-head origin main; "
+                + "git -C ../origin.git symbolic-ref HEAD refs/heads/trunk",
+            in: work
+        )
+        expect(try develop("release", "--yes"), 11, "releases are made from trunk")
+        try Command.shell("git -C ../origin.git symbolic-ref HEAD refs/heads/main", in: work)
         try Command.shell("git switch -q main; git commit -q --allow-empty -m more", in: work)
         expect(try develop("release", "--yes"), 11, "E_NOT_PUSHED")
         try Command.shell("git push -q origin main", in: work)

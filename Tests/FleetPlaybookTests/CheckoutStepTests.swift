@@ -158,20 +158,35 @@ struct CheckoutStepTests {
         )
     }
 
-    /// Row H14.
-    @Test func aLockThatAKilledGitLeftDoesNotStopTheWayBack() throws {
+    @Test("A clone without its files that cannot get them any more is no success")
+    func partialClone() throws {
         let fixture = try CheckoutFixture()
-        _ = try fixture.deployed("v1.0.0", fixture.v1)
-        let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
-        try fixture.directory.write("", to: "home/my app/.git/index.lock")
-        let back = fixture.scope("v2.0.0", fixture.v2, back: true)
-        let result = try fixture.run(
-            fixture.script(fixture.step().revertAction(in: back, isIdempotent: true)),
-            snapshot: snapshot
+        try Command.shell(
+            "git -C origin.git config uploadpack.allowFilter true; "
+                + "git clone -q --no-checkout --filter=blob:none \"file://$PWD/origin.git\" 'home/my app'; "
+                + "git -C 'home/my app' checkout -q v1.0.0",
+            in: fixture.directory.path
         )
-        #expect(result.status == 0, "\(result.output)")
-        #expect(result.output.contains("which a git that ended had left"))
-        #expect(try fixture.git("rev-parse HEAD") == fixture.v1)
+        try Command.shell(
+            "mv origin.git gone; cd 'home/my app'; git cat-file -e v2.0.0^{commit}; "
+                + "git cat-file -p v2.0.0:file >/dev/null 2>&1 && exit 3; :",
+            in: fixture.directory.path
+        )
+        let step = try fixture.step(repository: false)
+        let scope = fixture.scope("v2.0.0", fixture.v2)
+        let asked = try fixture.run(step.preflight(in: scope))
+        // Whoever notices first: the commit is there, and its files are not.
+        guard asked.status == 0 else { return }
+        let result = try fixture.run(
+            fixture.script(step.action(in: scope)),
+            snapshot: CheckoutFixture.facts(asked.output)
+        )
+        #expect(result.status != 0, "\(result.output)\(result.errors)")
+        let check = try fixture.run(
+            step.verification(in: scope),
+            snapshot: CheckoutFixture.facts(asked.output)
+        )
+        #expect(check.status != 0, "\(check.output)\(check.errors)")
     }
 
     @Test func aBrokenOffCloneIsTakenForWhatItIs() throws {

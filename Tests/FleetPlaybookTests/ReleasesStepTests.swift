@@ -199,6 +199,21 @@ import Testing
         #expect(file("current/file") == "4\n")
     }
 
+    @Test("Marks with wrong times cost old releases, and never the one that runs or the one before")
+    func keepingByWrongClocks() throws {
+        for number in 0..<4 {
+            try deploy(number)
+            try Command.shell(
+                "touch -c -d '202\(9 - number)-01-01' releases/\(commits[number])/.fleet-live",
+                in: root
+            )
+        }
+        try deploy(4, keep: 2)
+        let left = Set(try FileManager.default.contentsOfDirectory(atPath: root + "/releases"))
+        #expect(left.isSuperset(of: [commits[3], commits[4]]), "\(left)")
+        #expect(left.count < 5 && file("current/file") == "4\n", "\(left)")
+    }
+
     /// Row H51.
     @Test(
         "Links that the application puts into its directory lead root nowhere else",

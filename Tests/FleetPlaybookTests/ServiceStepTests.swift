@@ -437,6 +437,52 @@ struct ServiceStepTests {
         #expect(try self.step("{ name: app }").lastRevertAction(in: back) == nil)
     }
 
+    @Test(
+        "What is on its way down, or is started again by itself, is not stopped",
+        arguments: [
+            ("inactive", 0), ("failed", 0), ("deactivating", 1), ("activating", 1), ("active", 1),
+        ]
+    )
+    func onItsWay(state: String, status: Int32) throws {
+        try systemctl("LoadState=loaded\nActiveState=\(state)\nNeedDaemonReload=no\n")
+        // Its own word would be believed for all of them.
+        try Command.shell("sed -i 's/is-active | //' bin/systemctl", in: home.path)
+        guard
+            case .script(let script) = try step("{ name: app, state: stopped }").action(in: scope())
+        else { return #expect(Bool(false)) }
+        let result = try run(script)
+        #expect(result.status == status, "\(result.output)\(result.errors)")
+        #expect(status == 0 || result.output.contains("app is still \(state)"), "\(result.output)")
+    }
+
+    @Test("A service that comes to rest a moment later is stopped")
+    func stopsLater() throws {
+        try home.write(
+            """
+            #!/bin/sh
+            for word do
+                case $word in
+                show)
+                    n=$(cat "$HOME/n" 2>/dev/null || echo 0)
+                    echo $((n + 1)) >"$HOME/n"
+                    state=deactivating
+                    [ "$n" -lt 3 ] || state=inactive
+                    printf 'LoadState=loaded\\nActiveState=%s\\nNeedDaemonReload=no\\n' "$state"
+                    exit ;;
+                stop) exit 0 ;;
+                esac
+            done
+            """,
+            to: "bin/systemctl",
+            mode: 0o755
+        )
+        guard
+            case .script(let script) = try step("{ name: app, state: stopped }").action(in: scope())
+        else { return #expect(Bool(false)) }
+        let result = try run(script)
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
+    }
+
     @Test("A service that shall be stopped is not watched: a later step may start it")
     func stopped() throws {
         #expect(try step("{ name: app, state: stopped }").verification(in: scope()) == nil)

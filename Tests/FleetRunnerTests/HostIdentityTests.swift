@@ -96,6 +96,25 @@ struct HostIdentityTests {
         #expect(try run(lock("web2").taking(generation: nil)).status == 0)
     }
 
+    @Test(
+        "A count of rollouts that a crash has emptied is no reason to ask less",
+        arguments: ["", "x"]
+    )
+    func brokenGeneration(_ text: String) throws {
+        unlink(home.path + "/.fleet/locks/production/owner")
+        try home.write(text, to: ".fleet/locks/production/generation")
+        let asked = try run(lock.question)
+        #expect(asked.output.contains("generation=broken\n"), "\(asked.output)")
+        #expect(try run(lock.taking(generation: "broken")).status == 0)
+        #expect(try run(lock.giving()).status == 0)
+        // Whoever asked before is told that somebody was here.
+        let next = HostLock(environment: "production", owner: "r3", description: "ann")
+        let late = try run(next.taking(generation: "broken"))
+        #expect(late.status == 1 && late.output.contains("E_CHANGED"), "\(late.output)")
+        let count = home.read(".fleet/locks/production/generation") ?? ""
+        #expect(Int(count.trimmingCharacters(in: .newlines)) ?? 0 > 1_700_000_000, "\(count)")
+    }
+
     /// Row K9.
     @Test("A lock whose file is empty is somebody's, is shown, and can be broken")
     func emptyLock() throws {

@@ -115,6 +115,17 @@ struct ServiceStep: StepKind {
             }
             fact() { printf '%s\n' "$facts" | sed -n "s/^$1=//p" | head -n 1; }
             told() { service status "$FLEET_SERVICE" 2>&1 | tail -n 20; }
+            # `is-active` also says no of what is on its way up or down.
+            stopped() {
+                if [ "$FLEET_CONTROL" = systemctl ]; then
+                    facts || fail "E_SERVICE systemd cannot be asked about $FLEET_SERVICE: $facts"
+                    state=$(fact ActiveState)
+                    case $state in inactive | failed) ;; *) return 1 ;; esac
+                else
+                    state=active
+                    ! service is-active "$FLEET_SERVICE" >/dev/null 2>&1
+                fi
+            }
 
             """#
 
@@ -187,9 +198,13 @@ struct ServiceStep: StepKind {
             """#
         if state == .stopped {
             text += #"""
-                if service is-active "$FLEET_SERVICE" >/dev/null 2>&1; then
-                    fail "$FLEET_SERVICE is still active"
-                fi
+                # What systemd starts again by itself is not stopped.
+                i=0
+                until stopped; do
+                    i=$((i + 1))
+                    [ $i -lt 50 ] || { told; fail "$FLEET_SERVICE is still $state"; }
+                    sleep 0.1 2>/dev/null || sleep 1
+                done
                 """#
         } else {
             text += #"""

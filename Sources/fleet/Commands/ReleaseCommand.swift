@@ -200,10 +200,13 @@ struct ReleaseCommand: AsyncParsableCommand {
                 "a published tag must not move; find out who moved it"
             )
         }
-        // Whole names: a tag of the same name changes what the short one looks like.
-        let head = await repository.answer("symbolic-ref", "refs/remotes/\(remote)/HEAD")
-        let wanted =
-            branch ?? head.map { String($0.dropFirst("refs/remotes/\(remote)/".count)) } ?? "main"
+        // The remote's own word: `refs/remotes/REMOTE/HEAD` is what `git clone` found once.
+        let told = try await repository.git("ls-remote", "--symref", remote, "HEAD")
+        let head = told.split(whereSeparator: \.isNewline).first {
+            $0.hasPrefix("ref: refs/heads/")
+        }
+        .map { String($0.dropFirst("ref: refs/heads/".count).prefix { $0 != "\t" }) }
+        let wanted = branch ?? head ?? "main"
         let checkedOut = await repository.answer("symbolic-ref", "HEAD") ?? "refs/heads/no branch"
         let current = String(checkedOut.dropFirst("refs/heads/".count))
         guard current == wanted else {
