@@ -138,7 +138,13 @@ extension SSHTransport {
     public func trust(_ keys: [OfferedHostKey]) async throws(TransportError) {
         for (path, keys) in Dictionary(grouping: keys, by: \.file) {
             let lines = Set(keys.map(\.line)).sorted().joined()
-            let reason = await BlockingQueue.shared.run { KnownHostsFile.add(lines, to: path) }
+            let reason = await BlockingQueue.shared.run {
+                KnownHostsFile.add(lines, to: path)
+                    ?? (KnownHostsFile.holds(lines, in: path)
+                        ? nil
+                        : "what is written there is not kept; name another file in the inventory, "
+                            + "`ssh: { known_hosts: … }`, or in ssh_config (UserKnownHostsFile)")
+            }
             if let reason { throw .localFile(path: path, reason: reason) }
         }
         forgetKnownHosts()
@@ -147,6 +153,13 @@ extension SSHTransport {
 
 /// A known_hosts file that grows.
 enum KnownHostsFile {
+    /// Whether lines stand there; `/dev/null` takes everything and keeps nothing.
+    static func holds(_ lines: String, in path: String) -> Bool {
+        guard let bytes = WholeFile.read(path) else { return false }
+        let kept = Set(String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline))
+        return lines.split(whereSeparator: \.isNewline).allSatisfy(kept.contains)
+    }
+
     /// Adds lines at the end; returns what went wrong.
     static func add(_ lines: String, to path: String) -> String? {
         guard !path.isEmpty else { return "there is no known_hosts file to write" }

@@ -169,10 +169,22 @@ extension SSHSession {
             guard let methods = accepts else { return }
             guard methods.contains(method.rawValue) else { continue }
             tried.append(method.rawValue)
-            if method == .password {
-                if try await give(password, user: user, within: left()) { return }
-            } else if try await answerPrompts(password, user: user, within: left()) {
-                return
+            do throws(TransportError) {
+                if method == .password {
+                    if try await give(password, user: user, within: left()) { return }
+                } else if try await answerPrompts(password, user: user, within: left()) {
+                    return
+                }
+            } catch .connectionLost(_, let reason) {
+                // Never given a second time: each one counts against the account (pam_faillock(8)).
+                tried[tried.count - 1] +=
+                    ", at which the connection ended (\(reason)): it is wrong, or the server has counted enough attempts "
+                    + "(MaxAuthTries)"
+                throw .authenticationDenied(
+                    user: user,
+                    tried: tried + credentials.problems,
+                    accepts: methods
+                )
             }
         }
         if accepts == nil { accepts = try await acceptedMethods(user: user, within: left()) }

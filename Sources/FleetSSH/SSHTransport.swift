@@ -43,6 +43,14 @@ public final class SSHTransport: Transport {
         /// Finds a secret: reads a file, runs a command, or asks the person at the terminal.
         public var secret: @Sendable (SecretSource) async -> SecretAnswer
 
+        /// Where `.ssh` is looked for: in `$HOME`, and where there is none, in the account's own directory.
+        ///
+        /// `ssh` only ever looks in the latter (ssh(1)): CI systems that set another HOME have their keys there.
+        public static func home(variable: String, account: String) -> String {
+            access(variable + "/.ssh", F_OK) != 0 && access(account + "/.ssh", F_OK) == 0
+                ? account : variable
+        }
+
         /// Describes the surroundings.
         public init(
             home: String,

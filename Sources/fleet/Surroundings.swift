@@ -26,8 +26,11 @@ enum Surroundings {
         return found
     }
 
-    static var home: String {
-        variable("HOME") ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) } ?? "/"
+    static var home: String { variable("HOME") ?? accountHome ?? "/" }
+
+    /// What the system says of the account, whatever HOME is.
+    private static var accountHome: String? {
+        getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) }
     }
 
     static var user: String {
@@ -62,7 +65,7 @@ enum Surroundings {
     static func sshEnvironment(projectRoot: String) -> SSHTransport.Environment {
         let reader = SecretReader(root: projectRoot)
         return SSHTransport.Environment(
-            home: home,
+            home: SSHTransport.Environment.home(variable: home, account: accountHome ?? home),
             user: user,
             agentSocket: variable("SSH_AUTH_SOCK"),
             variable: { variable($0) },

@@ -227,4 +227,21 @@ import Testing
             #expect(offered?.standing == .known, "\(client): \(String(describing: offered))")
         }
     }
+
+    @Test("A key that nothing keeps is not called remembered")
+    func notKept() async throws {
+        let server = try SSHDServer()
+        let transport = transport(server)
+        var ssh = server.endpoint().ssh
+        ssh.knownHostsFile = "/dev/null"
+        let offered = try #require(
+            try await transport.offeredKey(of: HostEndpoint(name: "web1", ssh: ssh))
+        )
+        let error = await #expect(throws: TransportError.self) {
+            try await transport.trust([offered])
+        }
+        #expect(error?.message.contains("is not kept") ?? false, "\(String(describing: error))")
+        var status = stat()
+        #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+    }
 }

@@ -7,6 +7,19 @@ import Testing
 
 /// Our reading of ssh_config(5) beside `ssh -G`'s.
 struct SSHConfigurationTests {
+    @Test("Where HOME has no .ssh, the account's own is used, as ssh does")
+    func homes() throws {
+        let (home, account) = (try TemporaryDirectory(), try TemporaryDirectory())
+        func found() -> String {
+            SSHTransport.Environment.home(variable: home.path, account: account.path)
+        }
+        #expect(found() == home.path)
+        try Command.shell("mkdir .ssh", in: account.path)
+        #expect(found() == account.path)
+        try Command.shell("mkdir .ssh", in: home.path)
+        #expect(found() == home.path)
+    }
+
     private let home: TemporaryDirectory
 
     init() throws { home = try TemporaryDirectory() }

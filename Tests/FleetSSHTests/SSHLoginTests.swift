@@ -291,6 +291,30 @@ import Testing
         #expect(!"\(String(describing: error))".contains("wrong\""))
     }
 
+    @Test(
+        "A server that hangs up at a password has refused it, and gets it no second time",
+        .enabled(if: account != nil)
+    )
+    func hangsUpAtAPassword() async throws {
+        let account = try #require(Self.account)
+        let server = try SSHDServer(configuration: [
+            "UsePAM no", "PasswordAuthentication yes", "MaxAuthTries 1",
+        ])
+        let endpoint = passwordEndpoint(server, account.user)
+        let error = await login(
+            transport(server, Person([.environment("PW"): "nonsense"])),
+            endpoint
+        )
+        guard case .authenticationDenied(_, let tried, _) = error else {
+            return #expect(Bool(false), "\(String(describing: error))")
+        }
+        #expect(tried.last?.contains("MaxAuthTries") ?? false, "\(tried)")
+        #expect(error?.isRetryable == false)
+        #expect(!"\(String(describing: error))".contains("nonsense"))
+        let log = server.directory.read("sshd.log") ?? ""
+        #expect(log.components(separatedBy: "Failed password").count == 2, "\(log)")
+    }
+
     // MARK: sudo
 
     /// An account that may become root with its password, and nobody without; root only.
