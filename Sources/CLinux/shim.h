@@ -29,3 +29,5 @@ static inline int fleet_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }
 #include <spawn.h>
 extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions,
                                                 const char *path);
+// Starts a program in a session of its own. glibc hides POSIX_SPAWN_SETSID behind a feature macro (spawn.h, since 2.26).
+static inline short fleet_spawn_setsid(void) { return 0x80; }

@@ -90,6 +90,7 @@ struct OpenSSHLog: Sendable {
             return .noCommonAlgorithm(reason: "ssh: \(reason)")
         }
         if has("Bad configuration option") || has("bad configuration options")
+            || has("Too many recursive configuration includes") || has("open user config file")
             || has("Bad owner or permissions")
             || has("terminating, ") || lines.contains(where: { $0.contains(": line ") })
         {

@@ -204,8 +204,19 @@ public final class OpenSSHTransport: Transport {
         }
     }
 
+    /// Refuses a configuration that is named to `ssh` and that others may write to: of those `ssh` itself does not look.
+    private func requireOwnConfiguration() throws(TransportError) {
+        guard let path = environment.configuration else { return }
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        guard status.st_uid == 0 || status.st_uid == getuid(), status.st_mode & 0o022 == 0 else {
+            throw .configuration(reason: "\(path): others may write to it (chmod 600 \(path))")
+        }
+    }
+
     private func command(for endpoint: HostEndpoint) async throws(TransportError) -> OpenSSHCommand
     {
+        try requireOwnConfiguration()
         let version: OpenSSHVersion
         do throws(OpenSSHMissing) { version = try await programVersion() } catch {
             throw .configuration(reason: error.reason)

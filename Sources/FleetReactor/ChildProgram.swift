@@ -1,8 +1,11 @@
 internal import CLinux
 internal import Glibc
 
-/// A program of this machine that was started for a session, in a process group of its own: Ctrl-C is for fleet, which
-/// ends it itself.
+/// A program of this machine that was started for a session of fleet's, in a session of its own.
+///
+/// Ctrl-C is for fleet, which ends it itself. And it has no terminal to ask at: in the background it would be stopped at
+/// its question (SIGTTIN, termios(3)), and nobody would know what is waited for. An `ssh` in a ProxyCommand that wants a
+/// passphrase fails at once instead, and says so.
 package enum ChildProgram {
     /// How long a program may take to go, in milliseconds.
     private static let farewellMilliseconds: UInt64 = 2_000
@@ -37,9 +40,8 @@ package enum ChildProgram {
         sigfillset(&all)
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
-        posix_spawnattr_setflags(&attributes, Int16(flags))
+        let flags = Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) | fleet_spawn_setsid()
+        posix_spawnattr_setflags(&attributes, flags)
         var arguments = words.map { strdup($0) } + [nil]
         defer { for text in arguments { free(text) } }
         var child: pid_t = 0

@@ -49,6 +49,13 @@ struct SSHConfigurationReader {
             let code = errno
             // Only what is not there may be passed over: what it says decides which machine is reached.
             guard code != ENOENT, code != ENOTDIR else { return nil }
+            // A pattern also finds directories; for ssh they are files without a line.
+            if code == EISDIR {
+                if depth > 0 || isUsers, let reason = Self.ownershipProblem(path) {
+                    throw Problem(place: start, reason: reason)
+                }
+                return nil
+            }
             let reason = String(cString: strerror(code))
             throw Problem(place: place ?? start, reason: "\(path) cannot be read: \(reason)")
         }

@@ -53,6 +53,27 @@ import Testing
         return result.output
     }
 
+    @Test(
+        "What is started to reach a host cannot ask at the terminal, where it would wait for ever",
+        arguments: ["libssh2", "openssh"]
+    )
+    func questionsOfProxies(client: String) throws {
+        try fixture.directory.write(
+            "#!/bin/sh\nread -r answer </dev/tty && echo answered >&2\nexit 1\n",
+            to: "proxy",
+            mode: 0o755
+        )
+        try fixture.directory.write(
+            fixture.inventory(
+                ", client: \(client), proxy_command: \(fixture.directory.path)/proxy"
+            ),
+            to: "project/inventory/production.yml"
+        )
+        let said = try onTerminal(["exec", "production", "--", "true"], "")
+        #expect(said.contains("exit 1"), "\(said)")
+        #expect(said.contains("E_") && !said.contains("E_TIMEOUT"), "\(said)")
+    }
+
     @Test("Ctrl-C at a password leaves a terminal that shows what is typed")
     func interruptedPassword() throws {
         let said = try onTerminal(

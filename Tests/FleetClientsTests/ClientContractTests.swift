@@ -375,6 +375,40 @@ import Testing
     }
 
     @Test(
+        "A configuration that is huge is read; one that goes in circles or is not ours alone is named",
+        arguments: [HostClient.auto, .libssh2, .openssh]
+    )
+    func unusualConfigurations(_ client: HostClient) async throws {
+        let place = "Host web1\n  HostName 127.0.0.1\n  Port \(server.port)\n"
+        let endpoint = endpoint(client) { ($0.hostname, $0.port) = (nil, nil) }
+        func token(_ text: String, mode: Int = 0o600) async throws -> String {
+            try server.directory.write(text, to: "home/.ssh/config", mode: mode)
+            do throws(TransportError) {
+                let session = try await transport().open(endpoint, rollout: "r1")
+                await session.close(removingRunDirectory: false)
+                return "reached"
+            } catch {
+                #expect(!error.message.isEmpty)
+                return error.token
+            }
+        }
+        let comment = String(
+            repeating: "# a line that says nothing at all to anybody\n",
+            count: 230_000
+        )
+        #expect(comment.utf8.count > 10_000_000)
+        #expect(try await token(place + comment) == "reached")
+        // What a pattern finds may be a directory.
+        try Command.shell("mkdir -p home/.ssh/more/old", in: server.directory.path)
+        #expect(try await token("Include \(server.home)/.ssh/more/*\n" + place) == "reached")
+        let circle = "Include \(server.home)/.ssh/config\n"
+        #expect(try await token(place + circle) == "E_SSH_CONFIG")
+        #expect(try await token(place, mode: 0o666) == "E_SSH_CONFIG")
+        #expect(try await token(place + "Hostt x\n") == "E_SSH_CONFIG")
+        #expect(try await token(place) == "reached")
+    }
+
+    @Test(
         "An unknown, a changed and a refused key are those errors, whoever notices",
         arguments: [HostClient.libssh2, .openssh]
     )

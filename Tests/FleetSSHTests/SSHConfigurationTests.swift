@@ -77,8 +77,8 @@ struct SSHConfigurationTests {
     @Test("An Include that is there and cannot be read is an error with its place")
     func unreadableInclude() throws {
         try home.write("Include work.conf\nHost *\n  User me\n", to: ".ssh/config", mode: 0o600)
-        // What root may read always: a directory cannot be read as a file by anybody.
-        try Command.shell("mkdir .ssh/work.conf", in: home.path)
+        // What root may read always: a link that leads to itself cannot be read by anybody.
+        try Command.shell("ln -s work.conf .ssh/work.conf", in: home.path)
         do throws(SSHConfiguration.Problem) {
             _ = try SSHConfigurationReader.read(
                 user: home.path + "/.ssh/config",
