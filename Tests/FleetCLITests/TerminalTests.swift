@@ -69,7 +69,13 @@ import Testing
             ),
             to: "project/inventory/production.yml"
         )
-        let said = try onTerminal(["exec", "production", "--", "true"], "")
+        let said = try onTerminal(
+            ["exec", "production", "--", "true"],
+            """
+            while read(): pass
+            print(seen)
+            """
+        )
         #expect(said.contains("exit 1"), "\(said)")
         #expect(said.contains("E_") && !said.contains("E_TIMEOUT"), "\(said)")
     }
