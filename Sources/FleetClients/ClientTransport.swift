@@ -147,6 +147,28 @@ public final class ClientTransport: Transport {
         )
     }
 
+    /// What reaches each host, as far as the files tell and this run has seen; ``FleetTransport/HostClient/auto`` where
+    /// only the host itself can tell.
+    ///
+    /// No host is contacted. A host whose settings cannot be read is left out: whoever connects to it is told why.
+    public func expectedClients(of endpoints: [HostEndpoint]) async -> [HostName: HostClient] {
+        var found: [HostName: HostClient] = [:]
+        for endpoint in endpoints {
+            let isAuto = (endpoint.ssh.client ?? .auto) == .auto
+            if isAuto, whyOpenSSH(for: endpoint) != nil {
+                found[endpoint.name] = .openssh
+                continue
+            }
+            do throws(TransportError) {
+                let first = try await way(to: endpoint).client
+                found[endpoint.name] = isAuto && first == .libssh2 ? .auto : first
+            } catch {
+                continue
+            }
+        }
+        return found
+    }
+
     private static func way(_ client: HostClient, _ hostname: String, _ port: Int, _ user: String)
         -> Way
     {

@@ -1,5 +1,5 @@
 public import FleetPlan
-internal import FleetTransport
+public import FleetTransport
 
 /// A plan as text: what `fleet plan` prints, and what is shown before a confirmation.
 public enum PlanText {
@@ -32,11 +32,22 @@ public enum PlanText {
     /// Everything that would run, per batch and host, the way back included.
     ///
     /// Hosts whose actions are the same are shown once, under their common name.
-    public static func full(_ plan: Plan, style: Style) -> String {
+    ///
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - clients: What is expected to reach each host; nothing for what nobody has looked at.
+    ///   - style: How it looks.
+    /// - Returns: The text, without a line end.
+    public static func full(
+        _ plan: Plan,
+        clients: [HostName: HostClient] = [:],
+        style: Style
+    ) -> String {
         var lines = [style.bold(headline(plan)), ""]
         lines.append("playbook   \(plan.title)")
         lines.append("fanout     \(plan.fanout) hosts in flight")
         lines.append("failures   \(failures(plan))")
+        if !clients.isEmpty { lines.append("client     \(Self.clients(clients))") }
         if let limit = sessionLimit(of: plan) { lines.append("ssh        \(limit)") }
         if plan.rehearses {
             lines.append("rehearsal  the first batch deploys, goes back and deploys again")
@@ -72,6 +83,20 @@ public enum PlanText {
             }
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// Which client reaches which hosts.
+    private static func clients(_ clients: [HostName: HostClient]) -> String {
+        let names: [(HostClient, String)] = [
+            (.libssh2, "libssh2"), (.openssh, "ssh"), (.local, "this machine itself"),
+            (.auto, "libssh2, or ssh where that cannot"),
+        ]
+        let groups = names.compactMap { client, name -> (String, [HostName])? in
+            let hosts = clients.filter { $0.value == client }.map(\.key)
+            return hosts.isEmpty ? nil : (name, hosts)
+        }
+        guard groups.count > 1 else { return groups.first?.0 ?? "" }
+        return groups.map { "\($0): \(HostRange.fold($1))" }.joined(separator: "; ")
     }
 
     /// How sessions of the system's `ssh` are shared, where there may be more hosts than that; nil if there are not.

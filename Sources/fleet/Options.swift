@@ -125,6 +125,28 @@ struct CommonOptions: ParsableArguments {
         return transport
     }
 
+    /// What reaches a plan's hosts: what the files say, and where they leave it open, what did so the last time.
+    func clients(of plan: Plan, _ transport: ClientTransport) async throws(CommandFailure)
+        -> [HostName: HostClient]
+    {
+        let journal = try openJournal().1
+        let last: [HostName: String]
+        do { last = try journal.clients(in: plan.environment) } catch {
+            throw CommandFailure(error)
+        }
+        return await transport.expectedClients(of: plan.hosts.map(\.endpoint)).reduce(into: [:]) {
+            clients,
+            entry in
+            let before = last[entry.key].map(Snapshot.clientName)
+            clients[entry.key] =
+                switch (entry.value, before) {
+                case (.auto, "OpenSSH"): .openssh
+                case (.auto, "libssh2"): .libssh2
+                default: entry.value
+                }
+        }
+    }
+
     /// SSH for questions that need no login.
     func transport(in project: Project) -> ClientTransport {
         ClientTransport(

@@ -1,3 +1,4 @@
+import FleetClients
 import FleetInventory
 import FleetPlan
 import FleetProject
@@ -42,7 +43,7 @@ struct RolloutVerb {
             records: confirmation.missingRecordsReason
         )
         if confirmation.isDryRun {
-            common.print(PlanText.full(plan, style: common.standardOutputStyle))
+            common.print(try await text(of: plan, transport))
             for refusal in try await check.refusals(to: plan, isHotfix: choice.isHotfix) {
                 Terminal.standardError.write("note: \(refusal.message)\n")
             }
@@ -73,9 +74,16 @@ struct RolloutVerb {
         let (_, selected) = try hosts.select(in: project)
         let transport = try await common.openTransport(for: selected, in: project)
         let plan = try await plan(project, transport)
-        common.print(
-            common.output == .json
-                ? plan.json : PlanText.full(plan, style: common.standardOutputStyle)
+        common.print(common.output == .json ? plan.json : try await text(of: plan, transport))
+    }
+
+    private func text(of plan: Plan, _ transport: ClientTransport) async throws(CommandFailure)
+        -> String
+    {
+        PlanText.full(
+            plan,
+            clients: try await common.clients(of: plan, transport),
+            style: common.standardOutputStyle
         )
     }
 

@@ -28,6 +28,11 @@ import Testing
         let doctor = try fixture.fleet("doctor", "production")
         #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
         #expect(doctor.output.contains("web2 is not reached by libssh2"), "\(doctor.output)")
+        let plan = try fixture.fleet("plan", "production", "--tag", "v1.2.0")
+        #expect(
+            plan.output.contains("client     libssh2: web") && plan.output.contains("; ssh: web"),
+            "\(plan.output)\(plan.errors)"
+        )
         // The canary is the hardened one.
         let bad = try fixture.fleet(
             "deploy",

@@ -180,6 +180,24 @@ struct ReportTests {
         #expect(!PlanText.full(self.plan, style: .plain).contains("openssh_sessions"))
     }
 
+    @Test("The plan says which client reaches which hosts")
+    func clients() {
+        func line(_ clients: [HostName: HostClient]) -> Substring? {
+            PlanText.full(plan, clients: clients, style: .plain).split(separator: "\n").first {
+                $0.hasPrefix("client ")
+            }
+        }
+        #expect(line([:]) == nil)
+        #expect(line(["web1": .libssh2, "web2": .libssh2]) == "client     libssh2")
+        #expect(
+            line(["web1": .libssh2, "web2": .openssh, "web3": .openssh, "here": .local])
+                == "client     libssh2: web1; ssh: web[2-3]; this machine itself: here"
+        )
+        #expect(
+            line(["web1": .auto, "web2": .auto]) == "client     libssh2, or ssh where that cannot"
+        )
+    }
+
     @Test func thePlanShowsWhatWouldRunAndTheWayBack() {
         let text = PlanText.full(plan, style: .plain)
         for part in [

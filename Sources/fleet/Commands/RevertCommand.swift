@@ -138,7 +138,10 @@ struct RevertCommand: AsyncParsableCommand {
             plan = try undo(in: inventory, on: Set(selected.map(\.name)))
         }
         if confirmation.isDryRun {
-            common.print(PlanText.full(plan, style: common.standardOutputStyle))
+            let clients = try await common.clients(of: plan, transport)
+            common.print(
+                PlanText.full(plan, clients: clients, style: common.standardOutputStyle)
+            )
             return
         }
         if let wait = confirmation.lockWait.flatMap(YAMLReader.milliseconds) {
