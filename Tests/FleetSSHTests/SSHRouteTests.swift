@@ -96,7 +96,7 @@ import Testing
         let transport = transport()
         let route = "127.0.0.1:\(relay.port)"
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 0..<12 {
+            for number in 0..<24 {
                 let endpoint = endpoint(HostName("web\(number)"), through: route)
                 group.addTask {
                     let session = try await transport.open(endpoint, rollout: "r1")
@@ -106,8 +106,8 @@ import Testing
             }
             try await group.waitForAll()
         }
-        // A second one may be opened when a slow machine makes hosts wait for their turn.
-        #expect((1...3).contains(relay.acceptedCount))
+        // Further ones are opened when a slow machine makes hosts wait for their turn, and never more than eight.
+        #expect((1...8).contains(relay.acceptedCount))
     }
 
     /// N20: when the jump host dies, everything behind it is lost, and is found again.
