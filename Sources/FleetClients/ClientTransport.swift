@@ -163,6 +163,7 @@ public final class ClientTransport: Transport {
                 let first = try await way(to: endpoint).client
                 found[endpoint.name] = isAuto && first == .libssh2 ? .auto : first
             } catch {
+                // Whoever connects to the host is told; a guess here would be worse than nothing.
                 continue
             }
         }

@@ -152,9 +152,12 @@ enum HostRelay {
         fi
         # A bash that was built without it looks for a file of that name.
         if command -v bash >/dev/null 2>&1 && bash --norc --noprofile -c '
-            problem=$( { exec 3<>"/dev/tcp/$FLEET_RELAY_HOST/$FLEET_RELAY_PORT"; } 2>&1 ) ||
-                case $problem in *"No such file"*) exit 98 ;; *) echo "fleet-relay refused bash ${problem##*: }"; exit 0 ;; esac
-            exec 3<>"/dev/tcp/$FLEET_RELAY_HOST/$FLEET_RELAY_PORT" 2>/dev/null || { echo "fleet-relay refused bash"; exit 0; }
+            { exec 3<>"/dev/tcp/$FLEET_RELAY_HOST/$FLEET_RELAY_PORT"; } 2>/dev/null || {
+                problem=$( { exec 3<>"/dev/tcp/$FLEET_RELAY_HOST/$FLEET_RELAY_PORT"; } 2>&1 )
+                case $problem in *"No such file"*) exit 98 ;; esac
+                echo "fleet-relay refused bash ${problem##*: }"
+                exit 0
+            }
             echo "fleet-relay connected bash"
             [ -n "$FLEET_RELAY_REQUEST" ] || exit 0
             printf %s "$FLEET_RELAY_REQUEST" >&3

@@ -97,6 +97,7 @@ import Testing
         // No event: a service that was started says to nobody when it answers.
         let program = """
             import json, sys, time, urllib.request
+            # No event: the service that is asked knows nothing of the test.
             for i in range(600):
                 try:
                     page = urllib.request.urlopen("http://%s:%s/health" % tuple(sys.argv[1:]), timeout=5)

@@ -156,6 +156,22 @@ import Testing
         }
     }
 
+    @Test("A service that takes its time to answer is waited for, there and back, by hand too")
+    func slowService() throws {
+        let fixture = try FleetFixture(hosts: 2)
+        try Command.shell(
+            "sed -i 's|setsid /usr/bin/python3 \"$HOME/app/app.py\"|setsid sh -c \"sleep 1.5; exec /usr/bin/python3 $HOME/app/app.py\"|' appctl; grep -q 'sleep 1.5' appctl",
+            in: fixture.servers[0].home
+        )
+        for tag in ["v1.0.0", "v1.1.0"] {
+            let done = try fixture.fleet("deploy", "production", "--tag", tag)
+            #expect(done.status == 0, "\(done.output)\(done.errors)")
+        }
+        let back = try fixture.fleet("revert", "production", "--yes")
+        #expect(back.status == 0, "\(back.output)\(back.errors)")
+        #expect(try (0..<2).map(fixture.tag) == ["v1.0.0", "v1.0.0"])
+    }
+
     @Test("A host that something else reaches than the last time is told of")
     func anotherClient() throws {
         let fixture = try FleetFixture(hosts: 2)
