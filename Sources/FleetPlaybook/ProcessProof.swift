@@ -65,6 +65,16 @@ enum ProcessProof {
             done
             return 1
         }
+        # A program that only asks a daemon, or another machine, to run what the service is: that runs elsewhere.
+        asks_others() {
+            c=
+            { read -r c <"/proc/$1/comm"; } 2>/dev/null
+            case $c in
+            docker | docker-* | docker.io | podman | podman-* | nerdctl | ctr | crictl | machinectl | systemd-nspawn | \
+                lxc | lxc-* | incus | kubectl | ssh | sudo | su) ;;
+            *) return 1 ;;
+            esac
+        }
         # The systemd service that a process belongs to, if it is one (cgroups(7)).
         unit_of() {
             [ "$FLEET_CONTROL" = systemctl ] || return 0
@@ -123,7 +133,9 @@ enum ProcessProof {
         for p in $pids; do
             case $(age "$p") in
             young)
-                if of_release "$p"; then [ -n "$known" ] || known=yes
+                if asks_others "$p"; then
+                    [ -n "$known" ] || reason="$(who "$p") of $FLEET_SERVICE only asks for what runs elsewhere"
+                elif of_release "$p"; then [ -n "$known" ] || known=yes
                 elif [ -z "$known" ]; then
                     reason="$(who "$p") of $FLEET_SERVICE neither works in $tree_dir nor was started with anything there"
                 fi ;;

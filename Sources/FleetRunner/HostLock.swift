@@ -231,7 +231,8 @@ public struct HostLock: Sendable {
     ///
     /// `owner`, `who`, `since` of the lock; `witness`, where the journal was that changed the host
     /// last; `running=ROLLOUT/KEY` for every step that still runs, `unended=ROLLOUT/KEY` for every one
-    /// that has no result and does not run, `armed=ROLLOUT` for a dead-man switch.
+    /// that has no result and does not run, `armed=ROLLOUT` for a dead-man switch, `unwatched=ROLLOUT` for
+    /// one that nobody waits at any more: it will not fire.
     public var ledger: Script {
         script(
             RunDirectory.ours + #"""
@@ -246,7 +247,11 @@ public struct HostLock: Sendable {
                     if ours "$p"; then echo "running=${p%/pid}"
                     else echo "unended=${p%/pid}"; fi
                 done
-                for p in */armed; do [ ! -e "$p" ] || echo "armed=${p%/armed}"; done
+                for p in */armed; do
+                    [ -e "$p" ] || continue
+                    if ours "${p%armed}switch/pid"; then echo "armed=${p%/armed}"
+                    else echo "unwatched=${p%/armed}"; fi
+                done
                 exit 0
                 """#
         )

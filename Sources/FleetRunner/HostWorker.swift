@@ -578,7 +578,9 @@ actor HostWorker {
         } catch {
             switch error {
             case .refusedByHost(let reason) where !reason.contains("prohibited"):
-                return .fail(Failure("nobody answers on \(Self.place(of: action))"))
+                return .fail(
+                    Failure("nobody answers on \(Self.place(of: action))\(Self.doubt(of: action))")
+                )
             case .refusedByHost:
                 return .inconclusive(Failure(error))
             case .timedOut(.channel, let milliseconds) where !action.isScript:
@@ -674,6 +676,18 @@ actor HostWorker {
         case .tcp(let probe): "\(probe.host):\(probe.port)"
         case .script, .upload, .deadman: "the host"
         }
+    }
+
+    /// What else "nobody answers" may mean: sshd says the same of a name that the host cannot find.
+    private static func doubt(of action: Action) -> String {
+        let host: String
+        switch action {
+        case .http(let probe): host = probe.host
+        case .tcp(let probe): host = probe.host
+        case .script, .upload, .deadman: return ""
+        }
+        let isName = host != "localhost" && !host.contains(":") && host.contains(where: \.isLetter)
+        return isName ? ", or this host does not know that name" : ""
     }
 
     /// Connects from the host's own point of view: through its sshd or, where that lets nothing through, by a program of

@@ -87,6 +87,20 @@ enum Surroundings {
         return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 
+    /// The person whom a CI system names, where it says that it is one: elsewhere these variables are leftovers.
+    static var actor: String? {
+        let systems = [
+            ("GITHUB_ACTIONS", "GITHUB_ACTOR"), ("GITLAB_CI", "GITLAB_USER_LOGIN"),
+            ("BUILDKITE", "BUILDKITE_BUILD_CREATOR"),
+        ]
+        return systems.lazy.compactMap { system, name in
+            variable(system).flatMap { $0.isEmpty ? nil : variable(name) }
+        }.first { !$0.isEmpty }
+    }
+
+    /// Who has called sudo, where this is root.
+    private static var invoker: String? { geteuid() == 0 ? variable("SUDO_USER") : nil }
+
     /// Who is doing this: the person a CI system names, or the login.
     static var origin: RolloutOrigin { origin() }
 
@@ -94,12 +108,11 @@ enum Surroundings {
     static func origin(_ exception: Exception = Exception(), overridden: [String] = [])
         -> RolloutOrigin
     {
-        let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "SUDO_USER"]
         var host = [CChar](repeating: 0, count: 256)
         gethostname(&host, host.count - 1)
         let end = host.firstIndex(of: 0) ?? host.endIndex
         return RolloutOrigin(
-            user: names.compactMap(variable).first ?? user,
+            user: actor ?? invoker ?? user,
             machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
             command: ProgramArguments.recorded,
             version: FleetVersion.number,

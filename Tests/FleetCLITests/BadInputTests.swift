@@ -217,6 +217,42 @@ import Testing
         #expect(try fixture.fleet("hosts", "production", "--project", "/nowhere").status == 64)
     }
 
+    @Test(
+        "Files that `check` cannot look at are an error, and no file that is well",
+        .enabled(if: getuid() == 0)
+    )
+    func filesThatCannotBeRead() throws {
+        try Command.shell("chmod -R a+rX .", in: fixture.directory.path)
+        func check() throws -> Command {
+            try Command.run(
+                ["setpriv", "--reuid=1", "--regid=1", "--clear-groups", Package.binary, "check"],
+                in: fixture.directory.path + "/project",
+                environment: [
+                    "FLEET_STATE_DIR": fixture.directory.path + "/theirs",
+                    "FLEET_TRUSTED_FILES": "all", "HOME": fixture.directory.path,
+                    "SSH_AUTH_SOCK": "",
+                ]
+            )
+        }
+        for folder in ["inventory", "playbooks"] {
+            let path = fixture.directory.path + "/project/" + folder
+            chmod(path, 0o711)
+            let bad = try check()
+            #expect(bad.status != 0, "\(bad.output)")
+            #expect((bad.output + bad.errors).contains(folder), "\(bad.output)\(bad.errors)")
+            chmod(path, 0o755)
+            let file = path + (folder == "inventory" ? "/production.yml" : "/deploy.yml")
+            chmod(file, 0o600)
+            let unreadable = try check()
+            #expect(unreadable.status != 0, "\(unreadable.output)")
+            #expect(
+                (unreadable.output + unreadable.errors).contains("ermission denied"),
+                "\(unreadable.output)\(unreadable.errors)"
+            )
+            chmod(file, 0o644)
+        }
+    }
+
     @Test func limitsThatSelectNothing() throws {
         try refused(
             64,

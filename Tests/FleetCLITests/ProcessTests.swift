@@ -128,13 +128,18 @@ import Testing
             "v1.3.0",
             "approved for production by qa@example.com"
         )
+        // What somebody did by hand on staging is not asked, and not said to be otherwise.
+        let staging = fixture.servers[0].home + "/app"
+        try Command.shell("git checkout -q v1.0.0", in: staging)
         expect(
             try fleet("promote", "staging", "production"),
             0,
+            "the release that succeeded last on staging is",
             "production runs",
             "verified on all 2 hosts"
         )
         #expect(try fixture.tag(1) == "v1.3.0" && fixture.tag(2) == "v1.3.0")
+        try Command.shell("git checkout -q -", in: staging)
 
         // A bad one: it fails on staging, and production never hears of it.
         try commit("v1.4.0", health: "error")
@@ -270,6 +275,42 @@ import Testing
         )
         try fixture.directory.write(text, to: playbook)
         expect(try fleet("deploy", "production", "--tag", "v1.0.0"), 0)
+    }
+
+    @Test(
+        "Whoever wrote any of what is new may not approve it, and who that is nobody knows in half a history"
+    )
+    func allAuthors() throws {
+        try policy("require: [approved], approval: { by_another: true, all_authors: true }")
+        try Command.shell(
+            """
+            export GIT_CONFIG_GLOBAL=/dev/null GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
+            for who in ann bob; do
+                echo $who >>VERSION; git add -A
+                git commit -q --author="$who <$who@example.com>" -m "by $who"
+            done
+            git -c user.name=t -c user.email=t@t tag -a v1.3.0 -m v1.3.0
+            git push -q ../origin.git main --tags
+            """,
+            in: fixture.directory.path + "/work"
+        )
+        try fetchTags()
+        let project = fixture.directory.path + "/project"
+        try Command.shell("git config user.email ann@example.com", in: project)
+        expect(try fleet("approve", "v1.3.0", "production", "--note", "mine"), 0)
+        expect(try fleet("deploy", "production", "--tag", "v1.3.0"), 11, "E_OWN_APPROVAL")
+        try Command.shell("git config user.email qa@example.com", in: project)
+        expect(try fleet("approve", "v1.3.0", "production", "--note", "read"), 0)
+        // Both ends are there, and what is between is not.
+        try Command.shell(
+            "git fetch -q --depth 1 origin tag v1.3.0; git rev-parse --is-shallow-repository | grep -qx true",
+            in: project
+        )
+        expect(try fleet("deploy", "production", "--tag", "v1.3.0"), 11, "E_AUTHOR")
+        try Command.shell("git fetch -q --unshallow origin", in: project)
+        let admitted = try fleet("deploy", "production", "--tag", "v1.3.0")
+        #expect(!admitted.output.contains("E_AUTHOR"), "\(admitted.output)")
+        #expect(!admitted.output.contains("E_OWN_APPROVAL"), "\(admitted.output)")
     }
 
     /// Row H52.

@@ -52,7 +52,7 @@ import Testing
         let path = fixture.directory.path + "/project/playbooks/deploy.yml"
         let playbook = try String(contentsOfFile: path, encoding: .utf8)
         try fixture.directory.write(
-            playbook.replacing("deadline: 4s", with: "deadline: 1s").replacing(
+            playbook.replacing(
                 "  - name: test\n",
                 with: """
                       - name: config

@@ -9,11 +9,14 @@ import Testing
     init() throws { fixture = try FleetFixture(hosts: 1) }
 
     /// Runs fleet on a terminal of its own; `talk` is Python that sees `wait(text)`, `type(text)`, `echo()`.
-    private func onTerminal(_ arguments: [String], _ talk: String) throws -> String {
+    private func onTerminal(_ arguments: [String], _ talk: String, setting: String? = nil) throws
+        -> String
+    {
         let program = """
             import os, pty, select, sys, termios, time
             child, terminal = pty.fork()
             if child == 0:
+                os.environ.update(\(setting.map { "[\"\($0)\".split(\"=\")]" } ?? "{}"))
                 os.execv(sys.argv[1], sys.argv[1:])
             seen = ""
             def read():
@@ -78,6 +81,31 @@ import Testing
         )
         #expect(said.contains("exit 1"), "\(said)")
         #expect(said.contains("E_") && !said.contains("E_TIMEOUT"), "\(said)")
+    }
+
+    @Test("A program that has a terminal is asked as a person is, unless it says that it is CI")
+    func whoIsThere() throws {
+        // Which release is for fleet to say, so it asks.
+        let deploy = ["deploy", "production"]
+        let asked = try onTerminal(
+            deploy,
+            """
+            wait("[y/N]")
+            type("n\\n")
+            """
+        )
+        #expect(asked.contains("exit 11"), "\(asked)")
+        for variable in ["CI=true", "TERM=dumb"] {
+            let said = try onTerminal(
+                deploy,
+                """
+                while read(): pass
+                print(seen)
+                """,
+                setting: variable
+            )
+            #expect(said.contains("exit 11") && said.contains("add --yes"), "\(variable): \(said)")
+        }
     }
 
     @Test("Ctrl-C at a password leaves a terminal that shows what is typed")

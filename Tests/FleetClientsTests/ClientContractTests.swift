@@ -204,6 +204,29 @@ import Testing
             request: [],
             withinMilliseconds: 10_000
         ) { _ in true }
+        // The kernel accepts for a process that hangs: `tcp` proves no more than that.
+        let hanging = try Listener(backlog: 8)
+        try await session.exchange(
+            host: "127.0.0.1",
+            port: hanging.port,
+            request: [],
+            withinMilliseconds: 10_000
+        ) { _ in true }
+        // A name that the host cannot find is refused in the same way.
+        do throws(TransportError) {
+            try await session.exchange(
+                host: "nobody.invalid",
+                port: server.port,
+                request: [],
+                withinMilliseconds: 60_000
+            ) { _ in true }
+            #expect(Bool(false), "connected")
+        } catch {
+            #expect(
+                error.token == "E_REFUSED" && !error.message.contains("prohibited"),
+                "\(error)"
+            )
+        }
         let nobody = try SSHDServer.freePort()
         await #expect(throws: TransportError.self) {
             do throws(TransportError) {

@@ -76,6 +76,26 @@ import Testing
         return try run(script, shell)
     }
 
+    @Test(
+        "Room that is not there after all ends in a refusal, and the backups that are there stay",
+        .enabled(if: getuid() == 0)
+    )
+    func lessRoomThanPromised() throws {
+        try Command.shell("mkdir backups && mount -t tmpfs -o size=256k fleet backups", in: home)
+        defer { _ = try? Command.shell("umount -l backups", in: home) }
+        let first = try backUp()
+        #expect(first.status == 0, "\(first.output)\(first.errors)")
+        let before = try Command.shell("ls backups", in: home)
+        // What does not pack well, and is far more than the file system has.
+        try sql("INSERT INTO job SELECT hex(randomblob(500000))")
+        let asked = try run(try step(BackupStep.self).preflight(in: scope))
+        #expect(asked.status == 1 && asked.output.contains("E_DISK"), "\(asked.output)")
+        // A file system that promises more than an account may use.
+        let done = try backUp()
+        #expect(done.status != 0, "\(done.output)")
+        #expect(try Command.shell("ls backups", in: home) == before)
+    }
+
     private func backUp(_ more: String = "", _ shell: String = "dash") throws -> Command {
         try run(try step(BackupStep.self, more).action(in: scope), shell)
     }

@@ -44,6 +44,20 @@ struct RunStepTests {
         )
     }
 
+    @Test(
+        "A pipeline is its last command, as in every `sh`: what fails before it is seen only where a step asks"
+    )
+    func pipelines() throws {
+        func status(_ script: String) throws -> Int32 {
+            let step = try step(RunStep.self, "{ script: \"\(script)\" }")
+            guard case .script(let script) = try step.action(in: scope()) else { return -1 }
+            return try run(script).status
+        }
+        #expect(try status("false | cat") == 0)
+        #expect(try status("{ false || touch failed; } | cat; [ ! -e failed ]") == 1)
+        #expect(try status("false; true") == 1)
+    }
+
     /// Row K2.
     @Test(
         "A digest that could not be asked is no proof that nothing has changed",

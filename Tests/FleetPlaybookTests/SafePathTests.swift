@@ -326,6 +326,24 @@ import Testing
         }
     }
 
+    @Test("What somebody makes where nothing was goes with the way back, and a copy of it stays")
+    func madeMeanwhile() throws {
+        let step = try upload("srv/app/conf")
+        let (facts, done) = try perform(step)
+        #expect(done.status == 0 && facts == ["state": "absent"], "\(done.output)\(facts)")
+        try Command.shell("echo theirs >srv/app/conf", in: root)
+        let back = try goBack(step, facts)
+        #expect(back.status == 0 && back.output.contains("a copy is"), "\(back.output)")
+        let copy = "home/.fleet/kept/" + Self.digest(of: "theirs\n")
+        #expect(try look("cat \(copy); ls srv/app | grep -c conf || :") == "theirs\n0")
+        // What was sent, and nobody has touched, is no loss.
+        let (again, sent) = try perform(step)
+        #expect(sent.status == 0 && again == ["state": "absent"])
+        let plain = try goBack(step, again)
+        #expect(plain.status == 0 && !plain.output.contains("a copy"), "\(plain.output)")
+        #expect(try goBack(step, again).status == 0)
+    }
+
     @Test("The newest twenty copies of what was replaced stay, and those of the last thirty days")
     func pruning() throws {
         let names = (10..<40).map { String(repeating: "0", count: 62) + String($0) }

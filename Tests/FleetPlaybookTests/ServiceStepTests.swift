@@ -231,6 +231,26 @@ struct ServiceStepTests {
         #expect(seen.status == status && seen.output.contains(words), "\(seen.output)")
     }
 
+    @Test("A unit that only asks a daemon for its container says nothing of what runs in it")
+    func clientsOfDaemons() throws {
+        try Command.shell(
+            "cp \"$(command -v sleep)\" app/docker; cp \"$(command -v sleep)\" app/server",
+            in: home.path
+        )
+        func asksOthers(_ name: String) throws -> Bool {
+            let process = try ChildProcess([home.path + "/app/" + name, "600"])
+            defer { end(process) }
+            // No event: a process tells nobody that it has become another program.
+            while try Command.shell("cat /proc/\(process.pid)/comm") != name + "\n" {}
+            return try Command.run(
+                ["sh", "-s"],
+                input: ProcessProof.functions + "asks_others \(process.pid)"
+            ).status == 0
+        }
+        #expect(try asksOthers("docker"))
+        #expect(try !asksOthers("server"))
+    }
+
     @Test("A unit file that was changed is read again before the restart, and never runs old")
     func daemonReload() throws {
         let step = try step("{ name: app }")

@@ -146,6 +146,48 @@ struct HostIdentityTests {
         #expect(kill(other.pid, 0) == 0, "it is nobody's business")
     }
 
+    @Test("A dead-man switch is armed as long as somebody waits at it", arguments: [true, false])
+    func deadMan(waits: Bool) throws {
+        let other = try stranger()
+        try Command.shell("mkdir .fleet/runs/r1/switch; : >.fleet/runs/r1/armed", in: home.path)
+        try home.write(
+            "\(other.pid) \(other.start) \(other.boot)\n",
+            to: ".fleet/runs/r1/switch/pid"
+        )
+        defer {
+            kill(other.pid, SIGKILL)
+            other.process.wait()
+        }
+        if !waits {
+            kill(other.pid, SIGKILL)
+            other.process.wait()
+        }
+        let told = try run(lock.ledger).output
+        #expect(told.contains("armed=r1\n") == waits, "\(told)")
+        #expect(told.contains("unwatched=r1\n") == !waits, "\(told)")
+    }
+
+    @Test("A step is looked for in the home of the account that logs in, and in no other one's")
+    func otherHomes() throws {
+        let other = try stranger()
+        defer {
+            kill(other.pid, SIGKILL)
+            other.process.wait()
+        }
+        try home.write("\(other.pid) \(other.start) \(other.boot)\n", to: ".fleet/runs/r1/f0-1/pid")
+        try home.write("", to: ".fleet/runs/r1/f0-1/go")
+        let busy = try run(RunDirectory.stillRunning)
+        #expect(busy.status == 1 && busy.output.contains("E_BUSY"), "\(busy.output)")
+        // As the documentation says: one login account for an environment.
+        try Command.shell("mkdir elsewhere", in: home.path)
+        let elsewhere = try Command.run(
+            ["sh", "-s"],
+            environment: ["HOME": home.path + "/elsewhere"],
+            input: RunDirectory.stillRunning.shellText
+        )
+        #expect(elsewhere.status == 0 && elsewhere.output.isEmpty, "\(elsewhere.output)")
+    }
+
     @Test("The one that was started is reported, and ended with its group")
     func own() throws {
         let other = try stranger()

@@ -53,6 +53,42 @@ import Testing
         }
     }
 
+    @Test(
+        "A key file of ours that others may read is not used; one of another account is, as ssh does",
+        .enabled(if: getuid() == 0)
+    )
+    func whoseKeyFile() async throws {
+        let server = try SSHDServer()
+        func reaches() async throws -> (fleet: Bool, ssh: Bool) {
+            let ssh = try Command.run([
+                "ssh", "-F", "none", "-i", server.keyFile, "-o", "IdentitiesOnly=yes", "-o",
+                "BatchMode=yes",
+                "-o", "UserKnownHostsFile=\(server.knownHostsFile)", "-p", "\(server.port)",
+                "127.0.0.1", "true",
+            ])
+            return (await login(transport(server), server.endpoint()) == nil, ssh.status == 0)
+        }
+        chmod(server.keyFile, 0o644)
+        #expect(try await reaches() == (false, false))
+        chown(server.keyFile, 1, 1)
+        #expect(try await reaches() == (true, true))
+        chmod(server.keyFile, 0o600)
+        #expect(try await reaches() == (true, true))
+    }
+
+    @Test("A library that a distribution has mended is told by its package's revision alone")
+    func dangerousLibrary() {
+        #expect(LibSSH2.danger(version: "1.10.0", package: { nil }) == nil)
+        for version in ["1.11.0", "1.11.1"] {
+            for bad in [nil, "\(version)-1", "\(version)-1+b2"] {
+                #expect(LibSSH2.danger(version: version, package: { bad }) != nil)
+            }
+            for good in ["\(version)-1+deb13u1", "\(version)-1ubuntu0.1"] {
+                #expect(LibSSH2.danger(version: version, package: { good }) == nil)
+            }
+        }
+    }
+
     // MARK: Passphrases
 
     private func lock(_ server: SSHDServer, with passphrase: String) throws {

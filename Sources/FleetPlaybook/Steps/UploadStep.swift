@@ -406,6 +406,16 @@ struct UploadStep: StepKind {
                         exit 0
                     fi
                     if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
+                        is=$(digest "./$name")
+                        case $is in
+                        '' | "$FLEET_SHA256") ;;
+                        *)
+                            # Somebody has made it, or changed it, since: a copy stays.
+                            open_work ".$name.fleet"
+                            keep
+                            echo "what was $FLEET_DESTINATION is not what was sent: a copy is $kept/$is"
+                            close_work ;;
+                        esac
                         remove "./$name" "./$old" || exit 1
                         [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
                         exit

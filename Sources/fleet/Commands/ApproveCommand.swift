@@ -105,11 +105,7 @@ struct ApproveCommand: AsyncParsableCommand {
 
     /// The address that git knows this person by, as a tag's author is known by it.
     private func approver(_ project: Project) async -> String? {
-        if Surroundings.variable("GITHUB_ACTOR") ?? Surroundings.variable("GITLAB_USER_LOGIN")
-            != nil
-        {
-            return nil
-        }
+        guard Surroundings.actor == nil else { return nil }
         do throws(GitRepository.Failure) {
             let repository = try await GitRepository(containing: project.root)
             return await repository.answer("config", "user.email").flatMap { $0.isEmpty ? nil : $0 }
@@ -165,7 +161,11 @@ struct PromoteCommand: AsyncParsableCommand {
                 hints: ["fleet deploy \(source)    first", "nothing was changed"]
             )
         }
-        common.tell("\(source) runs \(live.release.label), by rollout \(live.rollout.id)")
+        // Its hosts are not asked: somebody may have changed them by hand since.
+        common.tell(
+            "the release that succeeded last on \(source) is \(live.release.label), by rollout "
+                + "\(live.rollout.id)"
+        )
         var choice = options.choice
         choice.release = live.release.tag.map { .tag($0) } ?? .commit(live.release.commit)
         choice.mustBe = live.release.commit

@@ -102,6 +102,12 @@ struct ReconcileCommand: AsyncParsableCommand {
         for rollout in ledger.armed where rollout != unfinished?.description {
             found.append("the dead-man switch of rollout \(rollout) is armed: it will go back")
         }
+        for rollout in ledger.unwatched {
+            found.append(
+                "the dead-man switch of rollout \(rollout) is armed, and nobody waits there any more (a "
+                    + "reboot, a kill): the host will not go back by itself    fleet show \(rollout)"
+            )
+        }
         if let witness = ledger.witness {
             switch try journal.holds(witness) {
             case true?: break
@@ -144,7 +150,9 @@ struct HostLedger {
     var witness: JournalHead?
     var running: [Step] = []
     var unended: [Step] = []
+    /// Rollouts whose dead-man switch will fire, and those whose switch has lost whoever waits at it.
     var armed: [String] = []
+    var unwatched: [String] = []
 
     init(_ text: String) {
         for line in text.split(whereSeparator: \.isNewline) {
@@ -160,6 +168,7 @@ struct HostLedger {
             case "running": running += step.map { [$0] } ?? []
             case "unended": unended += step.map { [$0] } ?? []
             case "armed": armed.append(value)
+            case "unwatched": unwatched.append(value)
             default: break
             }
         }
