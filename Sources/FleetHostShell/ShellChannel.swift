@@ -1,7 +1,9 @@
 package import FleetTransport
 
-/// The host's shell, once its channel is open.
-package struct ShellChannel<Channel: Sendable> {
+/// The host's shell, once its channel is open; confined to its session.
+///
+/// One object: whoever looks at one thing of it copies nothing else.
+package final class ShellChannel<Channel: Sendable> {
     package let channel: Channel
     package var reader: HostShellReader
     /// The process group of the shell; known from READY on.
@@ -27,8 +29,14 @@ package struct ShellChannel<Channel: Sendable> {
     /// How much of a login's noise is kept for a message, in bytes.
     private static var noiseLimitBytes: Int { 400 }
 
+    package init(channel: Channel, reader: HostShellReader, unsent: [UInt8] = []) {
+        self.channel = channel
+        self.reader = reader
+        self.unsent = unsent
+    }
+
     /// Takes what arrived on standard error: nothing of ours, but what a login complains about.
-    package mutating func takeComplaint(_ bytes: UnsafeRawBufferPointer) {
+    package func takeComplaint(_ bytes: UnsafeRawBufferPointer) {
         guard !isReady else { return }
         complaints += bytes.prefix(max(0, Self.noiseLimitBytes - complaints.count))
     }
@@ -60,7 +68,7 @@ package struct ShellChannel<Channel: Sendable> {
     }
 
     /// Puts a request behind those that are not written yet.
-    package mutating func append(_ request: HostShell.Request) {
+    package func append(_ request: HostShell.Request) {
         if request.needsDetachedFunctions, !hasDetachedFunctions {
             unsent += HostShell.detachedFunctions
             hasDetachedFunctions = true
@@ -69,7 +77,7 @@ package struct ShellChannel<Channel: Sendable> {
     }
 
     /// Takes what arrived: output goes on, and the line that ends `id` is the answer.
-    package mutating func take(
+    package func take(
         _ bytes: UnsafeRawBufferPointer,
         of id: String,
         _ output: any OutputSink

@@ -53,6 +53,15 @@ package final class Operations {
     package var phase: ConnectionPhase? { waiting.first?.phase }
 }
 
+/// How a wait ended.
+package enum WaitEnd: Sendable {
+    case over
+    /// Its deadline passed, and that does not end the session.
+    case expired
+    case failed(TransportError)
+}
+
+// Little of this is generic: looking up the metadata of generic types took some 2 % of a step's CPU.
 extension ReactorSession {
     /// Runs `body` until it yields a value; nil means that bytes have to arrive first.
     ///
@@ -62,9 +71,22 @@ extension ReactorSession {
         within milliseconds: Int,
         _ body: @escaping () throws(TransportError) -> T?
     ) async throws(TransportError) -> T {
-        guard let value = try await perform(phase, within: milliseconds, endsSession: true, body)
-        else { preconditionFailure("only an operation that may expire ends without a value") }
-        return value
+        if let failure { throw failure }
+        if operations.isEmpty, let value = try body() {
+            flush()
+            return value
+        }
+        var result: T?
+        let end = await wait(phase, within: milliseconds, endsSession: true) {
+            () throws(TransportError) -> Bool in
+            result = try body()
+            return result != nil
+        }
+        if case .failed(let error) = end { throw error }
+        guard let result else {
+            preconditionFailure("only an operation that may expire ends without a value")
+        }
+        return result
     }
 
     /// As above, but a passed deadline gives nil and leaves the session alone.
@@ -75,25 +97,33 @@ extension ReactorSession {
         within milliseconds: Int,
         _ body: @escaping () throws(TransportError) -> T?
     ) async throws(TransportError) -> T? {
-        try await perform(phase, within: milliseconds, endsSession: false, body)
-    }
-
-    private func perform<T: Sendable>(
-        _ phase: ConnectionPhase,
-        within milliseconds: Int,
-        endsSession: Bool,
-        _ body: @escaping () throws(TransportError) -> T?
-    ) async throws(TransportError) -> T? {
         if let failure { throw failure }
-        let operations = operations
         if operations.isEmpty, let value = try body() {
             flush()
             return value
         }
+        var result: T?
+        let end = await wait(phase, within: milliseconds, endsSession: false) {
+            () throws(TransportError) -> Bool in
+            result = try body()
+            return result != nil
+        }
+        if case .failed(let error) = end { throw error }
+        return result
+    }
+
+    /// Waits until `step` says that it is over.
+    package func wait(
+        _ phase: ConnectionPhase,
+        within milliseconds: Int,
+        endsSession: Bool,
+        _ step: @escaping () throws(TransportError) -> Bool
+    ) async -> WaitEnd {
+        let operations = operations
         operations.last += 1
         let id = operations.last
         let deadline = Reactor.now() + UInt64(max(1, milliseconds)) * 1_000_000
-        let result: Result<T?, TransportError> = await withTaskCancellationHandler {
+        return await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 operations.waiting.append(
                     Operations.Operation(
@@ -103,22 +133,21 @@ extension ReactorSession {
                         milliseconds: milliseconds,
                         step: {
                             do throws(TransportError) {
-                                guard let value = try body() else { return false }
-                                continuation.resume(returning: .success(value))
+                                guard try step() else { return false }
+                                continuation.resume(returning: WaitEnd.over)
                             } catch {
-                                continuation.resume(returning: .failure(error))
+                                continuation.resume(returning: .failed(error))
                             }
                             return true
                         },
-                        fail: { continuation.resume(returning: .failure($0)) },
-                        expire: endsSession
-                            ? nil : { continuation.resume(returning: .success(nil)) }
+                        fail: { continuation.resume(returning: .failed($0)) },
+                        expire: endsSession ? nil : { continuation.resume(returning: .expired) }
                     )
                 )
                 // The end of the session, or a cancellation, that came before the operation found nothing to end.
                 if let failure {
                     operations.waiting.removeAll { $0.id == id }
-                    continuation.resume(returning: .failure(failure))
+                    continuation.resume(returning: .failed(failure))
                 } else if Task.isCancelled {
                     cancel(id)
                 } else {
@@ -129,7 +158,6 @@ extension ReactorSession {
         } onCancel: {
             reactor.post { self.assumeIsolated { $0.cancel(id) } }
         }
-        return try result.get()
     }
 
     /// Goes on with something that nobody waits for any more, because it cannot be left half done; without
