@@ -12,6 +12,23 @@ public struct Fetch: Sendable {
         case failed(reason: String, hint: String?)
     }
 
+    /// What is run on a host.
+    public struct Scripts: Sendable {
+        /// Prints `file SIZE SHA256`, `directory`, or why it is neither.
+        public let question: Script
+        /// Writes the file to standard output.
+        public let file: Script
+        /// Writes the directory to standard output, as a tar archive.
+        public let directory: Script
+
+        /// Names the three.
+        public init(question: Script, file: Script, directory: Script) {
+            self.question = question
+            self.file = file
+            self.directory = directory
+        }
+    }
+
     private let transport: any Transport
     private let fanout: Int
     private let timeoutMilliseconds: Int
@@ -32,14 +49,14 @@ public struct Fetch: Sendable {
     ///   - path: The file or directory on the hosts.
     ///   - hosts: The hosts.
     ///   - directory: Where their directories are made.
-    ///   - becomeUser: The account that reads it, through sudo; nil is the login account.
+    ///   - scripts: What reads it there.
     ///   - progress: Told how far a host has come; often, on any thread, must not block.
     /// - Returns: What became of every host's file.
     public func fetch(
         _ path: String,
         from hosts: [Host],
         into directory: String,
-        becomeUser: String?,
+        scripts: Scripts,
         progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void
     ) async -> [HostName: Outcome] {
         await withTaskGroup(of: (HostName, Outcome).self) { group in
@@ -52,7 +69,7 @@ public struct Fetch: Sendable {
                         host: host,
                         path: path,
                         directory: "\(directory)/\(host.name.text)",
-                        becomeUser: becomeUser,
+                        scripts: scripts,
                         timeoutMilliseconds: timeoutMilliseconds
                     )
                     return (
@@ -76,35 +93,8 @@ private struct Job {
     let host: Host
     let path: String
     let directory: String
-    let becomeUser: String?
+    let scripts: Fetch.Scripts
     let timeoutMilliseconds: Int
-
-    private static let place = #"""
-        case "$FLEET_PATH" in '~/'*) FLEET_PATH=$HOME/${FLEET_PATH#??} ;; esac
-
-        """#
-
-    /// What is there: `file SIZE SHA256`, or `directory`.
-    private var question: Script {
-        script(
-            HostTools.sha256 + #"""
-                if [ -d "$FLEET_PATH" ] && [ -r "$FLEET_PATH" ]; then echo directory
-                elif [ ! -e "$FLEET_PATH" ]; then echo "$FLEET_PATH does not exist"; exit 1
-                elif [ ! -r "$FLEET_PATH" ]; then echo "$FLEET_PATH is not readable by $(id -un)"; exit 1
-                elif [ ! -f "$FLEET_PATH" ]; then echo "$FLEET_PATH is no regular file"; exit 1
-                elif no_sha; then exit 1
-                else echo file $(($(wc -c <"$FLEET_PATH"))) $($sha <"$FLEET_PATH" | cut -c1-64); fi
-                """#
-        )
-    }
-
-    private func script(_ text: String) -> Script {
-        Script(
-            Self.place + text,
-            environment: [EnvironmentVariable("FLEET_PATH", path)],
-            becomeUser: becomeUser
-        )
-    }
 
     func run(
         _ transport: any Transport,
@@ -132,7 +122,7 @@ private struct Job {
     ) async throws(TransportError) -> Fetch.Outcome {
         let answer = OutputCapture()
         let found = try await session.run(
-            question,
+            scripts.question,
             timeoutMilliseconds: timeoutMilliseconds,
             output: answer
         )
@@ -205,11 +195,7 @@ private struct Job {
         let size = words.count == 3 ? Int(words[1]) : nil
         let sink = FileSink(file) { progress($0, size ?? 0) }
         let result = try await session.run(
-            script(
-                isDirectory
-                    ? #"tar -cf - -C "$FLEET_PATH" . 2>/dev/null"#
-                    : #"cat "$FLEET_PATH" 2>/dev/null"#
-            ),
+            isDirectory ? scripts.directory : scripts.file,
             timeoutMilliseconds: timeoutMilliseconds,
             output: sink
         )

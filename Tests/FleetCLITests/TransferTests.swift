@@ -35,6 +35,45 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: project + "/mine").isEmpty)
     }
 
+    /// Row H51.
+    @Test(
+        "A link that the application's account has made leads root to nothing that this account may not read",
+        .enabled(if: getuid() == 0)
+    )
+    func fetchedForRoot() throws {
+        for server in fixture.servers {
+            // Others may walk to it, as on a host.
+            try Command.shell(
+                """
+                chmod 755 . ..; mkdir -p srv/app/logs; echo root >srv/secret; chmod 600 srv/secret
+                echo theirs >srv/app/own; echo x >srv/app/logs/a
+                ln -s ../secret srv/app/log; ln -s .. srv/app/up; ln -s own srv/app/plain
+                chown -hR 1:1 srv/app
+                """,
+                in: server.home
+            )
+        }
+        func fetch(_ path: String) throws -> Command {
+            try fixture.fleet("fetch", "production", path, "--to", "got", "--limit", "web1")
+        }
+        for path in ["~/srv/app/log", "srv/app/log", "srv/app/up/secret"] {
+            let refused = try fetch(path)
+            #expect(refused.status == 1, "\(path): \(refused.output)\(refused.errors)")
+        }
+        let got = fixture.directory.path + "/project/got/web1"
+        #expect(!FileManager.default.fileExists(atPath: got))
+        for (path, text) in [("srv/app/own", "theirs\n"), ("srv/app/plain", "theirs\n")] {
+            let done = try fetch(path)
+            #expect(done.status == 0, "\(path): \(done.output)\(done.errors)")
+            let name = try #require(path.split(separator: "/").last)
+            #expect(try String(contentsOfFile: "\(got)/\(name)", encoding: .utf8) == text)
+        }
+        let folder = try fetch("srv/app/logs/")
+        #expect(folder.status == 0, "\(folder.output)\(folder.errors)")
+        #expect(try Command.shell("tar -tf logs.tar", in: got) == "./\n./a\n")
+        #expect(try fetch("srv/nothing").output.contains("does not exist"))
+    }
+
     private func list(_ path: String) throws -> String {
         try Command.shell(
             "find . -printf '%y %m %P %l\\n' | LC_ALL=C sort; find . -type f -exec sha256sum {} + | sort",

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Dispatch
 import FleetInventory
+import FleetPlaybook
 import FleetReport
 import FleetRollout
 import FleetRunner
@@ -58,11 +59,16 @@ struct FetchCommand: AsyncParsableCommand {
             fanout: fanout,
             timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000
         )
+        let user = becomeUser ?? (sudo ? "root" : nil)
         let outcomes = await fetch.fetch(
             path,
             from: selected,
             into: to,
-            becomeUser: becomeUser ?? (sudo ? "root" : nil),
+            scripts: Fetch.Scripts(
+                question: FetchScript.question(of: path, becomeUser: user),
+                file: FetchScript.file(path, becomeUser: user),
+                directory: FetchScript.directory(path, becomeUser: user)
+            ),
             progress: { meter.note($0, $1, $2) }
         )
         meter.finish()
