@@ -100,8 +100,27 @@ public struct GitRepository: Sendable {
 
     /// Whether a commit was reverted, as git-revert(1) writes it into the message, and the revert was not.
     private func isReverted(_ name: String, in commit: String, depth: Int = 0) async -> Bool? {
-        let words = ["log", "--format=%H", "--fixed-strings", "--grep=This reverts commit \(name)"]
-        guard let found = await lines(words + [commit, "--"]) else { return nil }
+        // `git revert --reference` names it by its first digits only (core.abbrev: at least four).
+        let words = ["log", "--format=%x01%H%n%B", "--fixed-strings"]
+        let phrase = "This reverts commit "
+        guard
+            let said = await lines(
+                words + ["--grep=\(phrase)\(name.prefix(4))", commit, "--"]
+            )
+        else { return nil }
+        var found: [String] = []
+        var current = ""
+        for line in said {
+            if line.utf8.first == 0x01 {
+                current = String(line.dropFirst())
+                continue
+            }
+            let isIt = line.ranges(of: phrase).contains { range in
+                let digits = line[range.upperBound...].prefix { $0.isHexDigit }
+                return digits.count >= 4 && name.hasPrefix(digits)
+            }
+            if isIt, found.last != current { found.append(current) }
+        }
         for revert in found {
             guard depth < 8 else { return nil }
             guard let isUndone = await isReverted(revert, in: commit, depth: depth + 1) else {

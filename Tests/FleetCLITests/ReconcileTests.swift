@@ -29,6 +29,19 @@ import Testing
         #expect(good.status == 0 && good.output.contains("web[1-2]  agree"), "\(good.output)")
         #expect(try fleet.run("a", "reconcile", "production").status == 0)
 
+        // A host whose note a crash has cut says so, and is no agreement.
+        let note = fleet.fixture.servers[0].home + "/.fleet/locks/production/witness"
+        let whole = try String(contentsOfFile: note, encoding: .utf8)
+        try String(whole.prefix(20)).write(toFile: note, atomically: true, encoding: .utf8)
+        let garbled = try fleet.run("a", "journal", "verify", "production")
+        #expect(
+            garbled.status == 1 && garbled.output.contains("cannot be read any more"),
+            "\(garbled.output)"
+        )
+        #expect(garbled.output.contains("web2  agree"), "\(garbled.output)")
+        #expect(try fleet.run("a", "reconcile", "production").status == 1)
+        try whole.write(toFile: note, atomically: true, encoding: .utf8)
+
         // The chain still holds; only the hosts know that there was more.
         try edit(
             fleet,
@@ -83,6 +96,67 @@ import Testing
         #expect(try fleet.run("a", "deploy", "production", "--tag", "v1.1.0").status == 0)
         // Another machine's journal has never had them.
         #expect(try fleet.run("b", "deploy", "production", "--tag", "v1.1.0").status == 0)
+    }
+
+    @Test("Two applications on one host: what one rollout left says nothing about the other one")
+    func twoApplications() throws {
+        let fixture = try FleetFixture(hosts: 1)
+        let playbook = """
+            name: Deploy the other one
+            steps:
+              - checkout: { path: ~/other, repository: "${{ vars.repository }}" }
+            """
+        try fixture.directory.write(playbook, to: "project/playbooks/other.yml")
+        let deploy = ["deploy", "production", "--tag"]
+        #expect(try fixture.fleet(deploy + ["v1.1.0"], environment: [:]).status == 0)
+        let other = try fixture.fleet(deploy + ["v1.0.0", "-p", "other"], environment: [:])
+        #expect(other.status == 0, "\(other.output)\(other.errors)")
+        for words in [["status", "production"], ["status", "production", "-p", "other"]] {
+            let status = try fixture.fleet(words, environment: [:])
+            #expect(status.status == 0, "\(status.output)\(status.errors)")
+            #expect(status.output.contains("as deployed"), "\(status.output)")
+        }
+        try Command.shell("git checkout -q v1.1.0", in: fixture.servers[0].home + "/other")
+        #expect(try fixture.fleet("status", "production").status == 0)
+        #expect(try fixture.fleet("status", "production", "-p", "other").status == 1)
+    }
+
+    /// Row K8.
+    @Test("A rollout that is taken up out of an old backup goes on only with a reason, too")
+    func anOldBackupTakenUp() async throws {
+        let fixture = try FleetFixture(hosts: 2, deceitful: true)
+        #expect(try fixture.fleet("deploy", "production", "--tag", "v1.0.0").status == 0)
+        try Command.shell("cp -r state backup", in: fixture.directory.path)
+        #expect(try fixture.fleet("deploy", "production", "--tag", "v1.1.0").status == 0)
+        try Command.shell(
+            "rm -r state; mv backup state; touch hold; mkdir -p lies",
+            in: fixture.directory.path
+        )
+        try Program.write(
+            """
+            #!/bin/sh
+            # Only what the rollout itself asks: planning asks, too.
+            [ -z "${FLEET_COMMIT:-}" ] || : >"$HOME/asked"
+            while [ -n "${FLEET_COMMIT:-}" ] && [ -e \(fixture.directory.path)/hold ]; do sleep 0.05; done
+            exec /usr/bin/git "$@"
+            """,
+            to: fixture.lies + "/git"
+        )
+        let controller = try fixture.start(["deploy", "production", "--tag", "v1.0.0"])
+        try await eventually("a host is asked whether it is ready") {
+            fixture.servers.contains { FileManager.default.fileExists(atPath: $0.home + "/asked") }
+        }
+        kill(controller.pid, SIGKILL)
+        controller.wait()
+        try Command.shell("rm hold", in: fixture.directory.path)
+        try Command.shell("cp -r state again", in: fixture.directory.path)
+        let refused = try fixture.fleet("resume")
+        #expect(refused.status == 11, "\(refused.output)\(refused.errors)")
+        #expect(refused.output.contains("E_RECORDS"), "\(refused.output)")
+        try Command.shell("rm -r state; mv again state", in: fixture.directory.path)
+        let forced = try fixture.fleet("resume", "--force-missing-records", "disk was lost")
+        #expect(forced.status == 0, "\(forced.output)\(forced.errors)")
+        #expect(try fixture.fleet("audit", "production").output.contains("disk was lost"))
     }
 
     @Test(

@@ -132,6 +132,18 @@ struct GitRepositoryTests {
         #expect(await repository.holds(fix, in: reverted) == false)
         try git("revert --no-edit \(reverted)")
         #expect(await repository.holds(fix, in: try git("rev-parse HEAD")) == true)
+        // As `git revert --reference` writes it: with the first digits only.
+        try git(
+            "commit --allow-empty -qm 'Revert x' -m 'This reverts commit \(fix.prefix(7)) (x, 2026-01-01).'"
+        )
+        #expect(await repository.holds(fix, in: try git("rev-parse HEAD")) == false)
+        try git("reset -q --hard HEAD~1")
+        let other = fix.prefix(6) + (fix.dropFirst(6).first == "0" ? "1" : "0")
+        try git(
+            "commit --allow-empty -qm 'Revert y' -m 'This reverts commit \(other) (y, 2026-01-01).'"
+        )
+        #expect(await repository.holds(fix, in: try git("rev-parse HEAD")) == true)
+        try git("reset -q --hard HEAD~1")
         // A copy of it on another line, and its revert there.
         try git("checkout -q main; git commit -q --allow-empty -m other; git cherry-pick \(fix)")
         let copy = try git("rev-parse HEAD")

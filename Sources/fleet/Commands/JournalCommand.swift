@@ -62,6 +62,12 @@ struct JournalVerifyCommand: AsyncParsableCommand {
         for host in hosts.map(\.name) {
             switch ledgers[host] {
             case .success(let ledger):
+                if ledger.hasGarbledWitness {
+                    isOpen = true
+                    common.print(
+                        "\(host)  was told of a record, and its note of that cannot be read any more"
+                    )
+                }
                 guard let witness = ledger.witness else { continue }
                 switch try journal.holds(witness) {
                 case true?: agreeing.append(host)

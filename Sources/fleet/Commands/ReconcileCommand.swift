@@ -108,6 +108,11 @@ struct ReconcileCommand: AsyncParsableCommand {
                     + "reboot, a kill): the host will not go back by itself    fleet show \(rollout)"
             )
         }
+        if ledger.hasGarbledWitness {
+            found.append(
+                "what it was told of the journal cannot be read any more: the next rollout tells it anew"
+            )
+        }
         if let witness = ledger.witness {
             switch try journal.holds(witness) {
             case true?: break
@@ -148,6 +153,8 @@ struct HostLedger {
     var who = ""
     /// Where the journal was that changed the host last.
     var witness: JournalHead?
+    /// Whether what the host was told of the journal cannot be read any more.
+    var hasGarbledWitness = false
     var running: [Step] = []
     var unended: [Step] = []
     /// Rollouts whose dead-man switch will fire, and those whose switch has lost whoever waits at it.
@@ -164,7 +171,9 @@ struct HostLedger {
             switch line[..<equals] {
             case "owner": owner = value
             case "who": who = value
-            case "witness": witness = JournalHead(text: value)
+            case "witness":
+                witness = JournalHead(text: value)
+                hasGarbledWitness = witness == nil
             case "running": running += step.map { [$0] } ?? []
             case "unended": unended += step.map { [$0] } ?? []
             case "armed": armed.append(value)

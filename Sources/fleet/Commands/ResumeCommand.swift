@@ -27,6 +27,14 @@ struct ResumeCommand: AsyncParsableCommand {
     var back = false
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
     var isConfirmed = false
+    @Option(
+        name: .customLong("force-missing-records"),
+        help: ArgumentHelp(
+            "Go on although hosts know of records that this journal lacks; the reason is recorded.",
+            valueName: "reason"
+        )
+    )
+    var missingRecordsReason: String?
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -34,7 +42,8 @@ struct ResumeCommand: AsyncParsableCommand {
         try await Resumption(
             common: common,
             direction: back ? .back : .onward,
-            isConfirmed: isConfirmed
+            isConfirmed: isConfirmed,
+            missingRecordsReason: missingRecordsReason
         ).run(id)
     }
 
@@ -69,6 +78,8 @@ struct Resumption {
     let direction: ResumeDirection
     /// Whether a protected environment's name need not be typed.
     var isConfirmed = true
+    /// Why it goes on although hosts know of records that the journal lacks.
+    var missingRecordsReason: String?
 
     func run(_ id: RolloutID) async throws {
         let project = try await common.openProject()
@@ -98,8 +109,36 @@ struct Resumption {
             mustAsk: false,
             options: options
         )
-        let status = try await session.run(plan, resuming: (id, direction))
+        if let reason = missingRecordsReason { try await record(reason, id, plan, in: journal) }
+        let status = try await session.run(
+            plan,
+            resuming: (id, direction),
+            despite: Exception(records: missingRecordsReason)
+        )
         if status != .succeeded { throw status }
+    }
+
+    /// A rollout that was begun long since has its reasons already: this one stands beside it.
+    private func record(_ reason: String, _ id: RolloutID, _ plan: Plan, in journal: Journal)
+        async throws(CommandFailure)
+    {
+        let origin = Surroundings.origin
+        let remark = Remark(
+            environment: plan.environment,
+            what: "took rollout \(id) up without records that hosts know of",
+            reason: reason,
+            user: origin.user,
+            machine: origin.machine
+        )
+        do throws(JournalError) {
+            try await journal.note(
+                .remarked(remark),
+                stamp: Surroundings.newRolloutID(),
+                at: Surroundings.unixMilliseconds
+            )
+        } catch {
+            throw CommandFailure(error)
+        }
     }
 
     /// Whether the environment's name has to be typed; one whose file is gone by now is not protected.

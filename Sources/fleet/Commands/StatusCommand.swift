@@ -3,6 +3,7 @@ import FleetDigest
 import FleetInventory
 import FleetJournal
 import FleetPlan
+import FleetPlaybook
 import FleetProject
 import FleetReport
 import FleetRollout
@@ -43,7 +44,7 @@ struct StatusCommand: AsyncParsableCommand {
         let questions = try questions(project, inventory, selected)
         let (directory, journal) = try common.openJournal()
         let expected = try expectations(
-            of: selected.map(\.name),
+            at: questions.map { ($0.host.name, ReleasePlace.path(in: $0.script)) },
             in: hosts.environment,
             journal
         )
@@ -97,20 +98,24 @@ struct StatusCommand: AsyncParsableCommand {
         case unsettled(RolloutID)
     }
 
-    /// What the newest rollouts left on each host.
+    /// What the newest rollouts left on each host, at the place that is looked at.
     private func expectations(
-        of hosts: [HostName],
+        at places: [(host: HostName, path: String?)],
         in environment: String,
         _ journal: Journal
     ) throws -> [HostName: Expectation] {
         var expected: [HostName: Expectation] = [:]
-        var open = Set(hosts)
+        var open = Dictionary(uniqueKeysWithValues: places)
         // The newest that says something about a host counts, however many came after it that do not.
         for record in try journal.history(environment: environment, limit: nil, changesOnly: true)
         where !open.isEmpty && (record.kind == .deploy || record.kind == .revert) {
             let rollout = try RolloutLookup.replay(record.id, in: journal)
-            for (host, planned) in zip(rollout.hosts, rollout.plan.hosts)
-            where open.contains(host.name) {
+            for (host, planned) in zip(rollout.hosts, rollout.plan.hosts) {
+                guard let place = open[host.name] else { continue }
+                // Another application's rollout says nothing about this one.
+                let there = planned.preflight.first { $0.step == rollout.plan.releaseStep }
+                    .flatMap { ReleasePlace.path(in: $0.script) }
+                if let place, let there, place != there { continue }
                 switch host.outcome {
                 case .succeeded: expected[host.name] = planned.release.map { .release($0) }
                 case .reverted:
@@ -123,7 +128,7 @@ struct StatusCommand: AsyncParsableCommand {
                     guard host.isTouched else { continue }
                     expected[host.name] = .unsettled(record.id)
                 }
-                open.remove(host.name)
+                open[host.name] = nil
             }
         }
         return expected
