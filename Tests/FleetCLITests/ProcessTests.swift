@@ -311,6 +311,19 @@ import Testing
         let admitted = try fleet("deploy", "production", "--tag", "v1.3.0")
         #expect(!admitted.output.contains("E_AUTHOR"), "\(admitted.output)")
         #expect(!admitted.output.contains("E_OWN_APPROVAL"), "\(admitted.output)")
+        // A commit of somebody without a name, which git itself makes none of.
+        try Command.shell(
+            """
+            tree=$(git rev-parse 'HEAD^{tree}') head=$(git rev-parse HEAD)
+            made=$(printf 'tree %s\\nparent %s\\nauthor  <> 1700000000 +0000\\ncommitter  <> 1700000000 +0000\\n\\nx\\n' \
+                "$tree" "$head" | git hash-object -t commit -w --stdin --literally)
+            git -c user.name=t -c user.email=t@t tag -a v1.3.1 -m v1.3.1 "$made" && git push -q ../origin.git v1.3.1
+            """,
+            in: fixture.directory.path + "/work"
+        )
+        try fetchTags()
+        expect(try fleet("approve", "v1.3.1", "production", "--note", "read"), 0)
+        expect(try fleet("deploy", "production", "--tag", "v1.3.1"), 11, "E_AUTHOR_UNKNOWN")
     }
 
     /// Row H52.
