@@ -127,9 +127,19 @@ let package = Package(
                 "FleetHTTP", "FleetDigest",
             ]
         ),
+        // The use cases, whatever face stands before them.
+        library(
+            "FleetOperations",
+            [
+                "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
+                "FleetRollout", "FleetReport", "FleetSSH", "FleetClients", "FleetJournal",
+                "FleetProject", "FleetRunner",
+            ]
+        ),
         .executableTarget(
             name: "fleet",
             dependencies: [
+                "FleetOperations",
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",
                 "FleetRunner", "FleetDigest", "FleetFiles", "FleetHostShell", "FleetOpenSSH",

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CMalloc
 import FleetJournal
+import FleetOperations
 import FleetProject
 import FleetRollout
 import FleetSSH
@@ -100,22 +101,22 @@ enum Main {
                 try command.run()
             }
             try requireOutput()
-        } catch let failure as CommandFailure {
+        } catch let failure as OperationFailure {
             leave(failure)
         } catch let status as ExitStatus {
             exit(status.rawValue)
         } catch let error as JournalError {
-            leave(CommandFailure(error))
+            leave(OperationFailure(error))
         } catch let error as ProjectError {
-            leave(CommandFailure(error))
+            leave(OperationFailure(error))
         } catch let error as Diagnostics {
-            leave(CommandFailure(error))
+            leave(OperationFailure(error))
         } catch {
             root.exit(withError: error)
         }
     }
 
-    private static func leave(_ failure: CommandFailure) -> Never {
+    private static func leave(_ failure: OperationFailure) -> Never {
         Terminal.standardError.write(failure.rendered + "\n")
         exit(failure.status.rawValue)
     }
@@ -130,10 +131,10 @@ enum Main {
     }
 
     /// A result that could not be written is none.
-    private static func requireOutput() throws(CommandFailure) {
+    private static func requireOutput() throws(OperationFailure) {
         let code = Terminal.outputFailure.withLock { $0 }
         guard code != 0 else { return }
-        throw CommandFailure(
+        throw OperationFailure(
             .journal,
             "standard output could not be written: \(String(cString: strerror(code)))"
         )

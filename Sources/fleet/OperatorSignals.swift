@@ -1,12 +1,12 @@
 import Dispatch
-import FleetRunner
+import FleetOperations
 import Glibc
 
 /// Ctrl-C and SIGTERM: the first drains, the second leaves at once with the journal intact.
 final class OperatorSignals {
     private var sources: [any DispatchSourceSignal] = []
 
-    init(runner: RolloutRunner) {
+    init(_ running: RunningRollout) {
         let queue = DispatchQueue(label: "fleet.signals")
         var count = 0
         for number in [SIGINT, SIGTERM] {
@@ -15,13 +15,13 @@ final class OperatorSignals {
             source.setEventHandler {
                 count += 1
                 guard count > 1 else {
-                    runner.interrupt(signal: Int(number))
+                    running.stop(signal: Int(number))
                     return
                 }
                 // Every record is durable already: there is nothing to save.
                 Terminal.standardError.write(
                     "\nfleet: left at once; steps on the hosts go on. "
-                        + "Next: fleet resume \(runner.id)\n"
+                        + "Next: fleet resume \(running.id)\n"
                 )
                 exit(128 + number)
             }

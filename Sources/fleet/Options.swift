@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetClients
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetProject
 import FleetReport
@@ -56,103 +57,74 @@ struct CommonOptions: ParsableArguments {
     var standardOutputStyle: Style { color.style(for: .standardOutput) }
     var standardErrorStyle: Style { color.style(for: .standardError) }
 
-    /// Where packed directories are kept.
-    var archives: String { Surroundings.stateDirectory(option: stateDirectory) + "/uploads" }
-
-    func openProject() async throws(CommandFailure) -> Project {
-        let found: Project
-        if let project {
-            found = Project(root: Surroundings.fromHere(project))
-        } else {
-            do {
-                found = try Project.find(from: Surroundings.workingDirectory)
-            } catch {
-                throw CommandFailure(error)
-            }
-        }
-        do throws(ProjectError) { try found.requireReadable() } catch {
-            throw CommandFailure(error)
-        }
-        let known = trustStore.values(of: found)
-        guard let wanted = trustedFiles ?? Surroundings.variable("FLEET_TRUSTED_FILES") else {
-            return found.trusting(.only(known))
-        }
-        if wanted == "all" { return found.trusting(.all) }
-        let values = await found.sensitiveValues()
-        let digest = Project.digest(of: values)
-        guard wanted == digest else {
-            // Whoever only looks is not kept from it.
-            tell(
-                standardErrorStyle.yellow("warning:")
-                    + " what the project's files may do here has changed: it is \(digest), and "
-                    + "\(Sanitizer.line(wanted)) was agreed to; none of it takes effect\n"
-                    + "  next: look at it with `fleet trust --files`, then give CI the new digest"
-            )
-            return found.trusting(.none)
-        }
-        return found.trusting(.only(Set(values.map(\.text))))
+    /// What the engine of this process stands on.
+    var settings: Controller.Settings {
+        Surroundings.settings(
+            stateDirectory: Surroundings.stateDirectory(option: stateDirectory),
+            acceptsUnsafeLibrary: acceptsUnsafeLibSSH2
+        )
     }
 
-    /// What the people of this machine have agreed to.
-    var trustStore: TrustStore {
-        TrustStore(in: Surroundings.stateDirectory(option: stateDirectory))
+    /// The engine, and the journal with it.
+    func openController() throws(OperationFailure) -> Controller { try Controller(settings) }
+
+    /// The door to the use cases.
+    func openOperations() async throws(OperationFailure) -> Operations {
+        Operations(
+            controller: try openController(),
+            project: try await openProject(),
+            initiator: Surroundings.initiator,
+            asker: TerminalAsker(style: standardErrorStyle),
+            tell: say
+        )
     }
 
-    func openJournal() throws(CommandFailure) -> (StateDirectory, Journal) {
-        do {
-            let directory = try StateDirectory(
-                path: Surroundings.stateDirectory(option: stateDirectory)
-            )
-            return (directory, try Journal(in: directory))
-        } catch {
-            throw CommandFailure(error)
-        }
+    /// Which project, and what it may do here.
+    var opening: ProjectOpening {
+        ProjectOpening(
+            root: project.map(Surroundings.fromHere),
+            workingDirectory: Surroundings.workingDirectory,
+            agreement: trustedFiles ?? Surroundings.variable("FLEET_TRUSTED_FILES"),
+            stateDirectory: Surroundings.stateDirectory(option: stateDirectory)
+        )
     }
 
-    /// SSH for some hosts, with every passphrase and password asked for that they need.
-    func openTransport(for hosts: [Host], in project: Project) async throws(CommandFailure)
+    func openProject() async throws(OperationFailure) -> Project { try await opening.open(say) }
+
+    func openJournal() throws(OperationFailure) -> (StateDirectory, Journal) {
+        let controller = try openController()
+        return (controller.directory, controller.journal)
+    }
+
+    /// What reaches some hosts, with every passphrase and password asked for that they need.
+    func openTransport(for hosts: [Host], in project: Project) async throws(OperationFailure)
         -> ClientTransport
     {
-        if !acceptsUnsafeLibSSH2, let danger = LibSSH2.danger {
-            throw CommandFailure(
-                .missingDependency,
-                danger,
-                hints: ["install the security update of libssh2, or add --accept-libssh2"]
-            )
-        }
-        let transport = transport(in: project)
-        await transport.prepare(hosts.map(\.endpoint))
-        return transport
+        try await Controller.openTransport(for: hosts, in: project, settings)
     }
 
-    /// What reaches a plan's hosts: what the files say, and where they leave it open, what did so the last time.
-    func clients(of plan: Plan, _ transport: ClientTransport) async throws(CommandFailure)
-        -> [HostName: HostClient]
-    {
-        let journal = try openJournal().1
-        let last: [HostName: String]
-        do { last = try journal.clients(in: plan.environment) } catch {
-            throw CommandFailure(error)
-        }
-        return await transport.expectedClients(of: plan.hosts.map(\.endpoint)).reduce(into: [:]) {
-            clients,
-            entry in
-            let before = last[entry.key].map(Snapshot.clientName)
-            clients[entry.key] =
-                switch (entry.value, before) {
-                case (.auto, "OpenSSH"): .openssh
-                case (.auto, "libssh2"): .libssh2
-                default: entry.value
-                }
-        }
-    }
-
-    /// SSH for questions that need no login.
+    /// What reaches hosts, for questions that need no login.
     func transport(in project: Project) -> ClientTransport {
-        ClientTransport(
-            Surroundings.sshEnvironment(projectRoot: project.root),
-            variables: Surroundings.variables
-        )
+        Controller.transport(in: project, settings)
+    }
+
+    /// Says what happens, where people look for that.
+    var say: @Sendable (Happening) -> Void {
+        let (quiet, style) = (quiet, standardErrorStyle)
+        return { happening in
+            guard !quiet else { return }
+            switch happening {
+            case .progress(let text):
+                guard Terminal.standardError.isInteractive else { return }
+                Terminal.standardError.write(style.dim(text) + "\n")
+            case .note(let text): Terminal.standardError.write(text + "\n")
+            case .waiting(let text): Terminal.standardError.write("fleet: \(text)\n")
+            case .warning(let text, let next):
+                Terminal.standardError.write(
+                    style.yellow("warning:") + " \(text)\n" + (next.map { "  next: \($0)\n" } ?? "")
+                )
+            }
+        }
     }
 
     /// Says what is being done, where people look for that.
@@ -181,40 +153,19 @@ struct HostOptions: ParsableArguments {
     )
     var asksForBecomePassword = false
 
-    /// The environment, and those of its hosts that are meant.
-    ///
-    /// - Parameters:
-    ///   - project: The project.
-    ///   - isOnlyShown: Whether no host is connected to.
-    /// - Returns: The inventory and the hosts.
-    /// - Throws: ``CommandFailure``.
-    func select(in project: Project, isOnlyShown: Bool = false) throws(CommandFailure)
-        -> (Inventory, [Host])
-    {
-        var inventory: Inventory
-        do {
-            inventory =
-                isOnlyShown
-                ? try project.inventoryAsWritten(environment) : try project.inventory(environment)
-        } catch {
-            throw CommandFailure(error)
-        }
-        if asksForPassword || asksForBecomePassword { applyFlags(to: &inventory) }
-        guard let limit else { return (inventory, inventory.hosts) }
-        do {
-            return (inventory, try HostPattern(limit).select(from: inventory))
-        } catch {
-            throw CommandFailure(error)
-        }
+    /// The same as a value.
+    var selection: HostSelection {
+        var selection = HostSelection(environment, limit: limit)
+        selection.asksForPassword = asksForPassword
+        selection.asksForBecomePassword = asksForBecomePassword
+        return selection
     }
 
-    /// What the flags say about secrets, into every host.
-    private func applyFlags(to inventory: inout Inventory) {
-        for index in inventory.hosts.indices {
-            if asksForPassword { inventory.hosts[index].ssh.password = .prompt("SSH password") }
-            guard asksForBecomePassword else { continue }
-            inventory.hosts[index].ssh.becomePassword = .prompt("sudo password")
-        }
+    /// The environment, and those of its hosts that are meant.
+    func select(in project: Project, isOnlyShown: Bool = false) throws(OperationFailure)
+        -> (Inventory, [Host])
+    {
+        try selection.hosts(of: project, isOnlyShown: isOnlyShown)
     }
 }
 
@@ -274,13 +225,12 @@ struct RolloutOptions: ParsableArguments {
         }
         let release: ReleaseSelection? =
             tag.map { .tag($0) } ?? commit.map { .commit($0) } ?? branch.map { .branch($0) }
-        return RolloutChoice(
-            release: release,
-            variables: values,
-            fanout: fanout,
-            evenIfUnhealthy: evenIfUnhealthy,
-            rehearses: rehearses
-        )
+        var choice = RolloutChoice(release: release)
+        choice.variables = values
+        choice.fanout = fanout
+        choice.evenIfUnhealthy = evenIfUnhealthy
+        choice.rehearses = rehearses
+        return choice
     }
 }
 
@@ -350,4 +300,22 @@ struct ConfirmationOptions: ParsableArguments {
         )
     )
     var missingRecordsReason: String?
+
+    /// Under which terms a rollout begins, as typed.
+    func terms(_ policy: PolicyOptions? = nil, hotfix: String? = nil, revert: String? = nil)
+        -> RolloutTerms
+    {
+        var terms = RolloutTerms()
+        terms.begins = policy?.at
+        terms.isConfirmed = isConfirmed
+        terms.lockWaitMilliseconds = lockWait.flatMap(YAMLReader.milliseconds)
+        terms.exception = RuleException(
+            quarantine: quarantineReason,
+            override: policy?.overrideReason,
+            hotfix: hotfix,
+            revert: revert,
+            records: missingRecordsReason
+        )
+        return terms
+    }
 }

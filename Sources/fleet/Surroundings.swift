@@ -1,3 +1,4 @@
+import FleetOperations
 import FleetProject
 import FleetRollout
 import FleetSSH
@@ -61,23 +62,22 @@ enum Surroundings {
         path.hasPrefix("/") ? path : workingDirectory + "/" + path
     }
 
-    /// SSH's surroundings, with the secrets of a project.
-    static func sshEnvironment(projectRoot: String) -> SSHTransport.Environment {
-        let reader = SecretReader(root: projectRoot)
-        return SSHTransport.Environment(
-            home: SSHTransport.Environment.home(variable: home, account: accountHome ?? home),
-            user: user,
-            agentSocket: variable("SSH_AUTH_SOCK"),
-            variable: { variable($0) },
-            secret: { source in
-                if case .prompt(let what) = source { return Terminal.askSecret(what) }
-                do throws(SecretReader.Unavailable) {
-                    return .secret(try await reader.read(source))
-                } catch {
-                    return .unavailable(reason: error.reason)
-                }
-            }
+    /// What the engine stands on here.
+    static func settings(stateDirectory: String, acceptsUnsafeLibrary: Bool) -> Controller.Settings
+    {
+        var settings = Controller.Settings(
+            stateDirectory: stateDirectory,
+            ssh: SSHTransport.Environment(
+                home: SSHTransport.Environment.home(variable: home, account: accountHome ?? home),
+                user: user,
+                agentSocket: variable("SSH_AUTH_SOCK"),
+                variable: { variable($0) }
+            ),
+            variables: variables,
+            prompt: { Terminal.askSecret($0) }
         )
+        settings.acceptsUnsafeLibrary = acceptsUnsafeLibrary
+        return settings
     }
 
     /// The time of day, in milliseconds since 1970: for people and policies, never for deadlines.
@@ -102,40 +102,18 @@ enum Surroundings {
     private static var invoker: String? { geteuid() == 0 ? variable("SUDO_USER") : nil }
 
     /// Who is doing this: the person a CI system names, or the login.
-    static var origin: RolloutOrigin { origin() }
-
-    /// The same, and why rules do not hold this time.
-    static func origin(_ exception: Exception = Exception(), overridden: [String] = [])
-        -> RolloutOrigin
-    {
+    static var initiator: Initiator {
         var host = [CChar](repeating: 0, count: 256)
         gethostname(&host, host.count - 1)
         let end = host.firstIndex(of: 0) ?? host.endIndex
-        return RolloutOrigin(
+        return Initiator(
             user: actor ?? invoker ?? user,
             machine: String(decoding: host[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self),
             command: ProgramArguments.recorded,
-            version: FleetVersion.number,
-            reason: exception.reason,
-            overridden: overridden,
-            isHotfix: exception.hotfix != nil
+            version: FleetVersion.number
         )
     }
 
-    /// A new rollout's name: the time, so that names sort, and four random characters.
-    static func newRolloutID() -> RolloutID {
-        var now = time(nil)
-        var parts = tm()
-        gmtime_r(&now, &parts)
-        var text = [CChar](repeating: 0, count: 32)
-        strftime(&text, text.count, "%Y%m%d-%H%M%S", &parts)
-        let end = text.firstIndex(of: 0) ?? text.endIndex
-        let stamp = String(decoding: text[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let letters = Array("abcdefghjkmnpqrstuvwxyz23456789")
-        let suffix = String((0..<4).map { _ in letters.randomElement() ?? "x" })
-        guard let id = RolloutID("\(stamp)-\(suffix)") else {
-            preconditionFailure("a time and four letters make a valid name")
-        }
-        return id
-    }
+    /// The same as it is recorded.
+    static var origin: RolloutOrigin { initiator.origin }
 }

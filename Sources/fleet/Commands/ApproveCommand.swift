@@ -1,12 +1,7 @@
 import ArgumentParser
-import FleetInventory
-import FleetJournal
+import FleetOperations
 import FleetPlan
-import FleetProject
 import FleetReport
-import FleetRollout
-import FleetTransport
-import FleetYAML
 
 /// `fleet approve RELEASE ENV`.
 struct ApproveCommand: AsyncParsableCommand {
@@ -37,81 +32,29 @@ struct ApproveCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try await common.openProject()
-        let (inventory, selected) = try hosts.select(in: project)
-        let transport = try await common.openTransport(for: selected, in: project)
-        let choice = RolloutChoice(
-            release: GitName.isCommit(release) ? .commit(release) : .tag(release)
-        )
-        let plan = try await RolloutVerb(
-            kind: .deploy,
-            playbook: playbook,
-            hosts: hosts,
-            choice: choice,
-            confirmation: ConfirmationOptions(),
-            common: common
-        ).plan(project, transport)
-        guard let found = plan.release else { return }
-        let now = Surroundings.unixMilliseconds
-        let origin = Surroundings.origin
-        let approval = Approval(
-            environment: inventory.environment,
-            release: found,
-            planDigest: plan.digest,
-            approver: await approver(project) ?? origin.user,
-            machine: origin.machine,
-            note: note,
-            unixMilliseconds: now,
-            expiresUnixMilliseconds: now + inventory.policy.approvalMilliseconds,
-            hosts: plan.hosts.map(\.name.text),
-            playbook: plan.title,
-            work: plan.work,
-            isWithdrawal: withdraw
-        )
-        let (_, journal) = try common.openJournal()
-        do {
-            try await journal.note(.approved(approval), stamp: Surroundings.newRolloutID(), at: now)
-        } catch {
-            throw CommandFailure(error)
-        }
+        let operations = try await common.openOperations()
+        var request = ApprovalRequest(release, for: hosts.selection, note: note)
+        request.playbook = playbook
+        request.isWithdrawal = withdraw
+        request.asksGit = Surroundings.actor == nil
+        let approved = try await operations.approve(request)
+        let approval = approved.approval
+        let name = "\(approval.release.label) (\(approval.release.commit.prefix(12)))"
+        let who = Sanitizer.line(approval.approver)
         guard !withdraw else {
-            return common.print(
-                "\(found.label) (\(found.commit.prefix(12))): \(Sanitizer.line(approval.approver)) approves "
-                    + "it for \(inventory.environment) no more"
-            )
+            return common.print("\(name): \(who) approves it for \(approval.environment) no more")
         }
         let until = DurationText.utc(unixMilliseconds: approval.expiresUnixMilliseconds)
         common.print(
-            "\(found.label) (\(found.commit.prefix(12))) approved for \(inventory.environment) by "
-                + "\(Sanitizer.line(approval.approver)), until \(until.dropLast(3)) UTC"
+            "\(name) approved for \(approval.environment) by \(who), until \(until.dropLast(3)) UTC"
         )
-        // Whether it is enough is the policy's to say, and it is said now, not when somebody deploys.
-        let check = PolicyCheck(
-            project: project,
-            journal: journal,
-            environment: inventory.environment,
-            policy: inventory.policy
-        )
-        for refusal in try await check.refusals(to: plan, isHotfix: false)
-        where refusal.rule == "approved" {
-            common.tell(common.standardErrorStyle.yellow("note: not enough: \(refusal.message)"))
+        for objection in approved.missing {
+            common.tell(common.standardErrorStyle.yellow("note: not enough: \(objection)"))
         }
-        if !inventory.policy.requirements.contains(.approved) {
+        if !approved.isAskedFor {
             common.tell(
-                "note: \(inventory.environment) does not ask for approvals (policy.require)"
+                "note: \(approval.environment) does not ask for approvals (policy.require)"
             )
-        }
-    }
-
-    /// The address that git knows this person by, as a tag's author is known by it.
-    private func approver(_ project: Project) async -> String? {
-        guard Surroundings.actor == nil else { return nil }
-        do throws(GitRepository.Failure) {
-            let repository = try await GitRepository(containing: project.root)
-            return await repository.answer("config", "user.email").flatMap { $0.isEmpty ? nil : $0 }
-        } catch {
-            // No clone, no address: the login's name it is.
-            return nil
         }
     }
 }
@@ -147,36 +90,14 @@ struct PromoteCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let (_, journal) = try common.openJournal()
-        let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
-        do {
-            live = try journal.live(in: source)
-        } catch {
-            throw CommandFailure(error)
-        }
-        guard let live else {
-            throw CommandFailure(
-                .refused,
-                "E_NOT_STAGED no release has succeeded on \(source)",
-                hints: ["fleet deploy \(source)    first", "nothing was changed"]
-            )
-        }
-        // Its hosts are not asked: somebody may have changed them by hand since.
-        common.tell(
-            "the release that succeeded last on \(source) is \(live.release.label), by rollout "
-                + "\(live.rollout.id)"
+        let operations = try await common.openOperations()
+        var deploy = DeployRequest(
+            to: hosts.selection,
+            choice: options.choice,
+            terms: confirmation.terms(policy)
         )
-        var choice = options.choice
-        choice.release = live.release.tag.map { .tag($0) } ?? .commit(live.release.commit)
-        choice.mustBe = live.release.commit
-        try await RolloutVerb(
-            kind: .deploy,
-            playbook: playbook,
-            hosts: hosts,
-            choice: choice,
-            policy: policy,
-            confirmation: confirmation,
-            common: common
-        ).run()
+        deploy.playbook = playbook
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(PromoteRequest(from: source, deploy: deploy)), confirmation)
     }
 }

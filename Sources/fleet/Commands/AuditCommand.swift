@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -54,7 +55,7 @@ struct AuditCommand: AsyncParsableCommand {
                 .compactMap { try line($0, journal) }
                 .filter { environment == nil || $0.environment == environment }
         } catch let error as JournalError {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         if common.output == .json {
             for line in lines.prefix(count) {

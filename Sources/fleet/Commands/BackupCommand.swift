@@ -1,6 +1,5 @@
 import ArgumentParser
-import FleetPlan
-import FleetRollout
+import FleetOperations
 
 /// `fleet backup ENV`.
 struct BackupCommand: AsyncParsableCommand {
@@ -19,14 +18,15 @@ struct BackupCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        try await RolloutVerb(
-            kind: .run,
-            playbook: playbook,
-            hosts: hosts,
+        let operations = try await common.openOperations()
+        let request = RunRequest(
+            playbook,
+            on: hosts.selection,
             choice: options.choice,
-            confirmation: confirmation,
-            common: common
-        ).run()
+            terms: confirmation.terms()
+        )
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(request), confirmation)
     }
 }
 
@@ -55,14 +55,15 @@ struct RestoreCommand: AsyncParsableCommand {
     func run() async throws {
         var choice = options.choice
         choice.variables["from"] = from
-        try await RolloutVerb(
-            kind: .run,
-            playbook: playbook,
-            hosts: hosts,
+        let operations = try await common.openOperations()
+        var request = RunRequest(
+            playbook,
+            on: hosts.selection,
             choice: choice,
-            confirmation: confirmation,
-            replacesData: true,
-            common: common
-        ).run()
+            terms: confirmation.terms()
+        )
+        request.replacesData = true
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(request), confirmation)
     }
 }

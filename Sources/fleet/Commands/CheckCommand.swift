@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetInventory
+import FleetOperations
 import FleetPlan
 import FleetPlaybook
 import FleetProject
@@ -47,7 +48,7 @@ struct CheckCommand: AsyncParsableCommand {
                     )
                 }
             } catch {
-                guard case .invalid(let found) = error else { throw CommandFailure(error) }
+                guard case .invalid(let found) = error else { throw OperationFailure(error) }
                 gather(found)
             }
         }
@@ -56,7 +57,7 @@ struct CheckCommand: AsyncParsableCommand {
             do throws(ProjectError) {
                 playbooks.append((name, try project.playbook(name)))
             } catch {
-                guard case .invalid(let found) = error else { throw CommandFailure(error) }
+                guard case .invalid(let found) = error else { throw OperationFailure(error) }
                 gather(found)
             }
         }
@@ -75,7 +76,7 @@ struct CheckCommand: AsyncParsableCommand {
             // The same line may be wrong for several environments; it is shown once.
             var seen: Set<Diagnostic> = []
             let unique = problems.all.filter { seen.insert($0).inserted }
-            throw CommandFailure(
+            throw OperationFailure(
                 project.withSources(Diagnostics(unique, sources: problems.sources))
             )
         }
@@ -121,7 +122,7 @@ struct CheckCommand: AsyncParsableCommand {
             request.files = try await project.files(
                 of: playbook,
                 in: inventory.environment,
-                packedIn: common.archives,
+                packedIn: common.settings.archives,
                 standingIn: true
             )
             return try Planner.plan(request)

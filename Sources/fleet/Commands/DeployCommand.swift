@@ -1,10 +1,6 @@
 import ArgumentParser
-import FleetInventory
+import FleetOperations
 import FleetPlan
-import FleetReport
-import FleetRollout
-import FleetRunner
-import FleetYAML
 
 /// `fleet deploy ENV`.
 struct DeployCommand: AsyncParsableCommand {
@@ -28,15 +24,15 @@ struct DeployCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        try await RolloutVerb(
-            kind: .deploy,
-            playbook: playbook,
-            hosts: hosts,
+        let operations = try await common.openOperations()
+        var request = DeployRequest(
+            to: hosts.selection,
             choice: options.choice,
-            policy: policy,
-            confirmation: confirmation,
-            common: common
-        ).run()
+            terms: confirmation.terms(policy)
+        )
+        request.playbook = playbook
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(request), confirmation)
     }
 }
 
@@ -57,15 +53,15 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        try await RolloutVerb(
-            kind: .run,
-            playbook: playbook,
-            hosts: hosts,
+        let operations = try await common.openOperations()
+        let request = RunRequest(
+            playbook,
+            on: hosts.selection,
             choice: options.choice,
-            policy: policy,
-            confirmation: confirmation,
-            common: common
-        ).run()
+            terms: confirmation.terms(policy)
+        )
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(request), confirmation)
     }
 }
 
@@ -84,14 +80,11 @@ struct PlanCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let verb = RolloutVerb(
-            kind: .run,
-            playbook: playbook,
-            hosts: hosts,
-            choice: options.choice,
-            confirmation: ConfirmationOptions(),
-            common: common
+        let operations = try await common.openOperations()
+        let prepared = try await operations.prepare(
+            RunRequest(playbook, on: hosts.selection, choice: options.choice)
         )
-        try await verb.printPlan()
+        guard common.output == .text else { return common.print(prepared.plan.json) }
+        try await RolloutFace(common: common, operations: operations).show(prepared)
     }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import FleetPlan
+import FleetOperations
 import FleetRollout
 import FleetTransport
 import FleetYAML
@@ -40,22 +40,16 @@ struct ExecCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try await common.openProject()
-        let (inventory, selected) = try hosts.select(in: project)
+        let operations = try await common.openOperations()
         let text =
             command.count == 1
             ? command[0] : command.map(ShellWord.quote).joined(separator: " ")
-        let plan = Planner.exec(
-            command: text,
-            inventory: inventory,
-            hosts: selected,
-            fanout: fanout,
-            timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000,
-            becomeUser: becomeUser ?? (sudo ? "root" : nil)
-        )
-        let transport = try await common.openTransport(for: selected, in: project)
-        let session = RolloutSession(common: common, transport: transport)
-        let status = try await session.run(plan)
+        var request = ExecRequest(text, on: hosts.selection)
+        request.fanout = fanout
+        request.timeoutMilliseconds = YAMLReader.milliseconds(timeout) ?? 600_000
+        request.becomeUser = becomeUser ?? (sudo ? "root" : nil)
+        let status = try await RolloutFace(common: common, operations: operations)
+            .carryOut(operations.prepare(request))
         if status != .succeeded { throw status }
     }
 }

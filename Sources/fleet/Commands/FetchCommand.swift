@@ -1,6 +1,7 @@
 import ArgumentParser
 import Dispatch
 import FleetInventory
+import FleetOperations
 import FleetPlaybook
 import FleetReport
 import FleetRollout
@@ -50,7 +51,7 @@ struct FetchCommand: AsyncParsableCommand {
         let project = try await common.openProject()
         let (_, selected) = try hosts.select(in: project)
         guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
-            throw CommandFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
+            throw OperationFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
         }
         let transport = try await common.openTransport(for: selected, in: project)
         let meter = TransferMeter(isShown: Terminal.standardError.isInteractive && !common.quiet)

@@ -3,6 +3,7 @@ import FleetDigest
 import FleetFiles
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetProject
 import FleetReport
@@ -56,7 +57,8 @@ struct HealthCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try await common.openProject()
+        let operations = try await common.openOperations()
+        let project = operations.project
         let (inventory, selected) = try hosts.select(in: project)
         let plan: Plan
         do {
@@ -69,18 +71,17 @@ struct HealthCommand: AsyncParsableCommand {
                 )
             )
         } catch let error as Diagnostics {
-            throw CommandFailure(project.withSources(error))
+            throw OperationFailure(project.withSources(error))
         } catch let error as ProjectError {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         guard plan.hosts.contains(where: { !$0.revertChecks.isEmpty }) else {
-            throw CommandFailure(
+            throw OperationFailure(
                 .usage,
                 "the playbook `\(playbook)` has no smoke test that could be asked",
                 hints: ["add `smoke:` to it, or name another one with --playbook"]
             )
         }
-        let (_, journal) = try common.openJournal()
         let transport = try await common.openTransport(for: selected, in: project)
         let survey = HealthSurvey(
             of: plan,
@@ -95,7 +96,7 @@ struct HealthCommand: AsyncParsableCommand {
         let clock = ContinuousClock()
         while true {
             let start = clock.now
-            let isHealthy = try await ask(survey, journal, project)
+            let isHealthy = try await ask(survey, operations)
             guard watch else {
                 if !isHealthy { throw ExitStatus.saidNo }
                 return
@@ -106,9 +107,8 @@ struct HealthCommand: AsyncParsableCommand {
     }
 
     /// One round: asks, keeps, shows, tells of changes.
-    private func ask(_ survey: HealthSurvey, _ journal: Journal, _ project: Project)
-        async throws -> Bool
-    {
+    private func ask(_ survey: HealthSurvey, _ operations: Operations) async throws -> Bool {
+        let journal = operations.controller.journal
         let newest = await survey.ask()
         let now = Surroundings.unixMilliseconds
         let start = now - (YAMLReader.milliseconds(since) ?? 86_400_000)
@@ -120,14 +120,14 @@ struct HealthCommand: AsyncParsableCommand {
             try await journal.keep(newest, of: hosts.environment)
             history = try journal.samples(of: hosts.environment, since: start)
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         show(newest, history, start, now)
         if let prometheus {
             try write(HealthText.prometheus(newest, environment: hosts.environment), to: prometheus)
         }
         // The first answer ever is no change, unless something is wrong.
-        if isHealthy != (wasHealthy ?? true) { await tellOfChange(newest, isHealthy, project) }
+        if isHealthy != (wasHealthy ?? true) { await tellOfChange(newest, isHealthy, operations) }
         return isHealthy
     }
 
@@ -176,20 +176,26 @@ struct HealthCommand: AsyncParsableCommand {
             + Sanitizer.line(first.reason)
     }
 
-    private func tellOfChange(_ newest: [HealthSample], _ isHealthy: Bool, _ project: Project) async
-    {
+    private func tellOfChange(
+        _ newest: [HealthSample],
+        _ isHealthy: Bool,
+        _ operations: Operations
+    ) async {
         let text = summary(newest)
         let style = common.standardErrorStyle
         common.tell(isHealthy ? style.green("recovered: \(text)") : style.red("changed: \(text)"))
-        let notifier = await Notifier(environment: hosts.environment, common)
-        await notifier.tell(.health(of: hosts.environment, text))
+        await operations.tell(.health(of: hosts.environment, text))
         guard let onChange else { return }
         let variables = [
             "FLEET_HEALTH": isHealthy ? "healthy" : "unhealthy",
             "FLEET_ENVIRONMENT": hosts.environment, "FLEET_SUMMARY": text,
         ]
         do throws(LocalCommand.Failure) {
-            let told = try await LocalCommand.run(onChange, in: project.root, with: variables)
+            let told = try await LocalCommand.run(
+                onChange,
+                in: operations.project.root,
+                with: variables
+            )
             guard told.isSuccess else {
                 return common.tell(
                     style.yellow(
@@ -207,7 +213,7 @@ struct HealthCommand: AsyncParsableCommand {
         do throws(WholeFile.Failure) {
             try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
         } catch {
-            throw CommandFailure(
+            throw OperationFailure(
                 .stateDirectory,
                 "\(path): \(error.reason)",
                 hints: ["name a file in a directory that can be written to"]

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -25,7 +26,7 @@ struct HistoryCommand: AsyncParsableCommand {
         do {
             records = try journal.history(environment: environment, limit: max(1, count))
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         if common.output == .json {
             for record in records {

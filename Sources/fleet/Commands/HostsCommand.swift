@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetClients
 import FleetDigest
 import FleetInventory
+import FleetOperations
 import FleetReport
 import FleetRollout
 import FleetSSH
@@ -80,19 +81,19 @@ struct HostsCommand: AsyncParsableCommand {
     private func answer<Answer>(
         about host: Host,
         _ ask: (HostEndpoint) async throws(TransportError) -> Answer
-    ) async throws(CommandFailure) -> Answer {
+    ) async throws(OperationFailure) -> Answer {
         do throws(TransportError) {
             return try await ask(host.endpoint)
         } catch {
-            throw CommandFailure(.invalidFiles, "\(host.name): \(error.message)")
+            throw OperationFailure(.invalidFiles, "\(host.name): \(error.message)")
         }
     }
 
     private func show(_ name: String, of selected: [Host], _ transport: ClientTransport)
-        async throws(CommandFailure)
+        async throws(OperationFailure)
     {
         guard let host = selected.first(where: { $0.name.text == name }) else {
-            throw CommandFailure(
+            throw OperationFailure(
                 .usage,
                 "there is no host `\(name)` among those selected",
                 hints: Suggestion.hint(for: name, in: selected.map(\.name.text))

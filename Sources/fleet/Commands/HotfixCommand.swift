@@ -1,6 +1,5 @@
 import ArgumentParser
-import FleetPlan
-import FleetRollout
+import FleetOperations
 
 /// `fleet hotfix ENV --tag T --reason R`.
 struct HotfixCommand: AsyncParsableCommand {
@@ -34,18 +33,15 @@ struct HotfixCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var choice = options.choice
-        choice.isHotfix = true
-        try await RolloutVerb(
-            kind: .deploy,
-            playbook: playbook,
-            hosts: hosts,
-            choice: choice,
-            policy: policy,
-            confirmation: confirmation,
-            hotfixReason: reason,
-            common: common
-        ).run()
+        let operations = try await common.openOperations()
+        var request = DeployRequest(
+            to: hosts.selection,
+            choice: options.choice,
+            terms: confirmation.terms(policy, hotfix: reason)
+        )
+        request.playbook = playbook
+        try await RolloutFace(common: common, operations: operations)
+            .run(operations.prepare(request), confirmation)
         common.tell(
             "next: bring the fix to the release branch and to staging; "
                 + "`fleet status \(hosts.environment)` reminds of it until then"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetProject
 import FleetReport
 import FleetRollout
@@ -40,7 +41,7 @@ struct JournalVerifyCommand: AsyncParsableCommand {
             let count = try journal.verify()
             common.print("the journal holds \(count) records, each as it was written")
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         guard let environment else { return }
         let project = try await common.openProject()
@@ -48,7 +49,7 @@ struct JournalVerifyCommand: AsyncParsableCommand {
         do {
             hosts = try project.inventory(environment).hosts
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         let transport = try await common.openTransport(for: hosts, in: project)
         let ledgers = await HostLedger.ask(

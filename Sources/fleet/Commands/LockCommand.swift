@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -35,9 +36,9 @@ struct LockStatusCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await LockKeeper(hosts, common)
+        let keeper = try await common.openOperations().locks(of: hosts.selection)
         let holders = await keeper.holders()
-        keeper.show(holders)
+        common.show(holders)
         if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
 }
@@ -55,14 +56,14 @@ struct LockAcquireCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await LockKeeper(hosts, common)
-        let lock = keeper.lock(owner: LockKeeper.handOwner, reason: reason)
+        let keeper = try await common.openOperations().locks(of: hosts.selection)
+        let lock = keeper.lock(owner: keeper.handOwner, reason: reason)
         let refusals = await keeper.ask { _ in lock.taking(generation: nil) }
         guard refusals.isEmpty else {
             // All or none.
             let others = Set(refusals.map(\.host))
             _ = await keeper.ask { others.contains($0) ? nil : lock.giving() }
-            throw keeper.failure(refusals, "no host was locked")
+            throw HostLocks.failure(refusals, "no host was locked")
         }
         common.print("locked; `fleet lock release \(hosts.environment)` gives it back")
     }
@@ -79,12 +80,12 @@ struct LockReleaseCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await LockKeeper(hosts, common)
-        let lock = keeper.lock(owner: LockKeeper.handOwner, reason: "")
+        let keeper = try await common.openOperations().locks(of: hosts.selection)
+        let lock = keeper.lock(owner: keeper.handOwner, reason: "")
         let refusals = await keeper.ask { _ in lock.giving() }
-        guard refusals.isEmpty else { throw keeper.failure(refusals, "some locks stay") }
+        guard refusals.isEmpty else { throw HostLocks.failure(refusals, "some locks stay") }
         let holders = await keeper.holders()
-        keeper.show(holders)
+        common.show(holders)
         if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
 }
@@ -108,9 +109,9 @@ struct LockBreakCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await LockKeeper(hosts, common)
+        let keeper = try await common.openOperations().locks(of: hosts.selection)
         let holders = await keeper.holders()
-        keeper.show(holders)
+        common.show(holders)
         let owners = Set(holders.compactMap(\.owner))
         guard !owners.isEmpty else { return }
         let typed: String
@@ -118,7 +119,7 @@ struct LockBreakCommand: AsyncParsableCommand {
             typed = owner
         } else {
             guard Terminal.canAsk else {
-                throw CommandFailure(
+                throw OperationFailure(
                     .refused,
                     "name the rollout that holds the locks with --owner",
                     hints: owners.sorted() + ["nothing was changed"]
@@ -127,12 +128,12 @@ struct LockBreakCommand: AsyncParsableCommand {
             typed = Terminal.ask("type the name of the rollout whose locks shall be broken: ") ?? ""
         }
         guard owners.contains(typed) else {
-            throw CommandFailure(
+            throw OperationFailure(
                 .refused,
                 "`\(Sanitizer.line(typed))` holds no lock here; nothing was changed"
             )
         }
-        let stamp = Surroundings.newRolloutID()
+        let stamp = RolloutID.new()
         let breaker = "break-\(stamp)"
         // Written down before it is done, as everything is.
         try await record(
@@ -143,10 +144,10 @@ struct LockBreakCommand: AsyncParsableCommand {
         let lock = keeper.lock(owner: breaker, reason: reason)
         let theirs = Set(holders.filter { $0.owner == typed }.map(\.host))
         let refusals = await keeper.ask { theirs.contains($0) ? lock.breaking(typed) : nil }
-        guard refusals.isEmpty else { throw keeper.failure(refusals, "some locks stay") }
+        guard refusals.isEmpty else { throw HostLocks.failure(refusals, "some locks stay") }
         let unasked = holders.filter { $0.owner == nil && !$0.isFree }.map(\.host)
         guard unasked.isEmpty else {
-            throw CommandFailure(
+            throw OperationFailure(
                 .locked,
                 "\(HostRange.fold(unasked)) could not be asked, and may still be locked by \(typed)",
                 hints: ["broken on \(HostRange.fold(theirs))", "try again when it answers"]
@@ -158,7 +159,7 @@ struct LockBreakCommand: AsyncParsableCommand {
 
 extension LockBreakCommand {
     private func record(_ owner: String, _ hosts: String, _ stamp: RolloutID)
-        async throws(CommandFailure)
+        async throws(OperationFailure)
     {
         let origin = Surroundings.origin
         let remark = Remark(
@@ -176,133 +177,14 @@ extension LockBreakCommand {
                 at: Surroundings.unixMilliseconds
             )
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
     }
 }
 
-/// Asks hosts about their locks.
-struct LockKeeper {
-    /// The owner of locks that this person took on this machine.
-    static var handOwner: String {
-        let origin = Surroundings.origin
-        let name = "\(origin.user)-\(origin.machine)".lowercased()
-        return "hand-" + name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
-    }
-
-    struct Holder {
-        let host: HostName
-        /// Nil if it is free, or could not be asked.
-        let owner: String?
-        let text: String
-        var isFree: Bool { owner == nil && text == "free" }
-    }
-
-    struct Refusal {
-        let host: HostName
-        let reason: String
-    }
-
-    private let environment: String
-    private let hosts: [Host]
-    private let survey: Survey
-    private let common: CommonOptions
-
-    init(_ options: HostOptions, _ common: CommonOptions) async throws {
-        let project = try await common.openProject()
-        let (_, selected) = try options.select(in: project)
-        environment = options.environment
-        hosts = selected
-        survey = Survey(transport: try await common.openTransport(for: selected, in: project))
-        self.common = common
-    }
-
-    func lock(owner: String, reason: String) -> HostLock {
-        let who = Surroundings.origin.phrase
-        return HostLock(
-            environment: environment,
-            owner: owner,
-            description: reason.isEmpty ? who : "\(who): \(Sanitizer.line(reason))"
-        )
-    }
-
-    /// Runs a script on the hosts that have one; what went wrong.
-    func ask(_ script: (HostName) -> Script?) async -> [Refusal] {
-        let answers = await survey.ask(
-            hosts.compactMap { host in script(host.name).map { (host, $0) } }
-        )
-        return answers.sorted { $0.key < $1.key }.compactMap { host, answer in
-            switch answer {
-            case .success(let answer) where answer.status == 0: nil
-            case .success(let answer):
-                Refusal(host: host, reason: Sanitizer.line(answer.text))
-            case .failure(let error):
-                Refusal(host: host, reason: "\(error.token): \(error.message)")
-            }
-        }
-    }
-
-    func failure(_ refusals: [Refusal], _ what: String) -> CommandFailure {
-        CommandFailure(
-            .locked,
-            what,
-            hints: refusals.map { "\($0.host): \($0.reason)" }
-        )
-    }
-
-    /// Waits until every host's lock is free.
-    ///
-    /// - Throws: ``CommandFailure`` with who holds them when the time is over.
-    func wait(milliseconds: Int) async throws {
-        let start = ContinuousClock.now
-        var said = ""
-        while true {
-            let held = await holders().filter { !$0.isFree }
-            guard let first = held.first else { return }
-            guard ContinuousClock.now - start < .milliseconds(milliseconds) else {
-                throw CommandFailure(
-                    .locked,
-                    "\(HostRange.fold(held.map(\.host))) stayed locked: \(first.text)",
-                    hints: ["fleet lock status \(environment)", "nothing was changed"]
-                )
-            }
-            let text = "waiting for \(HostRange.fold(held.map(\.host))): \(first.text)"
-            if !common.quiet, text != said { Terminal.standardError.write("fleet: \(text)\n") }
-            said = text
-            try await Task.sleep(for: .seconds(2))
-        }
-    }
-
-    func holders() async -> [Holder] {
-        let lock = lock(owner: Self.handOwner, reason: "")
-        let answers = await survey.ask(hosts.map { ($0, lock.status) })
-        return hosts.map { host in
-            switch answers[host.name] {
-            case .success(let answer) where answer.status == 0:
-                let facts = Snapshot.facts(from: answer.text)
-                let owner = facts["owner"] ?? ""
-                guard !owner.isEmpty else {
-                    return Holder(host: host.name, owner: nil, text: "free")
-                }
-                let running = facts["running"].map { ", \(Sanitizer.line($0)) still runs" } ?? ""
-                let who = Sanitizer.line(facts["who"] ?? "")
-                let since = Sanitizer.line(facts["since"] ?? "")
-                return Holder(
-                    host: host.name,
-                    owner: owner,
-                    text: "\(Sanitizer.line(owner)) (\(who), since \(since)\(running))"
-                )
-            case .success(let answer):
-                return Holder(host: host.name, owner: nil, text: Sanitizer.line(answer.text))
-            case .failure(let error):
-                return Holder(host: host.name, owner: nil, text: "\(error.token): \(error.message)")
-            case nil: return Holder(host: host.name, owner: nil, text: "not asked")
-            }
-        }
-    }
-
+extension CommonOptions {
     /// Hosts with the same holder are one line.
-    func show(_ holders: [Holder]) {
+    fileprivate func show(_ holders: [HostLocks.Holder]) {
         var lines: [(text: String, hosts: [HostName])] = []
         for holder in holders {
             if let index = lines.firstIndex(where: { $0.text == holder.text }) {
@@ -311,6 +193,6 @@ struct LockKeeper {
                 lines.append((holder.text, [holder.host]))
             }
         }
-        for line in lines { common.print("\(HostRange.fold(line.hosts))  \(line.text)") }
+        for line in lines { print("\(HostRange.fold(line.hosts))  \(line.text)") }
     }
 }

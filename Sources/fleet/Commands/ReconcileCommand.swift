@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -73,7 +74,7 @@ struct RecoverCommand: AsyncParsableCommand {
                     """
                 )
             } catch {
-                throw CommandFailure(error)
+                throw OperationFailure(error)
             }
         }
         if lost.isEmpty {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FleetOperations
 import FleetPlan
 import FleetPlaybook
 import FleetProject
@@ -67,7 +68,7 @@ struct ReleaseCommand: AsyncParsableCommand {
                 in: GitRepository(containing: common.project ?? Surroundings.workingDirectory)
             )
         } catch let failure as GitRepository.Failure {
-            throw CommandFailure(
+            throw OperationFailure(
                 .refused,
                 "`\(failure.command)`: \(Sanitizer.safe(failure.message))",
                 hints: ["nothing was published"]
@@ -83,7 +84,7 @@ struct ReleaseCommand: AsyncParsableCommand {
         do throws(ReleaseRefused) {
             next = try ReleaseNaming(tags: tags).next(asked)
         } catch {
-            throw CommandFailure(
+            throw OperationFailure(
                 .refused,
                 error.message,
                 hints: error.hints + ["nothing was published"]
@@ -142,7 +143,7 @@ struct ReleaseCommand: AsyncParsableCommand {
                 }
             }
             guard places.isEmpty else {
-                throw CommandFailure(
+                throw OperationFailure(
                     .refused,
                     "E_PARTLY_PUBLISHED `\(failure.command)`: \(Sanitizer.safe(failure.message))",
                     hints: [
@@ -169,8 +170,8 @@ struct ReleaseCommand: AsyncParsableCommand {
     private static let recordedChanges = 300
     private static let changeCharacters = 160
 
-    private func refuse(_ message: String, _ hints: String...) -> CommandFailure {
-        CommandFailure(.refused, message, hints: hints + ["nothing was published"])
+    private func refuse(_ message: String, _ hints: String...) -> OperationFailure {
+        OperationFailure(.refused, message, hints: hints + ["nothing was published"])
     }
 
     /// The commit that is checked out, once it is known to be what the remote has.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetProject
 import FleetReport
@@ -58,7 +59,7 @@ struct ReleasesCommand: AsyncParsableCommand {
                 )
             }
         } catch let error as JournalError {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         if common.output == .json {
             for line in lines {
@@ -112,7 +113,7 @@ struct ReleasesCommand: AsyncParsableCommand {
                 )
             }
         } catch {
-            throw CommandFailure(
+            throw OperationFailure(
                 .refused,
                 "`\(error.command)`: \(Sanitizer.safe(error.message))",
                 hints: ["run it in a clone of the application's repository"]

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetDigest
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
@@ -26,7 +27,7 @@ struct ShowCommand: AsyncParsableCommand {
         do {
             let entries = try journal.entries(of: id)
             guard case .planned(let plan, let origin) = entries.first?.body else {
-                throw CommandFailure(
+                throw OperationFailure(
                     .usage,
                     "the journal knows no rollout \(id)",
                     hints: ["see `fleet history`"]
@@ -60,7 +61,7 @@ struct ShowCommand: AsyncParsableCommand {
             common.print("\n" + RolloutText.summary(replayed, id: id, at: elapsed, style: style))
             if outputs { try printOutputs(of: id, replayed, journal, style) }
         } catch let error as JournalError {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
     }
 

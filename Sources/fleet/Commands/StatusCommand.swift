@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetDigest
 import FleetInventory
 import FleetJournal
+import FleetOperations
 import FleetPlan
 import FleetPlaybook
 import FleetProject
@@ -39,10 +40,11 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try await common.openProject()
+        let operations = try await common.openOperations()
+        let project = operations.project
         let (inventory, selected) = try hosts.select(in: project)
         let questions = try questions(project, inventory, selected)
-        let (directory, journal) = try common.openJournal()
+        let (directory, journal) = (operations.controller.directory, operations.controller.journal)
         let expected = try expectations(
             at: questions.map { ($0.host.name, ReleasePlace.path(in: $0.script)) },
             in: hosts.environment,
@@ -53,15 +55,14 @@ struct StatusCommand: AsyncParsableCommand {
         let lines = selected.map { line($0.name, answers[$0.name], expected[$0.name]) }
         let holder = try EnvironmentLock.holder(of: hosts.environment, in: directory)
         show(lines, try last(in: journal), isRunning: holder != nil)
-        let reminder = HotfixReminder(project: project, journal: journal, inventory: inventory)
-        if let text = try await reminder.text() {
+        if let text = try await operations.hotfixReminder(of: inventory) {
             common.tell(common.standardErrorStyle.yellow(text))
         }
         if lines.contains(where: { !$0.isGood }) { throw ExitStatus.saidNo }
     }
 
     private func questions(_ project: Project, _ inventory: Inventory, _ selected: [Host])
-        throws(CommandFailure) -> [(host: Host, script: Script)]
+        throws(OperationFailure) -> [(host: Host, script: Script)]
     {
         do {
             let request = PlanRequest(
@@ -72,7 +73,7 @@ struct StatusCommand: AsyncParsableCommand {
             )
             return try selected.map { host in
                 guard let script = try Planner.script(.reading, on: host, for: request) else {
-                    throw CommandFailure(
+                    throw OperationFailure(
                         .usage,
                         "the playbook `\(playbook)` deploys no release",
                         hints: ["name one that has a `checkout` step: --playbook NAME"]
@@ -81,13 +82,13 @@ struct StatusCommand: AsyncParsableCommand {
                 return (host, script)
             }
         } catch let error as ProjectError {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         } catch let error as Diagnostics {
-            throw CommandFailure(project.withSources(error))
-        } catch let failure as CommandFailure {
+            throw OperationFailure(project.withSources(error))
+        } catch let failure as OperationFailure {
             throw failure
         } catch {
-            throw CommandFailure(.internalError, "\(error)")
+            throw OperationFailure(.internalError, "\(error)")
         }
     }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetClients
 import FleetInventory
+import FleetOperations
 import FleetProject
 import FleetReport
 import FleetRollout
@@ -74,9 +75,9 @@ struct TrustCommand: AsyncParsableCommand {
 
     /// A known_hosts of the project's that this command has just written is as agreed to as it was before; nothing else is.
     private func agreeStill(to before: Set<SensitiveValue>, of project: Project)
-        async throws(CommandFailure)
+        async throws(OperationFailure)
     {
-        let known = common.trustStore.values(of: project)
+        let known = common.opening.trustStore.values(of: project)
         func place(_ text: String) -> Substring {
             text.firstRange(of: " (sha256:").map { text[..<$0.lowerBound] } ?? text[...]
         }
@@ -91,14 +92,14 @@ struct TrustCommand: AsyncParsableCommand {
     }
 
     /// Shows what the files would do here, beside what was agreed to before, and keeps a person's word.
-    private func agree(to project: Project, with playbook: String?) async throws(CommandFailure) {
+    private func agree(to project: Project, with playbook: String?) async throws(OperationFailure) {
         if let playbook {
             do throws(ProjectError) { _ = try project.playbook(playbook) } catch {
-                throw CommandFailure(error)
+                throw OperationFailure(error)
             }
         }
         let values = await project.sensitiveValues(with: playbook)
-        let known = common.trustStore.values(of: project)
+        let known = common.opening.trustStore.values(of: project)
         let style = common.standardOutputStyle
         let texts = Set(values.map(\.text))
         for value in values.sorted() {
@@ -130,17 +131,17 @@ struct TrustCommand: AsyncParsableCommand {
         common.print("agreed")
     }
 
-    private func keep(_ texts: Set<String>, of project: Project) throws(CommandFailure) {
+    private func keep(_ texts: Set<String>, of project: Project) throws(OperationFailure) {
         _ = try common.openJournal()
         do throws(TrustStore.Failure) {
-            try common.trustStore.keep(
+            try common.opening.trustStore.keep(
                 texts,
                 of: project,
                 by: Surroundings.user,
                 at: Surroundings.unixMilliseconds
             )
         } catch {
-            throw CommandFailure(.stateDirectory, "the agreement cannot be kept: \(error.reason)")
+            throw OperationFailure(.stateDirectory, "the agreement cannot be kept: \(error.reason)")
         }
     }
 
@@ -150,22 +151,22 @@ struct TrustCommand: AsyncParsableCommand {
     ///   - question: The question.
     ///   - refusal: What is wrong where nobody can be asked.
     ///   - hint: What to do there.
-    /// - Throws: ``CommandFailure`` without a yes.
+    /// - Throws: ``OperationFailure`` without a yes.
     private func confirm(_ question: String, or refusal: String, _ hint: String)
-        throws(CommandFailure)
+        throws(OperationFailure)
     {
         guard !isConfirmed else { return }
         guard Terminal.canAsk else {
-            throw CommandFailure(.refused, refusal, hints: [hint, "nothing was changed"])
+            throw OperationFailure(.refused, refusal, hints: [hint, "nothing was changed"])
         }
         let answer = Terminal.ask("\(question) [y/N] ") ?? ""
         guard ["y", "yes"].contains(answer.lowercased()) else {
-            throw CommandFailure(.refused, "not confirmed; nothing was changed")
+            throw OperationFailure(.refused, "not confirmed; nothing was changed")
         }
     }
 
     private func stages(of endpoints: [HostEndpoint], _ transport: ClientTransport)
-        throws(CommandFailure) -> [[HostEndpoint]]
+        throws(OperationFailure) -> [[HostEndpoint]]
     {
         var stages: [[HostEndpoint]] = []
         for endpoint in endpoints {
@@ -173,7 +174,7 @@ struct TrustCommand: AsyncParsableCommand {
             do throws(TransportError) {
                 way = try transport.jumpHosts(for: endpoint)
             } catch {
-                throw CommandFailure(.invalidFiles, "\(endpoint.name): \(error.message)")
+                throw OperationFailure(.invalidFiles, "\(endpoint.name): \(error.message)")
             }
             for (depth, hop) in way.enumerated() {
                 if stages.count <= depth { stages.append([]) }
@@ -271,7 +272,7 @@ struct TrustCommand: AsyncParsableCommand {
         do throws(TransportError) {
             try await transport.trust(new)
         } catch {
-            throw CommandFailure(.stateDirectory, error.message)
+            throw OperationFailure(.stateDirectory, error.message)
         }
         try await agreeStill(to: before, of: project)
         common.print(new.count == 1 ? "1 key remembered" : "\(new.count) keys remembered")

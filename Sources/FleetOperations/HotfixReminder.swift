@@ -1,9 +1,9 @@
-import FleetInventory
-import FleetJournal
-import FleetPlan
-import FleetProject
-import FleetReport
-import FleetRollout
+public import FleetInventory
+internal import FleetJournal
+internal import FleetPlan
+internal import FleetProject
+internal import FleetReport
+internal import FleetRollout
 
 /// Reminds of an emergency until what mended it has come to where all changes come from.
 struct HotfixReminder {
@@ -13,7 +13,7 @@ struct HotfixReminder {
 
     /// What to tell whoever asks how the environment is; nil if it runs no hotfix, or its staging and
     /// the release branch have it too, as far as the journal and this clone can tell.
-    func text() async throws(CommandFailure) -> String? {
+    func text() async throws(OperationFailure) -> String? {
         let environment = inventory.environment
         let staging = inventory.policy.stagingEnvironment
         let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
@@ -22,7 +22,7 @@ struct HotfixReminder {
             live = try journal.live(in: environment)
             staged = staging == environment ? nil : try journal.live(in: staging)
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         guard let live, live.origin.isHotfix else { return nil }
         let fix = live.release
@@ -69,5 +69,18 @@ struct HotfixReminder {
             // The project is no clone: only the journal can tell.
             return nil
         }
+    }
+}
+
+extension Operations {
+    /// What to remind whoever asks how the environment is; nil for nothing.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func hotfixReminder(of inventory: Inventory) async throws(OperationFailure) -> String? {
+        try await HotfixReminder(
+            project: project,
+            journal: controller.journal,
+            inventory: inventory
+        ).text()
     }
 }

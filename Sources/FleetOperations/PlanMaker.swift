@@ -1,30 +1,12 @@
-import FleetInventory
-import FleetPlan
-import FleetPlaybook
-import FleetProject
-import FleetReport
-import FleetRollout
-import FleetRunner
-import FleetTransport
-import FleetYAML
-
-/// What a command line says about a rollout, as plain values.
-struct RolloutChoice {
-    /// The release; nil if none is named.
-    var release: ReleaseSelection?
-    /// Variables that win over all others.
-    var variables: [String: String] = [:]
-    /// The most hosts in flight; nil means the playbook's.
-    var fanout: Int?
-    /// Whether hosts are deployed to that are not healthy now.
-    var evenIfUnhealthy = false
-    /// Whether the way back is rehearsed.
-    var rehearses = false
-    /// Whether it is an emergency.
-    var isHotfix = false
-    /// The commit that the release must be, whatever its name stands for by now; nil for any.
-    var mustBe: String?
-}
+internal import FleetInventory
+internal import FleetPlan
+internal import FleetPlaybook
+internal import FleetProject
+internal import FleetReport
+internal import FleetRollout
+internal import FleetRunner
+internal import FleetTransport
+internal import FleetYAML
 
 /// Makes a plan from what the command line names: files, hosts, and the release that a host finds
 /// in its repository.
@@ -39,10 +21,10 @@ struct PlanMaker {
     func plan(
         kind: Plan.Kind,
         playbook name: String,
-        hosts: HostOptions,
+        of inventory: Inventory,
+        on selected: [Host],
         choice: RolloutChoice
-    ) async throws(CommandFailure) -> (Plan, EnvironmentPolicy) {
-        let (inventory, selected) = try hosts.select(in: project)
+    ) async throws(OperationFailure) -> Plan {
         let playbook: Playbook
         let files: [String: LocalFile]
         do {
@@ -54,7 +36,7 @@ struct PlanMaker {
                 packedIn: archives
             )
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         // A playbook that deploys a release is a deploy, whoever runs it.
         let isDeploy = kind == .run && playbook.releaseStep != nil
@@ -73,7 +55,7 @@ struct PlanMaker {
         if let selection {
             let release = try await release(selection, for: request)
             if let wanted = choice.mustBe, release.commit != wanted {
-                throw CommandFailure(
+                throw OperationFailure(
                     .refused,
                     "E_TAG_MOVED \(release.label) was \(wanted.prefix(12)) and is now "
                         + "\(release.commit.prefix(12))",
@@ -85,7 +67,7 @@ struct PlanMaker {
                 request.bundles = try await bundles(from: path, of: release, for: request)
             }
         } else if kind == .deploy {
-            throw CommandFailure(
+            throw OperationFailure(
                 .usage,
                 "the playbook `\(name)` deploys no release",
                 hints: ["add a `checkout` step to it, or use `fleet run \(name) ENV`"]
@@ -94,18 +76,18 @@ struct PlanMaker {
         do {
             let plan = try Planner.plan(request)
             if let unused = Self.unused(in: request, plan, among: inventory.hosts) {
-                throw CommandFailure(
+                throw OperationFailure(
                     .usage,
                     "`\(unused)` was given a value, and nothing in the playbook `\(name)` asks for it",
                     hints: Suggestion.hint(for: unused, in: Array(playbook.variables.keys))
                         + ["a step refers to it as `${{ vars.\(unused) }}`", "nothing was changed"]
                 )
             }
-            return (plan, inventory.policy)
-        } catch let failure as CommandFailure {
+            return plan
+        } catch let failure as OperationFailure {
             throw failure
         } catch let problems as Diagnostics {
-            throw CommandFailure(project.withSources(problems))
+            throw OperationFailure(project.withSources(problems))
         } catch {
             preconditionFailure("nothing else is thrown there")
         }
@@ -144,11 +126,11 @@ struct PlanMaker {
 
     /// What was asked for; the newest release if nothing was; nil if the playbook deploys none.
     private func selection(_ wanted: ReleaseSelection?, _ playbook: Playbook)
-        throws(CommandFailure) -> ReleaseSelection?
+        throws(OperationFailure) -> ReleaseSelection?
     {
         guard playbook.releaseStep != nil else {
             guard wanted == nil else {
-                throw CommandFailure(
+                throw OperationFailure(
                     .usage,
                     "the playbook `\(playbook.name)` deploys no release"
                 )
@@ -159,7 +141,7 @@ struct PlanMaker {
             do {
                 try GitName.check(tag: tag)
             } catch {
-                throw CommandFailure(error)
+                throw OperationFailure(error)
             }
         }
         return wanted ?? .newest
@@ -167,7 +149,7 @@ struct PlanMaker {
 
     /// Resolves a selection once, to one commit for all hosts, on the first host that answers.
     private func release(_ selection: ReleaseSelection, for request: PlanRequest)
-        async throws(CommandFailure) -> Release
+        async throws(OperationFailure) -> Release
     {
         if case .commit = selection {
             return try resolve(selection, in: ReleaseListing(lsRemote: ""))
@@ -181,20 +163,20 @@ struct PlanMaker {
                 )
             } catch let error as ReleaseBundler.Failure {
                 throw failure(error, path)
-            } catch let error as CommandFailure {
+            } catch let error as OperationFailure {
                 throw error
             } catch {
                 preconditionFailure("nothing else is thrown there")
             }
         }
         let survey = Survey(transport: transport)
-        var first: CommandFailure?
+        var first: OperationFailure?
         for host in request.hosts {
             let script: Script?
             do {
                 script = try Planner.script(.listing, on: host, for: request)
             } catch {
-                throw CommandFailure(project.withSources(error))
+                throw OperationFailure(project.withSources(error))
             }
             guard let script else { break }
             note("asking \(host.name) which releases there are")
@@ -203,14 +185,14 @@ struct PlanMaker {
                 answer = try await survey.ask(host, script)
             } catch {
                 // Another host may answer; preflight speaks of this one later.
-                first = first ?? CommandFailure(error, host: host.name)
+                first = first ?? OperationFailure(error, host: host.name)
                 if error.isRetryable { continue }
                 break
             }
             guard answer.status == 0 else { throw refusal(of: host.name, answer.text) }
             return try resolve(selection, in: ReleaseListing(lsRemote: answer.text))
         }
-        throw first ?? CommandFailure(.refused, "no host could say which releases there are")
+        throw first ?? OperationFailure(.refused, "no host could say which releases there are")
     }
 
     private func bundler(_ path: String) -> ReleaseBundler {
@@ -221,8 +203,8 @@ struct PlanMaker {
         )
     }
 
-    private func failure(_ error: ReleaseBundler.Failure, _ path: String) -> CommandFailure {
-        CommandFailure(
+    private func failure(_ error: ReleaseBundler.Failure, _ path: String) -> OperationFailure {
+        OperationFailure(
             .refused,
             "cannot take the release out of the repository `\(path)`: "
                 + Sanitizer.safe(error.reason),
@@ -234,7 +216,7 @@ struct PlanMaker {
     ///
     /// Hosts that do not answer get none: preflight speaks of them.
     private func bundles(from path: String, of release: Release, for request: PlanRequest)
-        async throws(CommandFailure) -> [HostName: ReleaseBundle]
+        async throws(OperationFailure) -> [HostName: ReleaseBundle]
     {
         var questions: [(host: Host, script: Script)] = []
         for host in request.hosts {
@@ -244,7 +226,7 @@ struct PlanMaker {
                 }
                 questions.append((host, script))
             } catch {
-                throw CommandFailure(project.withSources(error))
+                throw OperationFailure(project.withSources(error))
             }
         }
         note("asking \(questions.count) hosts what they have of \(release.label)")
@@ -283,11 +265,11 @@ struct PlanMaker {
     }
 
     /// What a host said instead of listing its releases.
-    private func refusal(of host: HostName, _ text: String) -> CommandFailure {
+    private func refusal(of host: HostName, _ text: String) -> OperationFailure {
         let lines = text.split(whereSeparator: \.isNewline).map { Sanitizer.line(String($0)) }
         let reason = lines.last { $0.hasPrefix("E_") } ?? "cannot list releases"
         let details = lines.filter { !$0.hasPrefix("E_") }.suffix(3)
-        return CommandFailure(
+        return OperationFailure(
             .refused,
             "\(host): \(reason)",
             hints: details + ["nothing was changed"]
@@ -295,12 +277,12 @@ struct PlanMaker {
     }
 
     private func resolve(_ selection: ReleaseSelection, in listing: ReleaseListing)
-        throws(CommandFailure) -> Release
+        throws(OperationFailure) -> Release
     {
         do {
             return try listing.release(for: selection)
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
     }
 }

@@ -1,30 +1,11 @@
-import FleetInventory
-import FleetJournal
-import FleetPlan
-import FleetProject
-import FleetReport
-import FleetRollout
-import FleetTransport
-
-/// Why a rollout may go on where a rule says no; all of it is recorded.
-struct Exception: Sendable {
-    /// Why a release is deployed that was taken back before.
-    var quarantine: String?
-    /// Why the environment's policy does not hold.
-    var override: String?
-    /// Why it is an emergency; nil if it is none.
-    var hotfix: String?
-    /// Why a release is taken back.
-    var revert: String?
-    /// Why it goes on without records that hosts were told of.
-    var records: String?
-
-    /// The reasons, as they are recorded; nil if there is none.
-    var reason: String? {
-        let reasons = [hotfix, override, quarantine, revert, records].compactMap { $0 }
-        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
-    }
-}
+internal import FleetInventory
+internal import FleetJournal
+internal import FleetPlan
+internal import FleetProject
+internal import FleetReport
+internal import FleetRollout
+internal import FleetRunner
+internal import FleetTransport
 
 /// Holds a release against the policy of an environment, by what the journal and git know.
 struct PolicyCheck {
@@ -34,7 +15,7 @@ struct PolicyCheck {
     let policy: EnvironmentPolicy
 
     /// The same by what the inventory says by now.
-    func now() throws(CommandFailure) -> PolicyCheck {
+    func now() throws(OperationFailure) -> PolicyCheck {
         do {
             return PolicyCheck(
                 project: project,
@@ -43,16 +24,16 @@ struct PolicyCheck {
                 policy: try project.inventoryAsWritten(environment).policy
             )
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
     }
 
     /// The policy's clock.
     ///
-    /// - Throws: ``CommandFailure`` if there is no such time zone.
-    func offset() throws(CommandFailure) -> @Sendable (Int) -> Int {
+    /// - Throws: ``OperationFailure`` if there is no such time zone.
+    func offset() throws(OperationFailure) -> @Sendable (Int) -> Int {
         guard let offset = TimeZones.offset(of: policy.timeZone) else {
-            throw CommandFailure(
+            throw OperationFailure(
                 .invalidFiles,
                 "inventory/\(environment).yml: there is no time zone `\(policy.timeZone)`",
                 hints: ["use a name of the tz database, as in `Europe/Berlin`, or `UTC`"]
@@ -61,12 +42,34 @@ struct PolicyCheck {
         return offset
     }
 
+    /// When something that shall begin at a time of the policy's clock begins, in seconds since 1970; nil for at once.
+    ///
+    /// - Throws: ``OperationFailure`` for a time that is over.
+    func beginning(_ text: String?) throws(OperationFailure) -> Int? {
+        guard let text else { return nil }
+        let offset = try offset()
+        let now = WallClock.unixMilliseconds() / 1000
+        let local = LocalTime(unixSeconds: now, offsetSeconds: offset(now))
+        guard let time = LocalTime(text, after: local) else {
+            throw OperationFailure(.usage, "`\(text)` is not a time")
+        }
+        let until = time.unixSeconds(after: now, offset: offset)
+        guard until > now else {
+            throw OperationFailure(
+                .refused,
+                "`--at \(text)` is over (\(policy.timeZone))",
+                hints: ["nothing was changed"]
+            )
+        }
+        return until
+    }
+
     /// Everything that stands against a release now.
-    func refusals(to plan: Plan, isHotfix: Bool) async throws(CommandFailure)
+    func refusals(to plan: Plan, isHotfix: Bool) async throws(OperationFailure)
         -> [Admission.Refusal]
     {
         guard let release = plan.release else { return [] }
-        let now = Surroundings.unixMilliseconds
+        let now = WallClock.unixMilliseconds()
         // Without windows the zone does not matter, and an emergency never waits for it to be right.
         let isTimed = !isHotfix && !(policy.freezes.isEmpty && policy.windows.isEmpty)
         let offset =
@@ -85,7 +88,7 @@ struct PolicyCheck {
             )?.id.description
             evidence.approvals = try journal.approvals(for: environment)
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         evidence.hosts = plan.hosts.map(\.name.text)
         evidence.playbook = plan.title
@@ -112,12 +115,13 @@ struct PolicyCheck {
     }
 
     /// The hotfix that runs now, if the release is not known to have it.
-    private func lostHotfix(_ release: Release) async throws(CommandFailure) -> Admission.Hotfix? {
+    private func lostHotfix(_ release: Release) async throws(OperationFailure) -> Admission.Hotfix?
+    {
         let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
         do {
             live = try journal.live(in: environment)
         } catch {
-            throw CommandFailure(error)
+            throw OperationFailure(error)
         }
         guard let live, live.origin.isHotfix else { return nil }
         let isThere: Bool?
@@ -143,9 +147,9 @@ struct PolicyCheck {
     /// Lets a release in, or says everything that is in its way and when it opens again.
     ///
     /// - Returns: The rules that were overridden.
-    /// - Throws: ``CommandFailure``; nothing was changed then.
-    func admit(_ plan: Plan, despite exception: Exception, atAnyTime: Bool = false)
-        async throws(CommandFailure) -> [String]
+    /// - Throws: ``OperationFailure``; nothing was changed then.
+    func admit(_ plan: Plan, despite exception: RuleException, atAnyTime: Bool = false)
+        async throws(OperationFailure) -> [String]
     {
         // Before a wait the time does not matter yet.
         let refusals = try await refusals(to: plan, isHotfix: exception.hotfix != nil)
@@ -158,7 +162,7 @@ struct PolicyCheck {
         {
             hints.append("next allowed at \(next)")
         }
-        throw CommandFailure(
+        throw OperationFailure(
             .refused,
             first.message,
             hints: hints + [
@@ -168,9 +172,9 @@ struct PolicyCheck {
     }
 
     /// When something may be deployed again, on the policy's clock; nil if that is too far away.
-    private func nextOpening() throws(CommandFailure) -> String? {
+    private func nextOpening() throws(OperationFailure) -> String? {
         let offset = try offset()
-        let now = Surroundings.unixMilliseconds / 1000
+        let now = WallClock.unixMilliseconds() / 1000
         guard let next = policy.nextOpening(from: now, offset: offset) else { return nil }
         let local = DurationText.utc(unixMilliseconds: (next + offset(next)) * 1000)
         return "\(local.dropLast(3)) (\(policy.timeZone))"

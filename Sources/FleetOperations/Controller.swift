@@ -1,0 +1,134 @@
+public import FleetClients
+public import FleetInventory
+public import FleetJournal
+internal import FleetPlan
+public import FleetProject
+internal import FleetReport
+internal import FleetRollout
+public import FleetSSH
+internal import FleetTransport
+
+/// The engine of a process: where its journal is, and how it reaches hosts.
+public final class Controller: Sendable {
+    /// What a face finds around it and hands over: the engine itself looks at no environment variable, and asks at no
+    /// terminal.
+    public struct Settings: Sendable {
+        /// Where the journal is kept; an absolute path.
+        public var stateDirectory: String
+        /// How SSH reaches hosts from here; secrets are answered by way of the project.
+        public var ssh: SSHTransport.Environment
+        /// What programs are started with.
+        public var variables: [String: String]
+        /// Whether a libssh2 that is known to be unsafe is used all the same.
+        public var acceptsUnsafeLibrary = false
+        /// Where packed directories are kept.
+        public var archives: String { stateDirectory + "/uploads" }
+        /// Asks a person for a secret, as in `the passphrase of ~/.ssh/id_ed25519`.
+        public var prompt: @Sendable (String) async -> SecretAnswer
+
+        /// Describes the surroundings.
+        public init(
+            stateDirectory: String,
+            ssh: SSHTransport.Environment,
+            variables: [String: String],
+            prompt: @escaping @Sendable (String) async -> SecretAnswer
+        ) {
+            self.stateDirectory = stateDirectory
+            self.ssh = ssh
+            self.variables = variables
+            self.prompt = prompt
+        }
+    }
+
+    /// Where the journal and its locks are.
+    public let directory: StateDirectory
+    /// The record of every rollout.
+    public let journal: Journal
+    private let settings: Settings
+
+    /// Opens the journal.
+    ///
+    /// - Throws: ``OperationFailure`` if the state directory or the journal cannot be used.
+    public init(_ settings: Settings) throws(OperationFailure) {
+        self.settings = settings
+        do {
+            directory = try StateDirectory(path: settings.stateDirectory)
+            journal = try Journal(in: directory)
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+
+    var archives: String { settings.archives }
+
+    /// What reaches a project's hosts, for questions that need no login.
+    public func transport(in project: Project) -> ClientTransport {
+        Self.transport(in: project, settings)
+    }
+
+    /// The same without a journal.
+    public static func transport(in project: Project, _ settings: Settings) -> ClientTransport {
+        let reader = SecretReader(root: project.root)
+        let prompt = settings.prompt
+        var environment = settings.ssh
+        environment.secret = { source in
+            if case .prompt(let what) = source { return await prompt(what) }
+            do throws(SecretReader.Unavailable) {
+                return .secret(try await reader.read(source))
+            } catch {
+                return .unavailable(reason: error.reason)
+            }
+        }
+        return ClientTransport(environment, variables: settings.variables)
+    }
+
+    /// What reaches some hosts, with every passphrase and password asked for that they need.
+    ///
+    /// - Throws: ``OperationFailure`` for a libssh2 that is known to be unsafe.
+    public func openTransport(for hosts: [Host], in project: Project)
+        async throws(OperationFailure) -> ClientTransport
+    {
+        try await Self.openTransport(for: hosts, in: project, settings)
+    }
+
+    /// The same without a journal.
+    ///
+    /// - Throws: As ``openTransport(for:in:)``.
+    public static func openTransport(
+        for hosts: [Host],
+        in project: Project,
+        _ settings: Settings
+    ) async throws(OperationFailure) -> ClientTransport {
+        if !settings.acceptsUnsafeLibrary, let danger = LibSSH2.danger {
+            throw OperationFailure(
+                .missingDependency,
+                danger,
+                hints: ["install the security update of libssh2, or add --accept-libssh2"]
+            )
+        }
+        let transport = transport(in: project, settings)
+        await transport.prepare(hosts.map(\.endpoint))
+        return transport
+    }
+
+    /// What reaches a plan's hosts: what the files say, and where they leave it open, what did so the last time.
+    func clients(of plan: Plan, _ transport: ClientTransport) async throws(OperationFailure)
+        -> [HostName: HostClient]
+    {
+        let last: [HostName: String]
+        do { last = try journal.clients(in: plan.environment) } catch {
+            throw OperationFailure(error)
+        }
+        return await transport.expectedClients(of: plan.hosts.map(\.endpoint)).reduce(into: [:]) {
+            clients,
+            entry in
+            let before = last[entry.key].map(Snapshot.clientName)
+            clients[entry.key] =
+                switch (entry.value, before) {
+                case (.auto, "OpenSSH"): .openssh
+                case (.auto, "libssh2"): .libssh2
+                default: entry.value
+                }
+        }
+    }
+}

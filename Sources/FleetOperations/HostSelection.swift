@@ -1,0 +1,53 @@
+public import FleetInventory
+public import FleetProject
+internal import FleetTransport
+
+/// Which hosts of an environment are meant.
+public struct HostSelection: Sendable, Hashable {
+    /// The environment: `inventory/ENVIRONMENT.yml`.
+    public var environment: String
+    /// A host pattern, as in `web:!web03`; nil for all hosts.
+    public var limit: String?
+    /// Whether the SSH password is asked for, whatever the inventory says.
+    public var asksForPassword = false
+    /// Whether the password that sudo wants is asked for, whatever the inventory says.
+    public var asksForBecomePassword = false
+
+    /// Means all hosts of an environment, or those of a pattern.
+    public init(_ environment: String, limit: String? = nil) {
+        self.environment = environment
+        self.limit = limit
+    }
+
+    /// The environment, and those of its hosts that are meant.
+    ///
+    /// - Parameters:
+    ///   - project: The project.
+    ///   - isOnlyShown: Whether no host is connected to.
+    /// - Returns: The inventory and the hosts.
+    /// - Throws: ``OperationFailure`` for an environment that there is not, files that are wrong, values that nobody
+    ///   has agreed to, and a pattern that matches nothing.
+    public func hosts(of project: Project, isOnlyShown: Bool = false) throws(OperationFailure)
+        -> (Inventory, [Host])
+    {
+        var inventory: Inventory
+        do {
+            inventory =
+                isOnlyShown
+                ? try project.inventoryAsWritten(environment) : try project.inventory(environment)
+        } catch {
+            throw OperationFailure(error)
+        }
+        for index in inventory.hosts.indices {
+            if asksForPassword { inventory.hosts[index].ssh.password = .prompt("SSH password") }
+            guard asksForBecomePassword else { continue }
+            inventory.hosts[index].ssh.becomePassword = .prompt("sudo password")
+        }
+        guard let limit else { return (inventory, inventory.hosts) }
+        do {
+            return (inventory, try HostPattern(limit).select(from: inventory))
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+}

@@ -1,0 +1,223 @@
+internal import FleetInventory
+internal import FleetJournal
+internal import FleetPlan
+internal import FleetProject
+internal import FleetReport
+internal import FleetRollout
+public import FleetRunner
+internal import FleetTransport
+internal import Synchronization
+
+extension Operations {
+    /// Starts what was prepared: asks, waits, looks again, locks, and begins.
+    ///
+    /// Everything that can be known or asked comes before a wait: nobody may be there afterwards.
+    ///
+    /// - Parameters:
+    ///   - prepared: What was prepared, and shown.
+    ///   - watch: Told of every record once it is durable, of outputs and of transfers; must not block.
+    /// - Returns: The rollout, which has begun.
+    /// - Throws: ``OperationFailure``; nothing was changed, and nothing is held.
+    public func start(
+        _ prepared: PreparedRollout,
+        watch: @escaping @Sendable (RolloutUpdate) -> Void = { _ in }
+    ) async throws(OperationFailure) -> RunningRollout {
+        let plan = prepared.plan
+        let terms = prepared.terms
+        var until: Int?
+        if case .policy(let check) = prepared.recheck {
+            until = try check.beginning(terms.begins)
+            _ = try await check.admit(plan, despite: terms.exception, atAnyTime: until != nil)
+        }
+        try await ask(prepared)
+        if let until, case .policy(let check) = prepared.recheck {
+            try await wait(until: until, check)
+        }
+        if let milliseconds = terms.lockWaitMilliseconds {
+            try await HostLocks(
+                environment: prepared.selection.environment,
+                hosts: prepared.hosts,
+                transport: prepared.transport,
+                initiator: initiator
+            ).wait(milliseconds: milliseconds, tell: tell)
+        }
+        // Asking and waiting may have taken hours: what holds now is what counts.
+        var overridden = prepared.overridden
+        switch prepared.recheck {
+        case .nothing: break
+        case .policy(let check):
+            overridden += try await check.now().admit(plan, despite: terms.exception)
+        case .undo(let request, let inventory):
+            guard try undo(request, inventory, prepared.hosts).plan.digest == plan.digest else {
+                throw OperationFailure(
+                    .refused,
+                    "what would go back has changed while you were asked",
+                    hints: [
+                        "fleet revert \(plan.environment)    asks again", "nothing was changed",
+                    ]
+                )
+            }
+        }
+        return try await begin(prepared, overridden: overridden, watch)
+    }
+
+    /// Asks what has to be asked.
+    private func ask(_ prepared: PreparedRollout) async throws(OperationFailure) {
+        guard !prepared.terms.isConfirmed, let question = prepared.question else { return }
+        switch await asker.agrees(to: question) {
+        case true?: return
+        case false?: throw OperationFailure(.refused, "not confirmed; nothing was changed")
+        case nil:
+            throw OperationFailure(
+                .refused,
+                "this needs a confirmation: \(PlanText.headline(prepared.plan))",
+                hints: ["add --yes to go on without being asked", "nothing was changed"]
+            )
+        }
+    }
+
+    /// Waits in the foreground until the time has come.
+    private func wait(until: Int, _ check: PolicyCheck) async throws(OperationFailure) {
+        let offset = try check.offset()(until)
+        let shown = DurationText.utc(unixMilliseconds: (until + offset) * 1000).dropLast(3)
+        let minutes = abs(offset) / 60
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        tell(
+            .waiting(
+                "waiting until \(shown) (\(check.policy.timeZone), UTC\(offset < 0 ? "-" : "+")"
+                    + "\(two(minutes / 60)):\(two(minutes % 60))); Ctrl-C ends that"
+            )
+        )
+        // In short stretches: a laptop that slept, or a clock that was set, is noticed.
+        while case let left = until - WallClock.unixMilliseconds() / 1000, left > 0 {
+            do { try await Task.sleep(for: .seconds(min(left, 5))) } catch {
+                throw OperationFailure(.interrupted, "cancelled while waiting; nothing was changed")
+            }
+        }
+    }
+
+    private func begin(
+        _ prepared: PreparedRollout,
+        overridden: [String],
+        _ watch: @escaping @Sendable (RolloutUpdate) -> Void
+    ) async throws(OperationFailure) -> RunningRollout {
+        let (plan, exception) = (prepared.plan, prepared.terms.exception)
+        let journal = controller.journal
+        let id = prepared.resumed?.id ?? RolloutID.new()
+        if prepared.resumed != nil, let reason = exception.records {
+            try await remark(on: id, of: plan.environment, reason)
+        }
+        // Commands that change nothing of an environment's release do not exclude each other.
+        var lock: EnvironmentLock?
+        let earlier: RolloutRunner.Earlier?
+        let lastClients: [HostName: String]
+        do throws(JournalError) {
+            if plan.kind != .exec {
+                lock = try EnvironmentLock(
+                    environment: plan.environment,
+                    owner: "\(initiator.user) with rollout \(id), `fleet \(initiator.command)`",
+                    in: controller.directory
+                )
+            }
+            // Read under the lock: whoever held it until now may have written more.
+            earlier = try prepared.resumed.map { resumed throws(JournalError) in
+                RolloutRunner.Earlier(
+                    entries: try journal.entries(of: resumed.id),
+                    direction: resumed.direction
+                )
+            }
+            lastClients = plan.kind == .exec ? [:] : try journal.clients(in: plan.environment)
+        } catch {
+            throw OperationFailure(error)
+        }
+        if earlier == nil, plan.kind != .exec { try admit(plan, exception) }
+        let origin = initiator.origin(exception, overridden: overridden)
+        return RunningRollout(
+            id: id,
+            plan: plan,
+            origin: origin,
+            earlier: earlier,
+            runner: { watch in
+                RolloutRunner(
+                    id: id,
+                    plan: plan,
+                    origin: origin,
+                    transport: prepared.transport,
+                    journal: journal,
+                    spool: controller.directory.path,
+                    resuming: earlier,
+                    withoutRecords: exception.records != nil,
+                    lastClients: lastClients,
+                    watch: watch
+                )
+            },
+            notifier: plan.kind == .exec
+                ? nil : Notifier(of: plan.environment, in: project, tell: tell),
+            journal: journal,
+            lock: lock,
+            isToGoBack: prepared.isToGoBack,
+            watch: watch
+        )
+    }
+
+    /// Refuses what would come on top of something unfinished, or bring back what was taken back.
+    private func admit(_ plan: Plan, _ exception: RuleException) throws(OperationFailure) {
+        let other: RolloutRecord?
+        let taken: RolloutRecord?
+        do throws(JournalError) {
+            other = try controller.journal.unfinished(in: plan.environment)
+            taken =
+                exception.quarantine == nil
+                ? try plan.release.flatMap { release throws(JournalError) in
+                    try controller.journal.reverted(release.commit, in: plan.environment)
+                } : nil
+        } catch {
+            throw OperationFailure(error)
+        }
+        if let other {
+            throw OperationFailure(
+                .locked,
+                "rollout \(other.id) of \(plan.environment) by \(Sanitizer.line(other.user)) "
+                    + "has not come to its end",
+                hints: [
+                    "fleet resume \(other.id)    go on from where it stopped",
+                    "fleet resume \(other.id) --back    put the touched hosts back",
+                    "nothing was changed",
+                ]
+            )
+        }
+        guard let taken, let release = plan.release else { return }
+        throw OperationFailure(
+            .refused,
+            "E_QUARANTINE \(release.label) was taken back from \(plan.environment) by rollout "
+                + "\(taken.id)",
+            hints: [
+                "fleet show \(taken.id)    why",
+                "deploy a release that mends it, or add --force-quarantined REASON",
+                "nothing was changed",
+            ]
+        )
+    }
+
+    /// A rollout that was begun long since has its reasons already: this one stands beside it.
+    private func remark(on id: RolloutID, of environment: String, _ reason: String)
+        async throws(OperationFailure)
+    {
+        let remark = Remark(
+            environment: environment,
+            what: "took rollout \(id) up without records that hosts know of",
+            reason: reason,
+            user: initiator.user,
+            machine: initiator.machine
+        )
+        do {
+            try await controller.journal.note(
+                .remarked(remark),
+                stamp: RolloutID.new(),
+                at: WallClock.unixMilliseconds()
+            )
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+}

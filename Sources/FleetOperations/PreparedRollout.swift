@@ -1,0 +1,269 @@
+internal import FleetClients
+internal import FleetInventory
+internal import FleetJournal
+public import FleetPlan
+internal import FleetProject
+public import FleetRollout
+public import FleetTransport
+internal import FleetYAML
+
+/// What a request led to: exactly what is shown, agreed to and carried out.
+///
+/// Nothing was changed to make it, and nothing is held by it.
+public struct PreparedRollout: Sendable {
+    /// What is carried out.
+    public let plan: Plan
+    /// The rollout that is taken up again, and which way; nil for a new one.
+    public let resumed: (id: RolloutID, direction: ResumeDirection)?
+    /// Hosts that would be put back and cannot be, because they ran nothing before.
+    public let leftOut: [HostName]
+    /// Hosts that the rollout which is taken up has touched already.
+    public let touched: [HostName]
+
+    /// What is asked before it starts; nil if nobody has to be.
+    let question: Question?
+    /// What is looked at again once all questions are answered.
+    let recheck: Recheck
+    let terms: RolloutTerms
+    /// Rules that do not hold this time because the request says so.
+    let overridden: [String]
+    let transport: ClientTransport
+    let selection: HostSelection
+    let hosts: [Host]
+    /// Whether going back is what was asked for, and so is a success.
+    let isToGoBack: Bool
+
+    enum Recheck: Sendable {
+        case nothing
+        /// The environment's policy: asking and waiting may have taken hours.
+        case policy(PolicyCheck)
+        /// What would go back.
+        case undo(RevertRequest, Inventory)
+    }
+
+    init(
+        _ plan: Plan,
+        resuming resumed: (id: RolloutID, direction: ResumeDirection)? = nil,
+        leavingOut leftOut: [HostName] = [],
+        touched: [HostName] = [],
+        question: Question? = nil,
+        recheck: Recheck = .nothing,
+        terms: RolloutTerms = RolloutTerms(),
+        overridden: [String] = [],
+        transport: ClientTransport,
+        selection: HostSelection,
+        hosts: [Host],
+        isToGoBack: Bool = false
+    ) {
+        self.plan = plan
+        self.resumed = resumed
+        self.leftOut = leftOut
+        self.touched = touched
+        self.question = question
+        self.recheck = recheck
+        self.terms = terms
+        self.overridden = overridden
+        self.transport = transport
+        self.selection = selection
+        self.hosts = hosts
+        self.isToGoBack = isToGoBack
+    }
+}
+
+extension Operations {
+    /// What reaches each host of a prepared rollout, as far as is known without asking them.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func clients(of prepared: PreparedRollout) async throws(OperationFailure)
+        -> [HostName: HostClient]
+    {
+        try await controller.clients(of: prepared.plan, prepared.transport)
+    }
+
+    /// What stands against a prepared rollout now, in words: nobody is refused for asking.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func objections(to prepared: PreparedRollout) async throws(OperationFailure) -> [String]
+    {
+        guard case .policy(let check) = prepared.recheck else { return [] }
+        let isHotfix = prepared.terms.exception.hotfix != nil
+        return try await check.refusals(to: prepared.plan, isHotfix: isHotfix).map(\.message)
+    }
+
+    // MARK: Deploys and playbooks
+
+    /// Prepares a deploy.
+    ///
+    /// - Throws: ``OperationFailure``; nothing was changed.
+    public func prepare(_ request: DeployRequest) async throws(OperationFailure) -> PreparedRollout
+    {
+        var choice = request.choice
+        choice.isHotfix = request.terms.exception.hotfix != nil
+        return try await prepare(
+            .deploy,
+            request.playbook,
+            request.hosts,
+            choice,
+            request.terms,
+            mustAsk: choice.release == nil
+        )
+    }
+
+    /// Prepares a promotion: the very commit that succeeded last on the source.
+    ///
+    /// - Throws: ``OperationFailure``, as if no release has succeeded there; nothing was changed.
+    public func prepare(_ request: PromoteRequest) async throws(OperationFailure) -> PreparedRollout
+    {
+        let live: (release: Release, rollout: RolloutID)?
+        do {
+            live = try controller.journal.live(in: request.source).map {
+                ($0.release, $0.rollout.id)
+            }
+        } catch {
+            throw OperationFailure(error)
+        }
+        guard let live else {
+            throw OperationFailure(
+                .refused,
+                "E_NOT_STAGED no release has succeeded on \(request.source)",
+                hints: ["fleet deploy \(request.source)    first", "nothing was changed"]
+            )
+        }
+        // Its hosts are not asked: somebody may have changed them by hand since.
+        tell(
+            .note(
+                "the release that succeeded last on \(request.source) is \(live.release.label), by rollout "
+                    + "\(live.rollout)"
+            )
+        )
+        var deploy = request.deploy
+        deploy.choice.release = live.release.tag.map { .tag($0) } ?? .commit(live.release.commit)
+        deploy.choice.mustBe = live.release.commit
+        return try await prepare(deploy)
+    }
+
+    /// Prepares a playbook; one that deploys a release is a deploy, whoever runs it.
+    ///
+    /// - Throws: ``OperationFailure``; nothing was changed.
+    public func prepare(_ request: RunRequest) async throws(OperationFailure) -> PreparedRollout {
+        try await prepare(
+            .run,
+            request.playbook,
+            request.hosts,
+            request.choice,
+            request.terms,
+            mustAsk: request.replacesData
+        )
+    }
+
+    private func prepare(
+        _ kind: Plan.Kind,
+        _ playbook: String,
+        _ selection: HostSelection,
+        _ choice: RolloutChoice,
+        _ terms: RolloutTerms,
+        mustAsk: Bool
+    ) async throws(OperationFailure) -> PreparedRollout {
+        let (inventory, hosts) = try selection.hosts(of: project)
+        let transport = try await controller.openTransport(for: hosts, in: project)
+        let plan = try await planMaker(transport).plan(
+            kind: kind,
+            playbook: playbook,
+            of: inventory,
+            on: hosts,
+            choice: choice
+        )
+        let isChosen = plan.release != nil && choice.release == nil
+        return PreparedRollout(
+            plan,
+            question: question(plan, inventory.policy, mustAsk: mustAsk || isChosen),
+            recheck: .policy(policyCheck(inventory)),
+            terms: terms,
+            transport: transport,
+            selection: selection,
+            hosts: hosts
+        )
+    }
+
+    /// Prepares a command on every host.
+    ///
+    /// - Throws: ``OperationFailure``; nothing was changed.
+    public func prepare(_ request: ExecRequest) async throws(OperationFailure) -> PreparedRollout {
+        let (inventory, hosts) = try request.hosts.hosts(of: project)
+        let plan = Planner.exec(
+            command: request.command,
+            inventory: inventory,
+            hosts: hosts,
+            fanout: request.fanout,
+            timeoutMilliseconds: request.timeoutMilliseconds,
+            becomeUser: request.becomeUser
+        )
+        return PreparedRollout(
+            plan,
+            transport: try await controller.openTransport(for: hosts, in: project),
+            selection: request.hosts,
+            hosts: hosts
+        )
+    }
+
+    // MARK: Rollouts that were begun
+
+    /// Prepares to take a rollout up again, from its journal alone: what the files say by now does not matter.
+    ///
+    /// - Throws: ``OperationFailure`` for a rollout that there is not, or that cannot be taken up; nothing was changed.
+    public func prepare(_ request: ResumeRequest) async throws(OperationFailure)
+        -> Resumption
+    {
+        let id =
+            if let rollout = request.rollout { rollout } else {
+                try RolloutLookup.onlyUnfinished(in: controller.journal)
+            }
+        let earlier = try RolloutLookup.replay(id, in: controller.journal)
+        let plan = earlier.plan
+        guard plan.kind != .exec else {
+            throw OperationFailure(
+                .usage,
+                "rollout \(id) ran one command on every host; run it again if you want to"
+            )
+        }
+        if let outcome = earlier.outcome, outcome != .interrupted {
+            return .over(id, outcome, plan.kind)
+        }
+        let hosts = plan.hosts.map { Host(name: $0.name, ssh: $0.endpoint.ssh) }
+        return .begun(
+            PreparedRollout(
+                plan,
+                resuming: (id, request.direction),
+                touched: earlier.hosts.filter(\.isTouched).map(\.name),
+                question: try isProtected(plan.environment) ? .typeName(plan) : nil,
+                terms: request.terms,
+                transport: try await controller.openTransport(for: hosts, in: project),
+                selection: HostSelection(plan.environment),
+                hosts: hosts
+            )
+        )
+    }
+
+    /// What a request to take a rollout up led to.
+    public enum Resumption: Sendable {
+        /// It is taken up.
+        case begun(PreparedRollout)
+        /// It has come to its end already.
+        case over(RolloutID, RolloutOutcome, Plan.Kind)
+    }
+
+    /// Whether the environment's name has to be typed; one whose file is gone by now is not protected.
+    private func isProtected(_ environment: String) throws(OperationFailure) -> Bool {
+        guard project.environments.contains(environment) else { return false }
+        do {
+            return try project.inventoryAsWritten(environment).policy.isProtected
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+
+    /// What has to be asked before hosts are changed.
+    func question(_ plan: Plan, _ policy: EnvironmentPolicy, mustAsk: Bool) -> Question? {
+        policy.isProtected ? .typeName(plan) : mustAsk ? .confirm(plan) : nil
+    }
+}

@@ -1,0 +1,85 @@
+public import FleetJournal
+public import FleetPlan
+internal import FleetReport
+public import FleetRollout
+
+/// Finds rollouts in the journal.
+public enum RolloutLookup {
+    /// A rollout's name.
+    ///
+    /// - Throws: ``OperationFailure`` for a text that is none.
+    public static func id(_ text: String) throws(OperationFailure) -> RolloutID {
+        guard let id = RolloutID(text) else {
+            throw OperationFailure(
+                .usage,
+                "`\(Sanitizer.line(text))` is not a rollout's name",
+                hints: ["see `fleet history`"]
+            )
+        }
+        return id
+    }
+
+    /// A rollout as far as its journal goes.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal does not know it, or does not fit its plan.
+    public static func replay(_ id: RolloutID, in journal: Journal) throws(OperationFailure)
+        -> Rollout
+    {
+        let entries: [JournalEntry]
+        do { entries = try journal.entries(of: id) } catch { throw OperationFailure(error) }
+        guard case .planned(let plan, _) = entries.first?.body else {
+            throw OperationFailure(
+                .usage,
+                "the journal knows no rollout \(id)",
+                hints: ["see `fleet history`"]
+            )
+        }
+        return try replay(plan, entries, id)
+    }
+
+    /// The same, of entries that were read already.
+    ///
+    /// - Throws: ``OperationFailure`` if they do not fit the plan.
+    public static func replay(_ plan: Plan, _ entries: [JournalEntry], _ id: RolloutID)
+        throws(OperationFailure) -> Rollout
+    {
+        do {
+            return try Rollout.replay(plan, entries)
+        } catch {
+            let place = error.sequence.map { ", entry \($0)" } ?? ""
+            throw OperationFailure(
+                .journal,
+                "E_CORRUPT the journal of rollout \(id) does not fit its plan\(place): \(error.reason)",
+                hints: [
+                    "fleet journal verify",
+                    "fleet recover ENV    rebuilds it from what hosts have kept",
+                ]
+            )
+        }
+    }
+
+    /// The only rollout that has not come to its end.
+    ///
+    /// - Throws: ``OperationFailure`` if there is none, or more than one.
+    public static func onlyUnfinished(in journal: Journal) throws(OperationFailure) -> RolloutID {
+        var found: [RolloutRecord] = []
+        do throws(JournalError) {
+            for environment in Set(try journal.environments()).sorted() {
+                if let record = try journal.unfinished(in: environment) { found.append(record) }
+            }
+        } catch {
+            throw OperationFailure(error)
+        }
+        guard found.count <= 1 else {
+            throw OperationFailure(
+                .usage,
+                "several rollouts have not come to their end",
+                hints: found.map { "fleet resume \($0.id)    \($0.environment)" }
+            )
+        }
+        guard let only = found.first else {
+            throw OperationFailure(.usage, "every rollout has come to its end")
+        }
+        return only.id
+    }
+}
