@@ -169,6 +169,13 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("FleetYAMLTests", ["FleetYAML"]),
+        tests(
+            "FleetOperationsTests",
+            [
+                "FleetOperations", "FleetProject", "FleetPlan", "FleetRollout", "FleetSSH",
+                "FleetTransport", "FleetTestSupport",
+            ]
+        ),
         tests("FleetDigestTests", ["FleetDigest"]),
         tests("FleetFilesTests", ["FleetFiles", "FleetTestSupport"]),
         tests("FleetTransportTests", ["FleetTransport", "FleetTestSupport"]),

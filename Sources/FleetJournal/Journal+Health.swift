@@ -16,7 +16,7 @@ extension Journal {
     {
         guard let newest = samples.map(\.unixMilliseconds).max() else { return }
         do {
-            try await database.write { database in
+            try await writing { database in
                 let insert = try database.cachedStatement(
                     sql: """
                         INSERT INTO sample (environment, host, name, time, latency, state, reason)

@@ -271,7 +271,7 @@ public final class Journal: Sendable {
     ///
     /// - Throws: ``JournalError/stateDirectory(path:reason:fix:)`` if the disk is full.
     public func requireReserve() throws(JournalError) {
-        guard reserve.isMissing else { return }
+        guard !reserve.arm() else { return }
         throw .stateDirectory(
             path: path,
             reason: "has no room for a reserve of \(JournalReserve.sizeBytes >> 20) MiB",
@@ -317,8 +317,13 @@ public final class Journal: Sendable {
         else { return }
         do {
             try database.writeWithoutTransaction { database in
-                // Whoever else reads or writes just now is not waited for.
+                // Whoever else reads or writes just now is not waited for; whoever uses this journal next waits again.
                 try database.execute(sql: "PRAGMA busy_timeout = 0")
+                defer {
+                    let wait = Int(Self.busySeconds * 1000)
+                    // A pragma that sets a number of the connection's does not fail.
+                    try? database.execute(sql: "PRAGMA busy_timeout = \(wait)")
+                }
                 try database.checkpoint(.truncate)
             }
         } catch {
@@ -330,7 +335,7 @@ public final class Journal: Sendable {
         async throws -> JournalHead
     {
         let rollout = last.rollout
-        return try await database.write { database in
+        return try await writing { database in
             let hash = try Self.write(entries, to: database)
             let head = JournalHead(
                 rollout: rollout,
@@ -351,6 +356,14 @@ public final class Journal: Sendable {
                 )
             }
             return head
+        }
+    }
+
+    /// Writes in one transaction, also for a task that was cancelled: what has happened is recorded all the same.
+    func writing<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T
+    {
+        try await withCheckedThrowingContinuation { continuation in
+            database.asyncWrite(body) { _, result in continuation.resume(with: result) }
         }
     }
 
@@ -709,22 +722,34 @@ public final class Journal: Sendable {
     ///
     /// - Throws: ``JournalError``, also if a record is not what was written.
     public func entries(of rollout: RolloutID) throws(JournalError) -> [JournalEntry] {
-        try entries(of: rollout, mentioning: "")
+        try entries(of: rollout, after: 0)
+    }
+
+    /// The same behind one of them, whose number is given.
+    ///
+    /// - Throws: As ``entries(of:)``.
+    public func entries(of rollout: RolloutID, after sequence: Int) throws(JournalError)
+        -> [JournalEntry]
+    {
+        try entries(of: rollout, after: sequence, mentioning: "")
     }
 
     /// Those records of a rollout that hold some text.
-    private func entries(of rollout: RolloutID, mentioning text: String) throws(JournalError)
-        -> [JournalEntry]
-    {
+    private func entries(
+        of rollout: RolloutID,
+        after sequence: Int = 0,
+        mentioning text: String
+    ) throws(JournalError) -> [JournalEntry] {
         try reading { database in
             try Row.fetchAll(
                 database,
                 sql: """
                     SELECT id, body FROM entry
-                    WHERE rollout = ? AND (?2 = '' OR instr(body, CAST(?2 AS BLOB)) > 0)
+                    WHERE rollout = ?1 AND (?2 = '' OR instr(body, CAST(?2 AS BLOB)) > 0)
+                        AND sequence > ?3
                     ORDER BY sequence
                     """,
-                arguments: [rollout.description, text]
+                arguments: [rollout.description, text, sequence]
             ).map { row in
                 do {
                     let body: Data = row["body"]

@@ -7,34 +7,48 @@ final class JournalReserve: Sendable {
     /// Its size in bytes: the way back of 500 hosts is about a tenth of it (measured).
     static let sizeBytes = 8 << 20
 
-    private let path: String
-    /// Whether there was no room.
-    let isMissing: Bool
-    private let isGivenUp = Mutex(false)
+    private enum State { case unknown, kept, missing, givenUp }
 
-    /// Keeps room in a directory.
+    private let path: String
+    private let state = Mutex(State.unknown)
+
+    /// Names the room in a directory; ``arm()`` keeps it.
     init(in directory: String) {
         path = directory + "/reserve"
-        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else {
-            isMissing = errno == ENOSPC || errno == EDQUOT
-            return
-        }
-        defer { close(file) }
-        let status = posix_fallocate(file, 0, off_t(Self.sizeBytes))
-        // A file system that cannot set room aside is no reason to refuse.
-        isMissing = status == ENOSPC || status == EDQUOT
-        if isMissing { unlink(path) }
+        _ = arm()
     }
 
-    /// Whether the room was needed.
-    var isUsed: Bool { isGivenUp.withLock { $0 } }
+    /// Keeps the room, also where it was given up before and there is room again; false if there is none.
+    func arm() -> Bool {
+        state.withLock { state in
+            guard state != .kept else { return true }
+            let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            guard file >= 0 else {
+                let isFull = errno == ENOSPC || errno == EDQUOT
+                if state == .unknown { state = isFull ? .missing : .kept }
+                return !isFull
+            }
+            defer { close(file) }
+            let status = posix_fallocate(file, 0, off_t(Self.sizeBytes))
+            // A file system that cannot set room aside is no reason to refuse.
+            guard status == ENOSPC || status == EDQUOT else {
+                state = .kept
+                return true
+            }
+            unlink(path)
+            if state == .unknown { state = .missing }
+            return false
+        }
+    }
+
+    /// Whether the room was needed, and there has been none since.
+    var isUsed: Bool { state.withLock { $0 == .givenUp } }
 
     /// Gives the room up; false if that was done before.
     func giveUp() -> Bool {
-        isGivenUp.withLock { isGivenUp in
-            guard !isGivenUp, unlink(path) == 0 else { return false }
-            isGivenUp = true
+        state.withLock { state in
+            guard state != .givenUp, unlink(path) == 0 else { return false }
+            state = .givenUp
             return true
         }
     }

@@ -142,7 +142,7 @@ public final class EnvironmentLock: Sendable {
                 fix: nil
             )
         }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard Self.take(file, LOCK_EX) else {
             var buffer = [UInt8](repeating: 0, count: 400)
             let count = pread(file, &buffer, buffer.count, 0)
             // `deinit` closes the file, also when this initialiser throws; its number may be another
@@ -163,14 +163,35 @@ public final class EnvironmentLock: Sendable {
     public static func holder(of environment: String, in directory: StateDirectory)
         throws(JournalError) -> String?
     {
-        do throws(JournalError) {
-            let lock = try EnvironmentLock(environment: environment, owner: "", in: directory)
-            withExtendedLifetime(lock) {}
+        let path = "\(directory.path)/\(environment).lock"
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else {
+            guard errno == ENOENT else {
+                throw .stateDirectory(
+                    path: path,
+                    reason: "cannot be opened (\(String(cString: strerror(errno))))",
+                    fix: nil
+                )
+            }
             return nil
-        } catch {
-            guard case .locked(_, let owner) = error else { throw error }
-            return owner
         }
+        defer { close(file) }
+        guard flock(file, LOCK_SH | LOCK_NB) != 0 else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 400)
+        let count = pread(file, &buffer, buffer.count, 0)
+        return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+    }
+
+    /// Whoever only looks holds the file for a moment, and is waited for: a tenth of a second, in all.
+    private static func take(_ file: Int32, _ kind: Int32) -> Bool {
+        for _ in 0..<50 {
+            if flock(file, kind | LOCK_NB) == 0 { return true }
+            // Somebody holds it as their own: then nobody can share it either.
+            guard flock(file, LOCK_SH | LOCK_NB) == 0 else { return false }
+            flock(file, LOCK_UN)
+            usleep(2_000)
+        }
+        return false
     }
 
     deinit { if file >= 0 { close(file) } }

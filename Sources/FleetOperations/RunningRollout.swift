@@ -24,6 +24,8 @@ public final class RunningRollout: Sendable {
     /// What was recorded of it before, if it was taken up again.
     public let earlier: [JournalEntry]
     private let runner: RolloutRunner
+    private let journal: Journal
+    private let progress: RolloutProgress
     private let task: Task<Result<End, OperationFailure>, Never>
     private let telling: Task<Void, Never>
 
@@ -42,6 +44,9 @@ public final class RunningRollout: Sendable {
         self.id = id
         self.plan = plan
         self.earlier = earlier?.entries ?? []
+        self.journal = journal
+        let progress = RolloutProgress()
+        self.progress = progress
         let begun = Rollout(plan: plan, replaying: earlier?.entries ?? [])
         let beginning = Beginning {
             await notifier?.tell(.start(of: begun, id: id, origin: origin))
@@ -49,9 +54,11 @@ public final class RunningRollout: Sendable {
         let runner = runner { update in
             if case .recorded(let entries) = update { beginning.look(at: entries) }
             watch(update)
+            if case .recorded = update { progress.moved() }
         }
         self.runner = runner
         let task = Task<Result<End, OperationFailure>, Never> {
+            defer { progress.ended() }
             let start = ContinuousClock.now
             let rollout: Rollout
             do throws(JournalError) {
@@ -96,6 +103,16 @@ public final class RunningRollout: Sendable {
         if rollout.outcome == .held, !rollout.isTouched { return .saidNo }
         if isToGoBack, rollout.outcome == .reverted { return .succeeded }
         return ExitStatus(rollout.outcome ?? .interrupted, of: kind)
+    }
+
+    /// Its records from one on, also those that were written before anybody asked, until its end.
+    ///
+    /// Any number may follow, as slowly as they like: they read the journal, and nothing is kept for them.
+    ///
+    /// - Parameter sequence: The first record's number; 1 is the plan.
+    /// - Returns: The records, as they become durable.
+    public func events(from sequence: Int = 1) -> RolloutEvents {
+        RolloutEvents(rollout: id, last: sequence - 1, journal: journal, progress: progress)
     }
 
     /// Asks to stop: what is in flight finishes, nothing new starts.

@@ -37,6 +37,64 @@ struct JournalTests {
         ]
     )
 
+    @Test("A task that was cancelled has its records written all the same")
+    func cancelled() async throws {
+        let journal = try Journal(in: state)
+        let id = try Self.id("r1")
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await journal.append(Self.entries(id))
+        }
+        #expect(try await task.value?.sequence == Self.entries(id).last?.sequence)
+        #expect(try journal.entries(of: id).count == Self.entries(id).count)
+    }
+
+    @Test("Whoever trims the journal waits for others again afterwards")
+    func trimmed() async throws {
+        let journal = try Journal(in: state)
+        for number in 0..<80 {
+            let id = try Self.id("r\(number)")
+            try await journal.append(
+                Self.entries(id),
+                outputs: [
+                    StoredOutput(
+                        host: "web1",
+                        key: ActionKey("f0-1"),
+                        bytes: [UInt8](repeating: 0x78, count: 8_000),
+                        totalBytes: 8_000,
+                        droppedBytes: 0
+                    )
+                ]
+            )
+        }
+        journal.trim()
+        let wait = try await journal.writing { try Int.fetchOne($0, sql: "PRAGMA busy_timeout") }
+        #expect(wait == 10_000)
+    }
+
+    private final class Flag: Sendable { let isOver = Mutex(false) }
+
+    @Test("Whoever asks who holds an environment keeps nobody from taking it")
+    func lookingIsNoHolding() async throws {
+        let state = state
+        let flag = Flag()
+        let lookers = (0..<2).map { _ in
+            Task.detached {
+                while !flag.isOver.withLock({ $0 }) {
+                    _ = try EnvironmentLock.holder(of: "production", in: state)
+                }
+            }
+        }
+        for _ in 0..<300 {
+            let lock = try EnvironmentLock(environment: "production", owner: "ann", in: state)
+            #expect(try EnvironmentLock.holder(of: "production", in: state) == "ann")
+            withExtendedLifetime(lock) {}
+        }
+        flag.isOver.withLock { $0 = true }
+        for looker in lookers { try await looker.value }
+        #expect(try EnvironmentLock.holder(of: "production", in: state) == nil)
+    }
+
     static func id(_ text: String) throws -> RolloutID { try #require(RolloutID(text)) }
 
     /// The records of a rollout from its plan to its end.
