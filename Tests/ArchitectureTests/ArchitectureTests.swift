@@ -87,6 +87,42 @@ struct ArchitectureTests {
         }
     }
 
+    /// Commands whose use case still stands in them; this list only gets shorter.
+    private static let stillDeciding: Set = [
+        "AuditCommand", "CheckCommand", "DoctorCommand", "FetchCommand", "HealthCommand",
+        "HistoryCommand", "HostsCommand", "JournalCommand", "LockCommand", "ReconcileCommand",
+        "RecoverCommand", "ReleaseCommand", "ReleasesCommand", "ShowCommand", "StatusCommand",
+        "TrustCommand",
+    ]
+
+    @Test func aFaceDecidesNothing() {
+        var deciding: Set<String> = []
+        for source in Self.sources where source.name.hasPrefix("fleet/Commands/") {
+            let name = String(source.name.dropFirst("fleet/Commands/".count).dropLast(6))
+            let engine = [
+                "FleetJournal", "FleetRunner", "FleetProject", "FleetSSH", "FleetClients",
+            ]
+            if source.imports.contains(where: engine.contains) { deciding.insert(name) }
+        }
+        #expect(deciding.isSubset(of: Self.stillDeciding), "\(deciding)")
+        #expect(Self.stillDeciding.isSubset(of: deciding), "take it off: \(deciding)")
+    }
+
+    @Test func theUseCasesKnowNoFace() {
+        let banned = [
+            "ArgumentParser", "getenv", "STDIN_FILENO", "STDOUT_FILENO",
+            "STDERR_FILENO", "exit(", "print(", "readLine", "isatty",
+        ]
+        for source in Self.sources where source.module == "FleetOperations" {
+            for line in source.text.split(separator: "\n")
+            where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+                for word in banned {
+                    #expect(!line.contains(word), "\(source.name): \(line)")
+                }
+            }
+        }
+    }
+
     @Test func socketsAreWatchedByTheReactorOnly() {
         for source in Self.sources where source.module != "fleet" {
             #expect(!source.text.contains("DispatchSource."), "\(source.name)")

@@ -99,7 +99,7 @@ import Testing
         let typed = steps.subtracting(names).filter {
             $0.contains("\\(") || $0.split(separator: " ").count > 2
         }
-        #expect(typed.count > 35, "\(typed.count)")
+        #expect(typed.count > 30, "\(typed.count)")
         for step in typed.sorted() {
             let line = filled(step)
             let found = try complaint(about: line)
