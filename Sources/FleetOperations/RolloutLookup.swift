@@ -27,14 +27,16 @@ public enum RolloutLookup {
     {
         let entries: [JournalEntry]
         do { entries = try journal.entries(of: id) } catch { throw OperationFailure(error) }
-        guard case .planned(let plan, _) = entries.first?.body else {
-            throw OperationFailure(
-                .usage,
-                "the journal knows no rollout \(id)",
-                hints: ["see `fleet history`"]
-            )
-        }
+        guard case .planned(let plan, _) = entries.first?.body else { throw unknown(id) }
         return try replay(plan, entries, id)
+    }
+
+    static func unknown(_ id: RolloutID) -> OperationFailure {
+        OperationFailure(
+            .usage,
+            "the journal knows no rollout \(id)",
+            hints: ["see `fleet history`"]
+        )
     }
 
     /// The same, of entries that were read already.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetClients
+import FleetDigest
 import FleetInventory
 import FleetJournal
 import FleetOperations
@@ -94,6 +95,14 @@ struct CommonOptions: ParsableArguments {
     func openJournal() throws(OperationFailure) -> (StateDirectory, Journal) {
         let controller = try openController()
         return (controller.directory, controller.journal)
+    }
+
+    /// What the journal says.
+    func openRecords() throws(OperationFailure) -> Records { try openController().records }
+
+    /// Prints values, a line of JSON each.
+    func printJSON(_ lines: [some Encodable]) {
+        for line in lines { print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self)) }
     }
 
     /// What reaches some hosts, with every passphrase and password asked for that they need.

@@ -1,11 +1,7 @@
 import ArgumentParser
-import FleetInventory
-import FleetJournal
 import FleetOperations
-import FleetProject
 import FleetReport
 import FleetRollout
-import FleetRunner
 import FleetTransport
 
 /// `fleet journal verify`.
@@ -36,59 +32,36 @@ struct JournalVerifyCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let (_, journal) = try common.openJournal()
-        do {
-            let count = try journal.verify()
-            common.print("the journal holds \(count) records, each as it was written")
-        } catch {
-            throw OperationFailure(error)
-        }
+        let count = try common.openRecords().verify()
+        common.print("the journal holds \(count) records, each as it was written")
         guard let environment else { return }
-        let project = try await common.openProject()
-        let hosts: [Host]
-        do {
-            hosts = try project.inventory(environment).hosts
-        } catch {
-            throw OperationFailure(error)
-        }
-        let transport = try await common.openTransport(for: hosts, in: project)
-        let ledgers = await HostLedger.ask(
-            hosts,
-            environment: environment,
-            over: Survey(transport: transport)
-        )
+        let result = try await common.openOperations().verifyJournal(against: environment)
         var agreeing: [HostName] = []
         var isMissed = false
         var isOpen = false
-        for host in hosts.map(\.name) {
-            switch ledgers[host] {
-            case .success(let ledger):
-                if ledger.hasGarbledWitness {
-                    isOpen = true
-                    common.print(
-                        "\(host)  was told of a record, and its note of that cannot be read any more"
-                    )
-                }
-                guard let witness = ledger.witness else { continue }
-                switch try journal.holds(witness) {
-                case true?: agreeing.append(host)
-                case false?:
-                    isMissed = true
-                    common.print(
-                        "\(host)  was told of record \(witness.sequence) of rollout "
-                            + "\(witness.rollout), which is changed or missing here"
-                    )
-                case nil:
-                    isOpen = true
-                    common.print(
-                        "\(host)  was last changed by rollout \(witness.rollout), which is not in "
-                            + "this journal: another one has it, or it was taken away"
-                    )
-                }
-            case .failure(let error):
+        for (host, answer) in result.answers {
+            switch answer {
+            case .nothing: continue
+            case .agrees: agreeing.append(host)
+            case .missed(let rollout, let sequence):
+                isMissed = true
+                common.print(
+                    "\(host)  was told of record \(sequence) of rollout \(rollout), which is changed or missing here"
+                )
+            case .foreign(let rollout):
                 isOpen = true
-                common.print("\(host)  \(error.token): \(error.message)")
-            case nil: isOpen = true
+                common.print(
+                    "\(host)  was last changed by rollout \(rollout), which is not in this journal: another one has "
+                        + "it, or it was taken away"
+                )
+            case .garbled:
+                isOpen = true
+                common.print(
+                    "\(host)  was told of a record, and its note of that cannot be read any more"
+                )
+            case .unknown(let why):
+                isOpen = true
+                common.print("\(host)  \(why)")
             }
         }
         if !agreeing.isEmpty { common.print("\(HostRange.fold(agreeing))  agree with it") }

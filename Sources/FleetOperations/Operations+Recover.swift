@@ -1,0 +1,77 @@
+internal import FleetInventory
+internal import FleetJournal
+internal import FleetPlan
+public import FleetRollout
+internal import FleetRunner
+public import FleetTransport
+
+/// What hosts still knew of rollouts that the journal had lost.
+public struct Recovery: Sendable {
+    /// A rollout that is in the journal again.
+    public struct Found: Sendable {
+        /// Its name.
+        public let id: RolloutID
+        /// Where it had come to.
+        public let rollout: Rollout
+    }
+
+    /// The rollouts, oldest first.
+    public internal(set) var found: [Found] = []
+    /// Hosts that could not be asked, or whose records make no sense, and why.
+    public internal(set) var problems: [(host: HostName, text: String)] = []
+    /// Whether no host remembers a rollout that the journal does not know.
+    public internal(set) var isNothingLost = true
+}
+
+extension Operations {
+    /// Rebuilds the journal of unfinished rollouts from what the hosts have kept; changes nothing on them.
+    ///
+    /// - Throws: ``OperationFailure`` for hosts that there are not, and a journal that cannot be read or written.
+    public func recover(_ selection: HostSelection) async throws(OperationFailure) -> Recovery {
+        let (inventory, hosts) = try selection.hosts(of: project)
+        let transport = try await controller.openTransport(for: hosts, in: project)
+        let lock = HostLock(environment: inventory.environment, owner: "-", description: "")
+        let answers = await Survey(transport: transport).ask(hosts.map { ($0, lock.records) })
+        var recovery = Recovery()
+        var reconstruction = Reconstruction()
+        for host in hosts {
+            switch answers[host.name] {
+            case .success(let answer)?:
+                let strange = reconstruction.add(
+                    answer.text,
+                    from: host.endpoint,
+                    environment: inventory.environment
+                )
+                guard strange > 0 else { continue }
+                recovery.problems.append(
+                    (host.name, "\(strange) lines of what it has kept make no sense")
+                )
+            case .failure(let error)?:
+                recovery.problems.append((host.name, "\(error.token): \(error.message)"))
+            case nil: recovery.problems.append((host.name, "not asked"))
+            }
+        }
+        do throws(JournalError) {
+            let known = Set(
+                try controller.journal.history(environment: inventory.environment, limit: nil)
+                    .map(\.id)
+            )
+            let lost = reconstruction.found.keys.filter { !known.contains($0) }
+                .sorted { $0.description < $1.description }
+            recovery.isNothingLost = lost.isEmpty
+            for id in lost {
+                guard
+                    let rollout = try await reconstruction.write(
+                        id,
+                        by: initiator.origin,
+                        to: controller.journal
+                    )
+                else { continue }
+                recovery.found.append(Recovery.Found(id: id, rollout: rollout))
+            }
+        } catch {
+            throw OperationFailure(error)
+        }
+        return recovery
+    }
+}

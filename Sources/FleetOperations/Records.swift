@@ -1,0 +1,204 @@
+internal import FleetJournal
+internal import FleetPlan
+public import FleetReport
+public import FleetRollout
+internal import FleetTransport
+
+/// What the journal says: questions that contact no host and need no project.
+public struct Records: Sendable {
+    private let journal: Journal
+
+    init(_ journal: Journal) { self.journal = journal }
+
+    /// The newest rollouts first.
+    ///
+    /// - Parameters:
+    ///   - environment: Only its rollouts; nil for all.
+    ///   - limit: How many at most.
+    /// - Returns: A line for each.
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func history(of environment: String?, limit: Int) throws(OperationFailure)
+        -> [HistoryLine]
+    {
+        try list(environment, limit, changesOnly: false)
+    }
+
+    /// The newest rollout of an environment that was no command; nil if there is none.
+    func lastChange(of environment: String) throws(OperationFailure) -> HistoryLine? {
+        try list(environment, 1, changesOnly: true).first
+    }
+
+    private func list(_ environment: String?, _ limit: Int, changesOnly: Bool)
+        throws(OperationFailure) -> [HistoryLine]
+    {
+        do {
+            return try journal.history(
+                environment: environment,
+                limit: limit,
+                changesOnly: changesOnly
+            ).map { record in
+                HistoryLine(
+                    rollout: record.id.description,
+                    environment: record.environment,
+                    kind: record.kind,
+                    title: record.title,
+                    release: record.release,
+                    hosts: record.hostCount,
+                    user: record.user,
+                    startedUnixMilliseconds: record.startedUnixMilliseconds,
+                    endedUnixMilliseconds: record.endedUnixMilliseconds,
+                    outcome: record.outcome
+                )
+            }
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+
+    /// Looks at every record of the journal.
+    ///
+    /// - Returns: How many there are.
+    /// - Throws: ``OperationFailure`` if one is not as it was written.
+    public func verify() throws(OperationFailure) -> Int {
+        do { return try journal.verify() } catch { throw OperationFailure(error) }
+    }
+
+    /// Who did what, the newest first; commands of `exec` are left out.
+    ///
+    /// - Parameters:
+    ///   - environment: Only there; nil for everywhere.
+    ///   - limit: How many at most.
+    /// - Returns: A line for each.
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func audit(of environment: String?, limit: Int) throws(OperationFailure) -> [AuditLine] {
+        do throws(JournalError) {
+            var lines: [AuditLine] = []
+            for entry in try journal.beginnings(limit: environment == nil ? limit : 100_000) {
+                guard lines.count < limit, let line = try line(entry),
+                    environment == nil || line.environment == environment
+                else { continue }
+                lines.append(line)
+            }
+            return lines
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+
+    private func line(_ entry: JournalEntry) throws(JournalError) -> AuditLine? {
+        func line(_ environment: String, _ who: String, _ machine: String, _ what: String)
+            -> AuditLine
+        {
+            AuditLine(
+                name: entry.rollout.description,
+                unixMilliseconds: entry.unixMilliseconds,
+                environment: environment,
+                who: "\(who)@\(machine)",
+                what: what
+            )
+        }
+        var found: AuditLine
+        switch entry.body {
+        case .planned(let plan, let origin):
+            guard plan.kind != .exec else { return nil }
+            let what = origin.isHotfix ? "hotfix" : plan.kind.rawValue
+            found = line(plan.environment, origin.user, origin.machine, what)
+            let outcome = try journal.entries(of: entry.rollout).reversed().lazy.compactMap {
+                if case .effect(.finish(let outcome)) = $0.body { outcome.rawValue } else { nil }
+            }.first
+            found.title = plan.title
+            found.release = plan.release?.label
+            found.commit = plan.release?.commit
+            found.outcome = outcome ?? "unfinished"
+            found.why = origin.reason
+            found.overridden = origin.overridden
+            found.planDigest = plan.digest
+        case .approved(let approval):
+            found = line(approval.environment, approval.approver, approval.machine, "approval")
+            found.release = approval.release.label
+            found.commit = approval.release.commit
+            found.why = approval.note
+            found.planDigest = approval.planDigest
+        case .remarked(let remark):
+            found = line(remark.environment, remark.user, remark.machine, remark.what)
+            found.why = remark.reason
+        case .event, .effect: return nil
+        }
+        return found
+    }
+
+    /// A rollout as it was recorded.
+    public struct Story: Sendable {
+        /// Every record, in order.
+        public let entries: [JournalEntry]
+        /// Who began it, and why.
+        public let origin: RolloutOrigin
+        /// Where it has come to.
+        public let rollout: Rollout
+        /// What hosts printed, in order; empty if that was not asked for.
+        public let outputs: [StepOutput]
+    }
+
+    /// What a step printed on a host.
+    public struct StepOutput: Sendable, Hashable {
+        /// The host.
+        public let host: String
+        /// The step.
+        public let step: String
+        /// What was kept.
+        public let bytes: [UInt8]
+        /// How many bytes it printed, and how many of these were not kept.
+        public let totalBytes: Int
+        /// See above.
+        public let droppedBytes: Int
+    }
+
+    /// What happened in a rollout.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal does not know it, or cannot be read.
+    public func story(of id: RolloutID, withOutputs: Bool) throws(OperationFailure) -> Story {
+        let entries: [JournalEntry]
+        let outputs: [StoredOutput]
+        do throws(JournalError) {
+            entries = try journal.entries(of: id)
+            outputs = withOutputs ? try journal.outputs(of: id) : []
+        } catch {
+            throw OperationFailure(error)
+        }
+        guard case .planned(let plan, let origin) = entries.first?.body else {
+            throw RolloutLookup.unknown(id)
+        }
+        return Story(
+            entries: entries,
+            origin: origin,
+            rollout: try RolloutLookup.replay(plan, entries, id),
+            outputs: outputs.map { output in
+                StepOutput(
+                    host: output.host.text,
+                    step: Self.name(output, in: plan),
+                    bytes: output.bytes,
+                    totalBytes: output.totalBytes,
+                    droppedBytes: output.droppedBytes
+                )
+            }
+        )
+    }
+
+    /// The step that an output's key stands for.
+    private static func name(_ output: StoredOutput, in plan: Plan) -> String {
+        let key = output.key.description
+        guard let planned = plan.hosts.first(where: { $0.name == output.host }) else { return key }
+        for (index, step) in planned.steps.enumerated() where key.hasPrefix("f\(index)-") {
+            return step.name
+        }
+        for (index, step) in planned.revertSteps.enumerated() where key.hasPrefix("r\(index)-") {
+            return "revert \(step.name)"
+        }
+        return key
+    }
+}
+
+extension Controller {
+    /// What the journal says.
+    public var records: Records { Records(journal) }
+}

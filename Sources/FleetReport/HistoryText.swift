@@ -1,0 +1,78 @@
+public import FleetPlan
+public import FleetRollout
+
+/// One rollout in a list: what it was, when, by whom, and how it ended.
+public struct HistoryLine: Sendable, Hashable, Encodable {
+    /// The rollout's name.
+    public let rollout: String
+    /// The environment.
+    public let environment: String
+    /// What kind of rollout.
+    public let kind: Plan.Kind
+    /// The playbook or command.
+    public let title: String
+    /// The release's label; empty for none.
+    public let release: String
+    /// How many hosts.
+    public let hosts: Int
+    /// Who started it.
+    public let user: String
+    /// When it began, in milliseconds since 1970.
+    public let startedUnixMilliseconds: Int
+    /// When it ended; nil if it has not.
+    public let endedUnixMilliseconds: Int?
+    /// How it ended; nil if it has not.
+    public let outcome: RolloutOutcome?
+
+    /// Describes a rollout.
+    public init(
+        rollout: String,
+        environment: String,
+        kind: Plan.Kind,
+        title: String,
+        release: String,
+        hosts: Int,
+        user: String,
+        startedUnixMilliseconds: Int,
+        endedUnixMilliseconds: Int?,
+        outcome: RolloutOutcome?
+    ) {
+        self.rollout = rollout
+        self.environment = environment
+        self.kind = kind
+        self.title = title
+        self.release = release
+        self.hosts = hosts
+        self.user = user
+        self.startedUnixMilliseconds = startedUnixMilliseconds
+        self.endedUnixMilliseconds = endedUnixMilliseconds
+        self.outcome = outcome
+    }
+}
+
+/// Lists of rollouts as text.
+public enum HistoryText {
+    /// A table, a rollout a line.
+    public static func table(_ lines: [HistoryLine], style: Style) -> String {
+        let rows = lines.map { line in
+            let took = line.endedUnixMilliseconds.map {
+                DurationText.short(milliseconds: max(0, $0 - line.startedUnixMilliseconds))
+            }
+            return [
+                line.rollout, DurationText.utc(unixMilliseconds: line.startedUnixMilliseconds),
+                line.environment, line.kind.rawValue,
+                line.release.isEmpty ? Style.short(Sanitizer.line(line.title)) : line.release,
+                line.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished"),
+                took ?? "-", Sanitizer.line(line.user),
+            ]
+        }
+        return Table.lines(
+            header: [
+                "rollout", "started (UTC)", "environment", "kind", "what", "outcome", "took", "by",
+            ],
+            rows: rows,
+            style: style,
+            indent: ""
+        ).joined(separator: "\n")
+    }
+}
