@@ -132,8 +132,8 @@ let package = Package(
             "FleetOperations",
             [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
-                "FleetRollout", "FleetReport", "FleetSSH", "FleetClients", "FleetJournal",
-                "FleetProject", "FleetRunner",
+                "FleetRollout", "FleetReport", "FleetSSH", "FleetOpenSSH", "FleetClients",
+                "FleetJournal", "FleetProject", "FleetRunner",
             ]
         ),
         .executableTarget(

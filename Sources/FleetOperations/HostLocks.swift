@@ -2,7 +2,7 @@ internal import FleetInventory
 internal import FleetPlan
 internal import FleetReport
 internal import FleetRollout
-public import FleetRunner
+internal import FleetRunner
 public import FleetTransport
 
 /// Asks hosts about their locks, takes them and gives them back.
@@ -20,14 +20,14 @@ public struct HostLocks: Sendable {
     }
 
     /// Why something was not done on a host.
-    public struct Refusal: Sendable, Hashable {
+    struct Refusal: Sendable, Hashable {
         /// The host.
-        public let host: HostName
+        let host: HostName
         /// In its own words.
-        public let reason: String
+        let reason: String
     }
 
-    private let environment: String
+    let environment: String
     private let hosts: [Host]
     private let survey: Survey
     private let initiator: Initiator
@@ -40,13 +40,13 @@ public struct HostLocks: Sendable {
     }
 
     /// The owner of locks that this person took on this machine.
-    public var handOwner: String {
+    var handOwner: String {
         let name = "\(initiator.user)-\(initiator.machine)".lowercased()
         return "hand-" + name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
     }
 
     /// A lock on every host.
-    public func lock(owner: String, reason: String) -> HostLock {
+    func lock(owner: String, reason: String) -> HostLock {
         let who = initiator.origin.phrase
         return HostLock(
             environment: environment,
@@ -56,7 +56,7 @@ public struct HostLocks: Sendable {
     }
 
     /// Runs a script on the hosts that have one; what went wrong.
-    public func ask(_ script: (HostName) -> Script?) async -> [Refusal] {
+    func ask(_ script: (HostName) -> Script?) async -> [Refusal] {
         let answers = await survey.ask(
             hosts.compactMap { host in script(host.name).map { (host, $0) } }
         )
@@ -72,7 +72,7 @@ public struct HostLocks: Sendable {
     }
 
     /// Refusals as a failure.
-    public static func failure(_ refusals: [Refusal], _ what: String) -> OperationFailure {
+    static func failure(_ refusals: [Refusal], _ what: String) -> OperationFailure {
         OperationFailure(
             .locked,
             what,

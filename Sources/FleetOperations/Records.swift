@@ -6,7 +6,7 @@ internal import FleetTransport
 
 /// What the journal says: questions that contact no host and need no project.
 public struct Records: Sendable {
-    private let journal: Journal
+    let journal: Journal
 
     init(_ journal: Journal) { self.journal = journal }
 

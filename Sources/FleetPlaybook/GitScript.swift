@@ -46,6 +46,25 @@ enum GitScript {
             fi
             cd "$fleet_began" || exit 1
         }
+        # Whether a git may have to do with the repository `d`, whose files are in `tree`: it works there, or was told
+        # of it. One that may not be looked at may.
+        may_hold() {
+            s=
+            { IFS= read -r s <"/proc/$1/stat"; } 2>/dev/null
+            case ${s##*) } in '' | Z* | X*) return 1 ;; esac
+            cwd=$(readlink "/proc/$1/cwd" 2>/dev/null) || return 0
+            told=$({ tr '\000' '\n' <"/proc/$1/environ" | sed -n 's/^GIT_DIR=//p'
+                tr '\000' '\n' <"/proc/$1/cmdline" | sed -n 's/^--git-dir=//p; /^--git-dir$/{n;p;}'; } 2>/dev/null)
+            while IFS= read -r place; do
+                case $place in /*) ;; *) place=$cwd/$place ;; esac
+                place=$(cd -P "$place" 2>/dev/null && pwd) || continue
+                case $place/ in "$d"/* | "$tree"/*) return 0 ;; esac
+            done <<END
+        .
+        $told
+        END
+            return 1
+        }
         free_index() {
             d=$(g rev-parse --absolute-git-dir) || return 0
             i=0
@@ -54,7 +73,8 @@ enum GitScript {
                 i=$((i + 1))
             done
             [ -e "$d/index.lock" ] || return 0
-            # Left by a git that was killed: taken away only where no git runs at all.
+            # Left by a git that was killed: taken away only where no git runs that may have to do with it.
+            d=$(cd -P "$d" && pwd) && tree=$(cd -P "$FLEET_PATH" && pwd) || return 0
             for p in /proc/[0-9]*; do
                 x=$(readlink "$p/exe" 2>/dev/null)
                 # Of another account's process only the name may be read.
@@ -62,7 +82,8 @@ enum GitScript {
                 case /$x in
                 # These serve other machines, and hold no index.
                 */git-daemon | */git-http-backend | */git-shell) ;;
-                */git | */git-*) fail "E_GIT_BUSY $d/index.lock belongs to a git that runs" ;;
+                */git | */git-*) may_hold "${p#/proc/}" || continue
+                    fail "E_GIT_BUSY $d/index.lock belongs to a git that runs" ;;
                 esac
             done
             rm -f "$d/index.lock"

@@ -3,6 +3,18 @@ internal import FleetTransport
 
 /// Answers to smoke tests as tables, sparklines and Prometheus' text format.
 public enum HealthText {
+    /// One line: whether all is well, and if not, where and why.
+    public static func summary(_ newest: [HealthSample], environment: String) -> String {
+        let bad = newest.filter { $0.state != .healthy }
+        guard let first = bad.first else {
+            return "\(environment) healthy: \(newest.count) of \(newest.count) answers"
+        }
+        let names = HostRange.fold(
+            bad.map(\.host).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+        )
+        return "\(environment) unhealthy: \(names): \(first.check): " + Sanitizer.line(first.reason)
+    }
+
     /// What a row of answers comes to.
     public struct Summary: Sendable, Hashable {
         /// How many there are.

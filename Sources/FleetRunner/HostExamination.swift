@@ -1,38 +1,7 @@
 public import FleetInventory
 internal import FleetPlan
-internal import FleetRollout
+public import FleetRollout
 public import FleetTransport
-
-/// What one host is like, as somebody wants to know before a first deploy.
-public struct HostFindings: Sendable, Encodable {
-    /// Something that a deploy would miss.
-    public struct Problem: Sendable, Encodable, Hashable {
-        /// What was seen.
-        public let text: String
-        /// What to do about it.
-        public let fix: String?
-        /// Whether a deploy would refuse the host for it.
-        public let isFatal: Bool
-    }
-
-    /// The host's name.
-    public let host: String
-    /// What reached it, as in `libssh2 1.10.0`; nil if nothing did.
-    public internal(set) var client: String?
-    /// The key that it proved; nil if none was asked for.
-    public internal(set) var hostKey: String?
-    /// From nothing to a shell that answers, in milliseconds.
-    public internal(set) var loginMilliseconds: Int?
-    /// How far its clock is ahead of ours, in seconds.
-    public internal(set) var clockSkewSeconds: Int?
-    /// What it said of itself: `system`, `account`, `free_kib`, `git`, `sudo`, `linger`, `kill_user_processes`.
-    public internal(set) var facts: [String: String] = [:]
-    /// What a deploy would miss.
-    public internal(set) var problems: [Problem] = []
-
-    /// Whether a deploy would refuse the host.
-    public var isRefused: Bool { problems.contains { $0.isFatal } }
-}
 
 /// Looks at hosts without changing anything.
 public struct HostExamination: Sendable {

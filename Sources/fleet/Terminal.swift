@@ -1,4 +1,6 @@
+import FleetOperations
 import FleetReport
+import FleetRollout
 import FleetSSH
 import Glibc
 import Synchronization
@@ -66,6 +68,25 @@ struct Terminal: Sendable {
     static func ask(_ question: String) -> String? {
         standardError.write(question)
         return readLine(strippingNewline: true)
+    }
+
+    /// Asks whether to go on.
+    ///
+    /// - Parameters:
+    ///   - question: The question.
+    ///   - needed: What is said where nobody can be asked.
+    ///   - hints: What may be done then.
+    ///   - refusal: What a no leads to.
+    /// - Throws: ``OperationFailure`` without a yes.
+    static func confirm(
+        _ question: String,
+        or needed: String,
+        hints: [String],
+        refusal: OperationFailure
+    ) throws(OperationFailure) {
+        guard canAsk else { throw OperationFailure(.refused, needed, hints: hints) }
+        let answer = ask("\(question) [y/N] ") ?? ""
+        guard ["y", "yes"].contains(answer.lowercased()) else { throw refusal }
     }
 
     /// Asks for a secret at the terminal itself, without showing what is typed.

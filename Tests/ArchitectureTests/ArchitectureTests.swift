@@ -89,10 +89,7 @@ struct ArchitectureTests {
 
     /// Commands whose use case still stands in them; this list only gets shorter.
     private static let stillDeciding: Set = [
-        "CheckCommand", "DoctorCommand", "FetchCommand", "HealthCommand",
-        "HostsCommand", "LockCommand",
-        "ReleaseCommand", "ReleasesCommand",
-        "TrustCommand",
+        "CheckCommand", "FetchCommand", "HostsCommand", "TrustCommand",
     ]
 
     @Test func aFaceDecidesNothing() {

@@ -25,6 +25,37 @@ import Testing
     }
 
     @Test(
+        "A git of this account counts where it works in the repository or was told of it, and nowhere else",
+        arguments: [("", "", false), ("home/my app", "", true), ("", "home/my app/.git", true)]
+    )
+    func gitsElsewhere(folder: String, told: String, holds: Bool) async throws {
+        let fixture = try CheckoutFixture()
+        _ = try fixture.deployed("v1.0.0", fixture.v1)
+        let snapshot = try fixture.deployed("v2.0.0", fixture.v2)
+        try fixture.directory.write("", to: "home/my app/.git/index.lock")
+        try Command.shell("cp \"$(command -v sleep)\" git", in: fixture.directory.path)
+        let other = try ChildProcess(
+            [fixture.directory.path + "/git", "600"],
+            in: fixture.directory.path + "/" + folder,
+            environment: told.isEmpty ? [:] : ["GIT_DIR": told]
+        )
+        defer {
+            kill(other.pid, SIGKILL)
+            other.wait()
+        }
+        try await eventually("it runs") {
+            try String(contentsOfFile: "/proc/\(other.pid)/comm", encoding: .utf8) == "git\n"
+        }
+        let back = fixture.scope("v2.0.0", fixture.v2, back: true)
+        let result = try fixture.run(
+            fixture.script(fixture.step().revertAction(in: back, isIdempotent: true)),
+            snapshot: snapshot
+        )
+        #expect((result.status != 0) == holds, "\(result.output)")
+        #expect(result.output.contains("E_GIT_BUSY") == holds, "\(result.output)")
+    }
+
+    @Test(
         "A lock of git's stays where a git of another account may hold it",
         .enabled(if: getuid() == 0)
     )

@@ -48,42 +48,27 @@ struct FetchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let project = try await common.openProject()
-        let (_, selected) = try hosts.select(in: project)
         guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
             throw OperationFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
         }
-        let transport = try await common.openTransport(for: selected, in: project)
+        let operations = try await common.openOperations()
         let meter = TransferMeter(isShown: Terminal.standardError.isInteractive && !common.quiet)
-        let fetch = Fetch(
-            transport: transport,
-            fanout: fanout,
-            timeoutMilliseconds: YAMLReader.milliseconds(timeout) ?? 600_000
-        )
-        let user = becomeUser ?? (sudo ? "root" : nil)
-        let outcomes = await fetch.fetch(
-            path,
-            from: selected,
-            into: to,
-            scripts: Fetch.Scripts(
-                question: FetchScript.question(of: path, becomeUser: user),
-                file: FetchScript.file(path, becomeUser: user),
-                directory: FetchScript.directory(path, becomeUser: user)
-            ),
-            progress: { meter.note($0, $1, $2) }
-        )
+        var request = FetchRequest(path, from: hosts.selection, into: to)
+        request.fanout = fanout
+        request.timeoutMilliseconds = YAMLReader.milliseconds(timeout) ?? 600_000
+        request.becomeUser = becomeUser ?? (sudo ? "root" : nil)
+        let outcomes = try await operations.fetch(request) { meter.note($0, $1, $2) }
         meter.finish()
         let style = common.standardOutputStyle
         var isGood = true
-        for host in selected {
-            switch outcomes[host.name] {
+        for (host, outcome) in outcomes {
+            switch outcome {
             case .fetched(let path, let bytes):
-                common.print("\(style.green("✓")) \(host.name): \(path), \(bytes) bytes")
+                common.print("\(style.green("✓")) \(host): \(path), \(bytes) bytes")
             case .failed(let reason, let hint):
                 isGood = false
-                common.print("\(style.red("✗")) \(host.name): \(Sanitizer.line(reason))")
+                common.print("\(style.red("✗")) \(host): \(Sanitizer.line(reason))")
                 if let hint { common.print("  \(hint)") }
-            case nil: isGood = false
             }
         }
         if !isGood { throw ExitStatus.saidNo }

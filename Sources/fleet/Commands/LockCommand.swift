@@ -1,11 +1,6 @@
 import ArgumentParser
-import FleetInventory
-import FleetJournal
 import FleetOperations
-import FleetPlan
-import FleetReport
 import FleetRollout
-import FleetRunner
 import FleetTransport
 
 /// `fleet lock status|acquire|release|break ENV`.
@@ -56,15 +51,7 @@ struct LockAcquireCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await common.openOperations().locks(of: hosts.selection)
-        let lock = keeper.lock(owner: keeper.handOwner, reason: reason)
-        let refusals = await keeper.ask { _ in lock.taking(generation: nil) }
-        guard refusals.isEmpty else {
-            // All or none.
-            let others = Set(refusals.map(\.host))
-            _ = await keeper.ask { others.contains($0) ? nil : lock.giving() }
-            throw HostLocks.failure(refusals, "no host was locked")
-        }
+        try await common.openOperations().acquireLocks(of: hosts.selection, reason: reason)
         common.print("locked; `fleet lock release \(hosts.environment)` gives it back")
     }
 }
@@ -80,11 +67,7 @@ struct LockReleaseCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await common.openOperations().locks(of: hosts.selection)
-        let lock = keeper.lock(owner: keeper.handOwner, reason: "")
-        let refusals = await keeper.ask { _ in lock.giving() }
-        guard refusals.isEmpty else { throw HostLocks.failure(refusals, "some locks stay") }
-        let holders = await keeper.holders()
+        let holders = try await common.openOperations().releaseLocks(of: hosts.selection)
         common.show(holders)
         if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
@@ -109,76 +92,28 @@ struct LockBreakCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let keeper = try await common.openOperations().locks(of: hosts.selection)
-        let holders = await keeper.holders()
+        let operations = try await common.openOperations()
+        let locks = try await operations.locks(of: hosts.selection)
+        let holders = await locks.holders()
         common.show(holders)
         let owners = Set(holders.compactMap(\.owner))
         guard !owners.isEmpty else { return }
-        let typed: String
-        if let owner {
-            typed = owner
-        } else {
-            guard Terminal.canAsk else {
-                throw OperationFailure(
-                    .refused,
-                    "name the rollout that holds the locks with --owner",
-                    hints: owners.sorted() + ["nothing was changed"]
-                )
-            }
-            typed = Terminal.ask("type the name of the rollout whose locks shall be broken: ") ?? ""
-        }
-        guard owners.contains(typed) else {
+        if owner == nil, !Terminal.canAsk {
             throw OperationFailure(
                 .refused,
-                "`\(Sanitizer.line(typed))` holds no lock here; nothing was changed"
+                "name the rollout that holds the locks with --owner",
+                hints: owners.sorted() + ["nothing was changed"]
             )
         }
-        let stamp = RolloutID.new()
-        let breaker = "break-\(stamp)"
-        // Written down before it is done, as everything is.
-        try await record(
-            typed,
-            HostRange.fold(holders.filter { $0.owner == typed }.map(\.host)),
-            stamp
+        let question = "type the name of the rollout whose locks shall be broken: "
+        let typed = owner ?? Terminal.ask(question) ?? ""
+        let broken = try await operations.breakLocks(
+            locks,
+            heldBy: holders,
+            owner: typed,
+            reason: reason
         )
-        let lock = keeper.lock(owner: breaker, reason: reason)
-        let theirs = Set(holders.filter { $0.owner == typed }.map(\.host))
-        let refusals = await keeper.ask { theirs.contains($0) ? lock.breaking(typed) : nil }
-        guard refusals.isEmpty else { throw HostLocks.failure(refusals, "some locks stay") }
-        let unasked = holders.filter { $0.owner == nil && !$0.isFree }.map(\.host)
-        guard unasked.isEmpty else {
-            throw OperationFailure(
-                .locked,
-                "\(HostRange.fold(unasked)) could not be asked, and may still be locked by \(typed)",
-                hints: ["broken on \(HostRange.fold(theirs))", "try again when it answers"]
-            )
-        }
-        common.print("broken on \(HostRange.fold(theirs)); nothing of \(typed) runs there any more")
-    }
-}
-
-extension LockBreakCommand {
-    private func record(_ owner: String, _ hosts: String, _ stamp: RolloutID)
-        async throws(OperationFailure)
-    {
-        let origin = Surroundings.origin
-        let remark = Remark(
-            environment: self.hosts.environment,
-            what: "broke the lock of \(owner) on \(hosts)",
-            reason: reason,
-            user: origin.user,
-            machine: origin.machine
-        )
-        let (_, journal) = try common.openJournal()
-        do {
-            try await journal.note(
-                .remarked(remark),
-                stamp: stamp,
-                at: Surroundings.unixMilliseconds
-            )
-        } catch {
-            throw OperationFailure(error)
-        }
+        common.print("broken on \(HostRange.fold(broken)); nothing of \(typed) runs there any more")
     }
 }
 

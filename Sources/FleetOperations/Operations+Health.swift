@@ -1,0 +1,142 @@
+internal import FleetInventory
+internal import FleetJournal
+internal import FleetPlan
+internal import FleetProject
+internal import FleetReport
+public import FleetRollout
+internal import FleetRunner
+internal import FleetTransport
+internal import FleetYAML
+
+/// One round of questions about an environment's health.
+public struct HealthRound: Sendable {
+    /// What every host answered now.
+    public let newest: [HealthSample]
+    /// What was answered since a moment, these among them.
+    public let history: [HealthSample]
+    /// That moment, and now, in milliseconds since 1970.
+    public let sinceUnixMilliseconds: Int
+    /// See above.
+    public let unixMilliseconds: Int
+    /// Whether every answer was good.
+    public let isHealthy: Bool
+    /// Whether it fell ill or recovered since it was asked last.
+    public let hasChanged: Bool
+    /// The round in one line.
+    public let summary: String
+}
+
+/// Asks an environment's hosts their smoke tests, once or again and again; changes nothing.
+public struct HealthWatch: Sendable {
+    let survey: HealthSurvey
+    let environment: String
+    let journal: Journal
+
+    /// Asks once, and keeps what was answered.
+    ///
+    /// - Parameter milliseconds: How far back the history goes.
+    /// - Returns: The round.
+    /// - Throws: ``OperationFailure`` if the journal cannot be read or written.
+    public func ask(sinceMilliseconds milliseconds: Int) async throws(OperationFailure)
+        -> HealthRound
+    {
+        let newest = await survey.ask()
+        let now = WallClock.unixMilliseconds()
+        let isHealthy = newest.allSatisfy { $0.state == .healthy }
+        do throws(JournalError) {
+            let wasHealthy = try lastState(before: newest)
+            try await journal.keep(newest, of: environment)
+            return HealthRound(
+                newest: newest,
+                history: try journal.samples(of: environment, since: now - milliseconds),
+                sinceUnixMilliseconds: now - milliseconds,
+                unixMilliseconds: now,
+                isHealthy: isHealthy,
+                // The first answer ever is no change, unless something is wrong.
+                hasChanged: isHealthy != (wasHealthy ?? true),
+                summary: HealthText.summary(newest, environment: environment)
+            )
+        } catch {
+            throw OperationFailure(error)
+        }
+    }
+
+    /// Whether everything was healthy when it was asked last; nil if it never was.
+    private func lastState(before newest: [HealthSample]) throws(JournalError) -> Bool? {
+        let known = Set(newest.map { [$0.host.text, $0.check] })
+        let last = try journal.newestSamples(of: environment)
+            .filter { known.contains([$0.host.text, $0.check]) }
+        return last.isEmpty ? nil : last.allSatisfy { $0.state == .healthy }
+    }
+}
+
+extension Operations {
+    /// Prepares to ask an environment how it is.
+    ///
+    /// - Parameters:
+    ///   - selection: The hosts.
+    ///   - playbook: The playbook whose smoke tests are asked.
+    ///   - slowMilliseconds: What takes longer is unhealthy.
+    /// - Returns: What asks.
+    /// - Throws: ``OperationFailure`` for files that are wrong, and a playbook without a smoke test.
+    public func health(of selection: HostSelection, playbook: String, slowMilliseconds: Int)
+        async throws(OperationFailure) -> HealthWatch
+    {
+        let (inventory, hosts) = try selection.hosts(of: project)
+        let plan: Plan
+        do {
+            plan = try Planner.health(
+                PlanRequest(
+                    kind: .run,
+                    inventory: inventory,
+                    hosts: hosts,
+                    playbook: try project.playbook(playbook)
+                )
+            )
+        } catch let error as Diagnostics {
+            throw OperationFailure(project.withSources(error))
+        } catch let error as ProjectError {
+            throw OperationFailure(error)
+        } catch {
+            preconditionFailure("nothing else is thrown there")
+        }
+        guard plan.hosts.contains(where: { !$0.revertChecks.isEmpty }) else {
+            throw OperationFailure(
+                .usage,
+                "the playbook `\(playbook)` has no smoke test that could be asked",
+                hints: ["add `smoke:` to it, or name another one with --playbook"]
+            )
+        }
+        return HealthWatch(
+            survey: HealthSurvey(
+                of: plan,
+                transport: try await controller.openTransport(for: hosts, in: project),
+                slowMilliseconds: slowMilliseconds
+            ),
+            environment: inventory.environment,
+            journal: controller.journal
+        )
+    }
+
+    /// Tells whoever shall hear that an environment fell ill or recovered.
+    ///
+    /// - Parameters:
+    ///   - round: What was found.
+    ///   - environment: The environment.
+    ///   - command: A command to run here, besides what the environment's `notify` names; nil for none.
+    public func tellOfChange(_ round: HealthRound, of environment: String, command: String?) async {
+        await tell(.health(of: environment, round.summary))
+        guard let command else { return }
+        let variables = [
+            "FLEET_HEALTH": round.isHealthy ? "healthy" : "unhealthy",
+            "FLEET_ENVIRONMENT": environment, "FLEET_SUMMARY": round.summary,
+        ]
+        do throws(LocalCommand.Failure) {
+            let told = try await LocalCommand.run(command, in: project.root, with: variables)
+            guard !told.isSuccess else { return }
+            tell(.warning("the command of --on-change failed: \(Sanitizer.line(told.reason))"))
+        } catch {
+            tell(.warning("the command of --on-change cannot be run: \(error.reason)"))
+        }
+    }
+}
