@@ -186,7 +186,7 @@ struct OperationsTests {
               - name: first
                 run: |
                   echo one >>~/said.$FLEET_ENVIRONMENT
-                  case $FLEET_ENVIRONMENT in *5) until [ -e ~/go ]; do sleep 0.02; done ;; *7) exit 3 ;; esac
+                  case $FLEET_ENVIRONMENT in *5) until [ -e ~/go.$FLEET_ENVIRONMENT ]; do sleep 0.02; done ;; *7) exit 3 ;; esac
               - { name: second, run: "echo two >>~/said.$FLEET_ENVIRONMENT" }
             """,
             to: "project/playbooks/touch.yml"
@@ -203,7 +203,7 @@ struct OperationsTests {
                         for try await entry in running.events() {
                             guard case .effect(.perform) = entry.body else { continue }
                             running.stop()
-                            try Command.shell("touch go", in: home)
+                            try Command.shell("touch go.\(name)", in: home)
                             break
                         }
                     }
