@@ -182,9 +182,9 @@ public final class EnvironmentLock: Sendable {
         return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
     }
 
-    /// Whoever only looks holds the file for a moment, and is waited for: a tenth of a second, in all.
+    /// Whoever only looks holds the file for a moment, and is waited for: two seconds in all, for a machine that is busy.
     private static func take(_ file: Int32, _ kind: Int32) -> Bool {
-        for _ in 0..<50 {
+        for _ in 0..<1_000 {
             if flock(file, kind | LOCK_NB) == 0 { return true }
             // Somebody holds it as their own: then nobody can share it either.
             guard flock(file, LOCK_SH | LOCK_NB) == 0 else { return false }
@@ -194,5 +194,10 @@ public final class EnvironmentLock: Sendable {
         return false
     }
 
-    deinit { if file >= 0 { close(file) } }
+    deinit {
+        guard file >= 0 else { return }
+        // A child that was forked and has not run its program yet has the file open, too.
+        flock(file, LOCK_UN)
+        close(file)
+    }
 }

@@ -38,7 +38,7 @@ public struct MachineFindings: Sendable {
     }
 }
 
-extension Operations {
+extension UnrecordedOperations {
     /// Logs in to every host and looks at what it is like; changes nothing.
     ///
     /// - Returns: What was found, and why libssh2 does not reach a host where `ssh` does.
@@ -47,7 +47,7 @@ extension Operations {
         -> [(findings: HostFindings, why: String?)]
     {
         let (inventory, hosts) = try selection.hosts(of: project)
-        let transport = try await controller.openTransport(for: hosts, in: project)
+        let transport = try await Controller.openTransport(for: hosts, in: project, settings)
         let found = await HostExamination(
             transport: transport,
             environment: inventory.environment,

@@ -26,7 +26,7 @@ public struct FetchRequest: Sendable, Hashable {
     }
 }
 
-extension Operations {
+extension UnrecordedOperations {
     /// Brings a path from every host, each complete and checked or not at all.
     ///
     /// - Parameters:
@@ -40,7 +40,7 @@ extension Operations {
     ) async throws(OperationFailure) -> [(host: HostName, outcome: Fetch.Outcome)] {
         let (_, hosts) = try request.hosts.hosts(of: project)
         let fetch = Fetch(
-            transport: try await controller.openTransport(for: hosts, in: project),
+            transport: try await Controller.openTransport(for: hosts, in: project, settings),
             fanout: request.fanout,
             timeoutMilliseconds: request.timeoutMilliseconds
         )

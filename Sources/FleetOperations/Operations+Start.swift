@@ -104,9 +104,6 @@ extension Operations {
         let (plan, exception) = (prepared.plan, prepared.terms.exception)
         let journal = controller.journal
         let id = prepared.resumed?.id ?? RolloutID.new()
-        if prepared.resumed != nil, let reason = exception.records {
-            try await remark(on: id, of: plan.environment, reason)
-        }
         // Commands that change nothing of an environment's release do not exclude each other.
         var lock: EnvironmentLock?
         let earlier: RolloutRunner.Earlier?
@@ -129,6 +126,9 @@ extension Operations {
             lastClients = plan.kind == .exec ? [:] : try journal.clients(in: plan.environment)
         } catch {
             throw OperationFailure(error)
+        }
+        if prepared.resumed != nil, let reason = exception.records {
+            try await remark(on: id, of: plan.environment, reason)
         }
         if earlier == nil, plan.kind != .exec { try admit(plan, exception) }
         let origin = initiator.origin(exception, overridden: overridden)

@@ -123,11 +123,11 @@ public enum GitName {
     }
 
     /// Whether a text is a tag that fleet deploys: letters, digits, `.`, `_`, `+`, `-`, starting
-    /// with a letter or digit, at most 100 characters.
+    /// with a letter or digit, at most 100 characters; what git takes for an object's id is none.
     public static func isTag(_ text: String) -> Bool {
-        guard let first = text.utf8.first, isAlphanumeric(first), text.utf8.count <= 100 else {
-            return false
-        }
+        guard let first = text.utf8.first, isAlphanumeric(first), text.utf8.count <= 100,
+            !([40, 64].contains(text.utf8.count) && text.allSatisfy(\.isHexDigit))
+        else { return false }
         return text.utf8.allSatisfy { isAlphanumeric($0) || "._+-".utf8.contains($0) }
             && !text.contains("..") && !text.hasSuffix(".") && !text.hasSuffix(".lock")
     }

@@ -21,24 +21,41 @@ struct ClonedFiles {
     private let places: [String: [String]]?
 
     init(around root: String) {
+        top = Self.top(around: root)
+        places = Self.places(below: top)
+    }
+
+    /// The clone's top, or the project's where it is no clone; links resolved.
+    static func top(around root: String) -> String {
         let real = Project.realPath(root) ?? root
         var top = real
         while !top.isEmpty, access(top + "/.git", F_OK) != 0 {
             top = String(top[..<(top.lastIndex(of: "/") ?? top.startIndex)])
         }
-        self.top = top.isEmpty ? real : top
-        places = Self.places(below: self.top)
+        return top.isEmpty ? real : top
     }
 
     /// What is to be said behind a command that may use files of the clone; empty if it uses none.
-    func note(on command: String) -> String {
+    ///
+    /// - Parameters:
+    ///   - command: A command.
+    ///   - hasTokens: Whether `%h` and its like are filled in before it is run.
+    /// - Returns: Which files count, and their digest.
+    func note(on command: String, hasTokens: Bool = false) -> String {
         guard let places else { return SensitiveValue.unknown(" of more than \(Self.limit) files") }
-        let text = Self.plain(command, outside: top)
+        // A token stands for something that is not known here, as a variable does.
+        let written =
+            hasTokens
+            ? command.replacing("%%", with: "\u{1}").replacing(/%[A-Za-z]/, with: "${T}")
+                .replacing("\u{1}", with: "%%") : command
+        let text = Self.plain(written, outside: top)
         guard !Self.isPutTogether(text) else {
             guard let all = digest(of: [""]) else { return SensitiveValue.unknown("") }
             return " with everything in the project (sha256:\(all))"
         }
         var found = Set(paths(named: Self.withoutVariables(text), among: places))
+        // What stands beside a variable in a name is a pattern of names.
+        found.formUnion(paths(named: Self.varied(text), among: places))
         var scripts = Array(found)
         while let path = scripts.popLast() {
             guard let text = script(at: path) else { continue }
@@ -122,7 +139,7 @@ struct ClonedFiles {
         text.utf8.split { $0 <= 0x20 || "/:=;|&()<>{},".utf8.contains($0) }.map {
             String(decoding: Array($0), as: UTF8.self)
         }
-        .filter { $0.contains { "*?[".contains($0) } }
+        .filter { $0.contains { "*?[".contains($0) } && !$0.allSatisfy { $0 == "*" } }
     }
 
     /// Whether a shell puts names together in it that do not stand there: by a command's output, by a variable's
@@ -170,6 +187,11 @@ struct ClonedFiles {
         text.replacing(/\$(\{[A-Za-z0-9_]*\}|[A-Za-z_][A-Za-z0-9_]*)|`/, with: "")
     }
 
+    /// A text with a pattern for each of its variables.
+    private static func varied(_ text: String) -> String {
+        text.replacing(/\$(\{[A-Za-z0-9_]*\}|[A-Za-z_][A-Za-z0-9_]*)|`/, with: "*")
+    }
+
     private static func isName(_ byte: UInt8) -> Bool {
         byte == 0x5F || (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
             || (0x61...0x7A).contains(byte)
@@ -205,7 +227,12 @@ struct ClonedFiles {
     private func digest(of paths: Set<String>) -> String? {
         var found: Set<String> = []
         for path in paths {
-            guard let below = Project.digests(of: path.isEmpty ? top : "\(top)/\(path)") else {
+            guard
+                let below = Project.digests(
+                    of: path.isEmpty ? top : "\(top)/\(path)",
+                    around: top
+                )
+            else {
                 return nil
             }
             for line in below { found.insert("\(path) \(line)") }

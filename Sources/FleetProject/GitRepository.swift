@@ -137,6 +137,8 @@ public struct GitRepository: Sendable {
     /// - Throws: ``Failure`` if git cannot be run.
     public func signature(ofTag tag: String) async throws(Failure) -> Result<TagSignature, Failure>
     {
+        // A bare name may be another object's id, or a file of git's own (gitrevisions(7)).
+        let tag = "refs/tags/\(tag)"
         let words = ["verify-tag", "--raw", "--", tag]
         let (isGood, status) = try await errors(of: "git", GitSettings.localOptions + words).result
         guard isGood else {

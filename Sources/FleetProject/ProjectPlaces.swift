@@ -61,10 +61,13 @@ extension Project {
         let isOwn =
             step.kind.reading == .names
             && [".env.\(environment)", "\(environment).env"].contains(name)
-        guard let untracked, !isOwn else { return nil }
+        guard let untracked else { return nil }
         if source.split(separator: "/").contains(".git") { return "git's own files: \(source)" }
+        // A link of that name may lead to another environment's file, or to anybody's.
+        guard !isOwn || !linkNote(source).isEmpty else { return nil }
         let real = Self.realPath(place(source)) ?? ""
         if access(real + "/.git", F_OK) == 0 { return "a whole clone: \(source)" }
+        if isOwn { return "another file: \(source)\(linkNote(source))" }
         return untracked.contains(source) ? "files that git does not know: \(source)" : nil
     }
 
@@ -84,6 +87,12 @@ extension Project {
         return real.hasPrefix(top == "/" ? top : top + "/")
     }
 
+    /// Whether whoever may push to the clone around the project may change what is there.
+    private func isInClone(_ real: String) -> Bool {
+        let top = ClonedFiles.top(around: root)
+        return real.hasPrefix(top == "/" ? top : top + "/")
+    }
+
     // MARK: Host keys
 
     /// The digest of a known_hosts file of the project's; empty for one elsewhere, and for one that fleet itself writes.
@@ -94,7 +103,7 @@ extension Project {
         guard !isWritten else { return "" }
         var path = Self.atHome(path)
         guard path.contains("%") || path.contains("$") else {
-            guard let real = Self.realPath(place(path)), isInside(real), !Self.isDirectory(real)
+            guard let real = Self.realPath(place(path)), isInClone(real), !Self.isDirectory(real)
             else {
                 return ""
             }
@@ -106,7 +115,7 @@ extension Project {
             return SensitiveValue.unknown(" before a host is reached")
         }
         guard let real = Self.realPath(folder.replacing("%%", with: "%")),
-            isInside(real + "/x")
+            isInClone(real + "/x")
         else { return "" }
         let files = Self.names(inDirectory: real).map { "\(real)/\($0)" }.filter {
             Self.realPath($0).map { Self.kind(of: $0) == S_IFREG } ?? false
@@ -130,19 +139,40 @@ extension Project {
 
     /// Names and digests of what is at a path and below it; a link counts with what it says and what it holds.
     ///
+    /// - Parameters:
+    ///   - path: The path.
+    ///   - top: Where whoever may push can change what a link leads to; nil for anywhere.
     /// - Returns: Nil if it cannot be read, or there is more than anybody keeps there: nobody should agree to it unseen.
-    static func digests(of path: String) -> [String]? {
+    static func digests(of path: String, around top: String? = nil) -> [String]? {
+        var seen: Set<String> = []
+        return digests(of: path, around: top, seen: &seen)
+    }
+
+    private static func digests(of path: String, around top: String?, seen: inout Set<String>)
+        -> [String]?
+    {
         var found: [String] = []
         var rest = [""]
         while let next = rest.popLast() {
             guard found.count <= fileLimit else { return nil }
             let place = path + next
+            // A name that is no UTF-8 stands for no file that could be looked at.
+            guard !next.unicodeScalars.contains("\u{FFFD}") else { return nil }
             switch kind(of: place) {
             case S_IFDIR:
                 rest += names(inDirectory: place).filter { $0 != ".git" }.map { "\(next)/\($0)" }
             case S_IFLNK:
-                let content = realPath(place).flatMap { sha256(of: $0) } ?? ""
+                let real = realPath(place)
+                let content = real.flatMap { sha256(of: $0) } ?? ""
                 found.append("\(next) -> \(link(at: place) ?? "") \(content)")
+                guard let real, kind(of: real) == S_IFDIR,
+                    top.map({ real == $0 || real.hasPrefix($0 + "/") }) ?? true,
+                    seen.insert(real).inserted
+                else { continue }
+                guard seen.count <= fileLimit,
+                    let below = digests(of: real, around: top, seen: &seen)
+                else { return nil }
+                found += below.map { "\(next) -> \($0)" }
             case S_IFREG:
                 guard let digest = sha256(of: place) else { return nil }
                 found.append("\(next) \(digest)")

@@ -61,7 +61,9 @@ extension Project {
         for host in inventory.hosts {
             let ssh = host.ssh
             if let command = ssh.proxyCommand, command != "none" {
-                texts.insert("proxy_command: \(Self.line(command))\(clone.note(on: command))")
+                texts.insert(
+                    "proxy_command: \(Self.line(command))\(clone.note(on: command, hasTokens: true))"
+                )
             }
             if ssh.client == .local {
                 texts.insert(
@@ -228,5 +230,7 @@ private final class ClonedFilesOnce {
 
     init(around root: String) { self.root = root }
 
-    func note(on command: String) -> String { files.note(on: command) }
+    func note(on command: String, hasTokens: Bool = false) -> String {
+        files.note(on: command, hasTokens: hasTokens)
+    }
 }

@@ -203,7 +203,7 @@ public enum PlanText {
             lines += script.text.split(whereSeparator: \.isNewline).map(String.init)
             return lines.map { "       " + style.dim("│ ") + Sanitizer.line($0) }
         default:
-            return ["       " + style.dim("│ ") + text(of: action)]
+            return ["       " + style.dim("│ ") + Sanitizer.line(text(of: action))]
         }
     }
 
@@ -221,7 +221,15 @@ public enum PlanText {
             return
                 "\(script.becomeUser ?? "") \(script.directory ?? "") \(values) \(script.text)"
         case .upload(let upload):
+            let place = upload.finish.environment
+            func value(_ name: String) -> String? {
+                place.first { $0.name == name }.flatMap { $0.value.isEmpty ? nil : $0.value }
+            }
             return "\(upload.source), \(upload.sizeBytes) bytes, sha256 \(upload.sha256.prefix(12))"
+                + (value("FLEET_DESTINATION").map { " to \($0)" } ?? "")
+                + (value("FLEET_MODE").map { ", mode \($0)" } ?? "")
+                + (value("FLEET_OWNER").map { ", owner \($0)" } ?? "")
+                + (upload.finish.becomeUser.map { ", as \($0)" } ?? "")
         case .http(let probe):
             let contains = probe.contains.map { ", contains `\($0)`" } ?? ""
             return "GET \(probe.url): status \(probe.status)\(contains), within "

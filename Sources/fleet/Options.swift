@@ -1,15 +1,11 @@
 import ArgumentParser
-import FleetClients
 import FleetDigest
 import FleetInventory
-import FleetJournal
 import FleetOperations
 import FleetPlan
 import FleetProject
 import FleetReport
 import FleetRollout
-import FleetSSH
-import FleetTransport
 import FleetYAML
 
 extension ColorChoice: ExpressibleByArgument {}
@@ -80,6 +76,11 @@ struct CommonOptions: ParsableArguments {
         )
     }
 
+    /// The door to the use cases that need no journal.
+    func openUnrecorded() async throws(OperationFailure) -> UnrecordedOperations {
+        UnrecordedOperations(settings, project: try await openProject())
+    }
+
     /// Which project, and what it may do here.
     var opening: ProjectOpening {
         ProjectOpening(
@@ -92,29 +93,12 @@ struct CommonOptions: ParsableArguments {
 
     func openProject() async throws(OperationFailure) -> Project { try await opening.open(say) }
 
-    func openJournal() throws(OperationFailure) -> (StateDirectory, Journal) {
-        let controller = try openController()
-        return (controller.directory, controller.journal)
-    }
-
     /// What the journal says.
     func openRecords() throws(OperationFailure) -> Records { try openController().records }
 
     /// Prints values, a line of JSON each.
     func printJSON(_ lines: [some Encodable]) {
         for line in lines { print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self)) }
-    }
-
-    /// What reaches some hosts, with every passphrase and password asked for that they need.
-    func openTransport(for hosts: [Host], in project: Project) async throws(OperationFailure)
-        -> ClientTransport
-    {
-        try await Controller.openTransport(for: hosts, in: project, settings)
-    }
-
-    /// What reaches hosts, for questions that need no login.
-    func transport(in project: Project) -> ClientTransport {
-        Controller.transport(in: project, settings)
     }
 
     /// Says what happens, where people look for that.
@@ -168,13 +152,6 @@ struct HostOptions: ParsableArguments {
         selection.asksForPassword = asksForPassword
         selection.asksForBecomePassword = asksForBecomePassword
         return selection
-    }
-
-    /// The environment, and those of its hosts that are meant.
-    func select(in project: Project, isOnlyShown: Bool = false) throws(OperationFailure)
-        -> (Inventory, [Host])
-    {
-        try selection.hosts(of: project, isOnlyShown: isOnlyShown)
     }
 }
 

@@ -27,7 +27,7 @@ struct RolloutFace {
             PlanText.full(prepared.plan, clients: clients, style: common.standardOutputStyle)
         )
         for objection in try await operations.objections(to: prepared) {
-            Terminal.standardError.write("note: \(objection)\n")
+            Terminal.standardError.write("note: \(Sanitizer.line(objection))\n")
         }
     }
 

@@ -343,6 +343,10 @@ import Testing
             ("notify: [{ command: './te$(true)ll' }]", "tell"),
             ("notify: [{ command: './te``ll' }]", "tell"),
             ("notify: [{ command: './$USER' }]", "whoever"),
+            ("notify: [{ command: './notify-$FLEET_EVENT' }]", "notify-succeeded"),
+            ("notify: [{ command: './${FLEET_EVENT}.sh' }]", "start.sh"),
+            ("ssh: { proxy_command: './via-%n %h %p' }", "via-127.0.0.1"),
+            ("ssh: { proxy_command: 'sh %r.sh' }", "x.sh"),
             ("notify: [{ command: '${X:-./tell}' }]", "tell"),
             ("notify: [{ command: \"'./my tool'\" }]", "my tool"),
             ("notify: [{ command: './a,b' }]", "a,b"), ("notify: [{ command: './te!l' }]", "te!l"),
@@ -449,6 +453,54 @@ import Testing
         #expect(try fleet("check").output.contains("not agreed to here upload in production of "))
         #expect(try fleet("trust", "--files", "--yes").status == 0)
         #expect(!(try fleet("run", "push", "production", "--yes")).errors.contains("E_UNTRUSTED"))
+    }
+
+    /// Row H52.
+    @Test(
+        "What is behind a link to a directory counts, and so does what cannot be named",
+        arguments: [
+            ("notify: [{ command: 'run-parts hooks' }]", ".n/10-tell", ".n/10-tell", true),
+            (
+                "notify: [{ command: 'cat names/* | sh' }]", "names/z", "names/$(printf 'z\\377')",
+                true
+            ),
+            ("ssh: { known_hosts: ../known_hosts }", "../known_hosts", "../known_hosts", true),
+        ]
+    )
+    func behindLinks(value: String, file: String, changed: String, isAsked: Bool) throws {
+        let project = directory.path + "/project"
+        try Command.shell("git init -q ..; mkdir .n names; ln -s .n hooks", in: project)
+        try Command.shell("echo one >\"\(file)\"", in: project)
+        try directory.write(
+            "hosts: [127.0.0.1]\n\(value)\n",
+            to: "project/inventory/production.yml"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        #expect(!(try fleet("exec", "production", "--", "true")).errors.contains("E_UNTRUSTED"))
+        try Command.shell("echo two >\"\(changed)\"", in: project)
+        let result = try fleet("exec", "production", "--", "true")
+        #expect(result.errors.contains("E_UNTRUSTED") == isAsked, "\(result.errors)")
+    }
+
+    /// Row H52.
+    @Test("An environment's own env file that is a link to another file is not its own")
+    func linkedEnvFile() throws {
+        let project = directory.path + "/project"
+        try Command.shell(
+            "git init -q .; mkdir config; ln -s .env.production config/.env.staging",
+            in: project
+        )
+        try directory.write("A=1\n", to: "project/config/.env.production", mode: 0o600)
+        try directory.write(
+            "hosts: [127.0.0.1]\nssh: { port: 1, user: x, connect_timeout: 1s }\n",
+            to: "project/inventory/staging.yml"
+        )
+        try directory.write(
+            "steps:\n  - env_file: { destination: /srv/x }\n",
+            to: "project/playbooks/push.yml"
+        )
+        let run = try fleet("run", "push", "staging", "--yes")
+        #expect(isRefused(run, naming: "env_file in staging"), "\(run.errors)")
     }
 
     /// Row H52.

@@ -82,6 +82,8 @@ struct JournalTests {
             Task.detached {
                 while !flag.isOver.withLock({ $0 }) {
                     _ = try EnvironmentLock.holder(of: "production", in: state)
+                    // No event: people look again and again, but not without a pause.
+                    usleep(1_000)
                 }
             }
         }

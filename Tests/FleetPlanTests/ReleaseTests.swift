@@ -41,6 +41,8 @@ struct ReleaseTests {
 
     @Test(arguments: [
         "-v1", "--upload-pack=x", "$(id)", "v1;id", "a..b", "v1.lock", "", "v 1", "`id`", "v1'",
+        // git takes these for objects, whatever tag is called so.
+        "0123456789abcdef0123456789abcdef01234567", "0123456789ABCDEF0123456789ABCDEF01234567",
     ])
     func aNameThatIsNoTagIsRefused(_ name: String) {
         #expect(throws: ReleaseRefused.self) { try listing.release(for: .tag(name)) }

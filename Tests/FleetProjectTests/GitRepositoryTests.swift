@@ -90,6 +90,13 @@ struct GitRepositoryTests {
         #expect(
             renamed.signers.contains(fingerprint.trimmingCharacters(in: .newlines).lowercased())
         )
+        // A tag that is called as the id of a signed one: the bare name would be that one.
+        let signed = try git("rev-parse refs/tags/v1")
+        try git("tag -m x other; git update-ref refs/tags/\(signed) refs/tags/other")
+        let byName = try await GitRepository(containing: directory.path).signature(ofTag: signed)
+        if case .success(let signature) = byName {
+            #expect(Bool(false), "its signature was taken for another's: \(signature)")
+        }
         try git("tag -m x v4")
         #expect(
             try await !{

@@ -24,7 +24,7 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         try await showThisMachine(isWhole: environment == nil)
         guard let environment else { return }
-        let found = try await common.openOperations().examine(
+        let found = try await common.openUnrecorded().examine(
             HostSelection(environment, limit: limit)
         )
         if common.output == .json {

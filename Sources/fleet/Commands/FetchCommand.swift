@@ -51,7 +51,7 @@ struct FetchCommand: AsyncParsableCommand {
         guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
             throw OperationFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
         }
-        let operations = try await common.openOperations()
+        let operations = try await common.openUnrecorded()
         let meter = TransferMeter(isShown: Terminal.standardError.isInteractive && !common.quiet)
         var request = FetchRequest(path, from: hosts.selection, into: to)
         request.fanout = fanout

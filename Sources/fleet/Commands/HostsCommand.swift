@@ -1,13 +1,7 @@
 import ArgumentParser
 import FleetClients
-import FleetDigest
-import FleetInventory
 import FleetOperations
 import FleetReport
-import FleetRollout
-import FleetSSH
-import FleetTransport
-import FleetYAML
 
 /// `fleet hosts ENV`.
 struct HostsCommand: AsyncParsableCommand {
@@ -27,104 +21,51 @@ struct HostsCommand: AsyncParsableCommand {
     var explain: String?
     @OptionGroup var common: CommonOptions
 
-    private struct Line: Encodable {
-        let host: String
-        let client: String
-        let address: String
-        let port: Int
-        let user: String
-        let groups: [String]
-        let variables: [String: String]
+    func run() async throws {
+        let operations = try await common.openUnrecorded()
+        if let explain {
+            return try await show(operations.explain(explain, of: hosts.selection))
+        }
+        let lines = try await operations.hosts(hosts.selection)
+        if common.output == .json { return common.printJSON(lines) }
+        table(
+            ["host", "reached as", "groups"],
+            lines.map { [$0.host, $0.way, $0.groups.joined(separator: " ")] }
+        )
     }
 
-    func run() async throws {
-        let project = try await common.openProject()
-        let (_, selected) = try hosts.select(in: project, isOnlyShown: true)
-        let transport = common.transport(in: project)
-        if let explain { return try await show(explain, of: selected, transport) }
-        var ways: [ClientTransport.Way] = []
-        for host in selected {
-            ways.append(try await answer(about: host, transport.way(to:)))
-        }
-        let lines = zip(selected, ways).map { host, way in
-            Line(
-                host: host.name.text,
-                client: way.client.rawValue,
-                address: way.hostname,
-                port: way.port,
-                user: way.user,
-                groups: host.groups,
-                variables: host.variables
+    private func show(_ rows: [ClientTransport.Explanation]) {
+        if common.output == .json {
+            return common.printJSON(
+                rows.map { row in
+                    var line = ["setting": row.name, "value": row.value, "source": row.source]
+                    line["ssh"] = row.ssh
+                    return line
+                }
             )
         }
-        if common.output == .json {
-            for line in lines {
-                common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
+        table(
+            ["setting", "value", "from"],
+            rows.map { [$0.name, Sanitizer.line($0.value), $0.source] }
+        )
+        let others = rows.filter { $0.ssh != nil }
+        guard !others.isEmpty else { return }
+        common.print("")
+        table(
+            ["where ssh differs", "fleet", "ssh", "why"],
+            others.map {
+                [$0.name, Sanitizer.line($0.value), Sanitizer.line($0.ssh ?? ""), $0.note]
             }
-            return
-        }
-        let rows = zip(lines, ways).map { line, way in
-            [
-                line.host, way.text + (way.client == .openssh ? " by ssh" : ""),
-                line.groups.joined(separator: " "),
-            ]
-        }
-        let table = Table.lines(
-            header: ["host", "reached as", "groups"],
+        )
+    }
+
+    private func table(_ header: [String], _ rows: [[String]]) {
+        let lines = Table.lines(
+            header: header,
             rows: rows,
             style: common.standardOutputStyle,
             indent: ""
         )
-        common.print(table.joined(separator: "\n"))
-    }
-
-    private func answer<Answer>(
-        about host: Host,
-        _ ask: (HostEndpoint) async throws(TransportError) -> Answer
-    ) async throws(OperationFailure) -> Answer {
-        do throws(TransportError) {
-            return try await ask(host.endpoint)
-        } catch {
-            throw OperationFailure(.invalidFiles, "\(host.name): \(error.message)")
-        }
-    }
-
-    private func show(_ name: String, of selected: [Host], _ transport: ClientTransport)
-        async throws(OperationFailure)
-    {
-        guard let host = selected.first(where: { $0.name.text == name }) else {
-            throw OperationFailure(
-                .usage,
-                "there is no host `\(name)` among those selected",
-                hints: Suggestion.hint(for: name, in: selected.map(\.name.text))
-            )
-        }
-        let rows = try await answer(about: host, transport.explanation(of:))
-        if common.output == .json {
-            for row in rows {
-                var line = ["setting": row.name, "value": row.value, "source": row.source]
-                line["ssh"] = row.ssh
-                common.print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self))
-            }
-            return
-        }
-        let table = Table.lines(
-            header: ["setting", "value", "from"],
-            rows: rows.map { [$0.name, Sanitizer.line($0.value), $0.source] },
-            style: common.standardOutputStyle,
-            indent: ""
-        )
-        common.print(table.joined(separator: "\n"))
-        let others = rows.filter { $0.ssh != nil }
-        guard !others.isEmpty else { return }
-        let differences = Table.lines(
-            header: ["where ssh differs", "fleet", "ssh", "why"],
-            rows: others.map {
-                [$0.name, Sanitizer.line($0.value), Sanitizer.line($0.ssh ?? ""), $0.note]
-            },
-            style: common.standardOutputStyle,
-            indent: ""
-        )
-        common.print("\n" + differences.joined(separator: "\n"))
+        common.print(lines.joined(separator: "\n"))
     }
 }

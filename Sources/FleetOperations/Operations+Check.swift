@@ -1,0 +1,122 @@
+internal import FleetInventory
+internal import FleetPlan
+internal import FleetPlaybook
+internal import FleetProject
+internal import FleetYAML
+
+/// What a look at all of a project's files has found, where nothing is wrong in them.
+public struct ProjectCheck: Sendable {
+    /// The environments: how many hosts and groups each has.
+    public let environments: [(name: String, hosts: Int, groups: Int)]
+    /// The playbooks: how many steps each has, and whether a smoke test proves which release answers.
+    public let playbooks: [(name: String, steps: Int, provesRelease: Bool)]
+    /// What the files would do on this machine that nobody has agreed to.
+    public let lacking: [String]
+}
+
+extension UnrecordedOperations {
+    /// Looks at every inventory, every playbook, and how they fit; contacts no host.
+    ///
+    /// - Parameter environment: Only this environment; nil for all.
+    /// - Returns: What is there.
+    /// - Throws: ``OperationFailure`` with everything that is wrong, at once.
+    public func check(only environment: String?) async throws(OperationFailure) -> ProjectCheck {
+        // What is looked at only has no effect here.
+        let everything = project.trusting(.all)
+        var problems: Diagnostics?
+        func gather(_ found: Diagnostics) {
+            problems = problems.map { $0.merging(found) } ?? found
+        }
+        var inventories: [Inventory] = []
+        for name in environment.map({ [$0] }) ?? everything.environments {
+            do throws(ProjectError) {
+                let inventory = try everything.inventoryAsWritten(name)
+                inventories.append(inventory)
+                let policy = inventory.policy
+                if TimeZones.offset(of: policy.timeZone) == nil {
+                    gather(
+                        Diagnostics([
+                            Diagnostic(
+                                "there is no time zone `\(policy.timeZone)`",
+                                at: policy.timeZoneLocation,
+                                hints: [
+                                    "use a name of the tz database, as in `Europe/Berlin`, or `UTC`"
+                                ]
+                            )
+                        ])
+                    )
+                }
+            } catch {
+                guard case .invalid(let found) = error else { throw OperationFailure(error) }
+                gather(found)
+            }
+        }
+        var playbooks: [(name: String, playbook: Playbook)] = []
+        for name in everything.playbooks {
+            do throws(ProjectError) {
+                playbooks.append((name, try everything.playbook(name)))
+            } catch {
+                guard case .invalid(let found) = error else { throw OperationFailure(error) }
+                gather(found)
+            }
+        }
+        var unproved: Set<String> = []
+        for inventory in inventories {
+            for (name, playbook) in playbooks {
+                do throws(Diagnostics) {
+                    let plan = try await plan(playbook, inventory)
+                    if !plan.provesRelease { unproved.insert(name) }
+                } catch {
+                    gather(error)
+                }
+            }
+        }
+        if let problems {
+            // The same line may be wrong for several environments; it is shown once.
+            var seen: Set<Diagnostic> = []
+            let unique = problems.all.filter { seen.insert($0).inserted }
+            throw OperationFailure(
+                everything.withSources(Diagnostics(unique, sources: problems.sources))
+            )
+        }
+        return ProjectCheck(
+            environments: inventories.map { ($0.environment, $0.hosts.count, $0.groups.count) },
+            playbooks: playbooks.map {
+                ($0.name, $0.playbook.steps.count, !unproved.contains($0.name))
+            },
+            lacking: Set(
+                project.trusted.lacking(await everything.sensitiveValues()).map(\.text)
+            ).sorted()
+        )
+    }
+
+    /// Plans a playbook for an environment with a release that stands for any.
+    private func plan(_ playbook: Playbook, _ inventory: Inventory)
+        async throws(Diagnostics) -> Plan
+    {
+        var request = PlanRequest(
+            kind: .run,
+            inventory: inventory,
+            hosts: inventory.hosts,
+            playbook: playbook
+        )
+        if playbook.releaseStep != nil {
+            request.release = Release(tag: "v0.0.0", commit: String(repeating: "0", count: 40))
+        }
+        do {
+            request.files = try await project.files(
+                of: playbook,
+                in: inventory.environment,
+                packedIn: settings.archives,
+                standingIn: true
+            )
+            return try Planner.plan(request)
+        } catch let found as Diagnostics {
+            throw found
+        } catch ProjectError.invalid(let found) {
+            throw found
+        } catch {
+            throw Diagnostics([Diagnostic("\(error)")])
+        }
+    }
+}
