@@ -136,9 +136,18 @@ let package = Package(
                 "FleetJournal", "FleetProject", "FleetRunner",
             ]
         ),
+        // A terminal: what is drawn there, and what is asked.
+        library(
+            "FleetTerminal",
+            [
+                "FleetOperations", "FleetReport", "FleetRollout", "FleetRunner", "FleetPlan",
+                "FleetSSH", "FleetTransport",
+            ]
+        ),
         .executableTarget(
             name: "fleet",
             dependencies: [
+                "FleetTerminal",
                 "FleetOperations",
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetJournal", "FleetProject",

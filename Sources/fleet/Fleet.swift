@@ -5,6 +5,7 @@ import FleetOperations
 import FleetProject
 import FleetRollout
 import FleetSSH
+import FleetTerminal
 import FleetYAML
 import Glibc
 import Synchronization

@@ -1,5 +1,6 @@
 import Dispatch
 import FleetOperations
+import FleetTerminal
 import Glibc
 
 /// Ctrl-C and SIGTERM: the first drains, the second leaves at once with the journal intact.

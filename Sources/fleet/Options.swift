@@ -6,6 +6,7 @@ import FleetPlan
 import FleetProject
 import FleetReport
 import FleetRollout
+import FleetTerminal
 import FleetYAML
 
 extension ColorChoice: ExpressibleByArgument {}

@@ -2,6 +2,7 @@ import FleetOperations
 import FleetProject
 import FleetRollout
 import FleetSSH
+import FleetTerminal
 import FleetTransport
 import Glibc
 

@@ -3,6 +3,7 @@ import FleetFiles
 import FleetOperations
 import FleetReport
 import FleetRollout
+import FleetTerminal
 import FleetYAML
 import Glibc
 

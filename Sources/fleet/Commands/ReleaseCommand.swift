@@ -3,6 +3,7 @@ import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
+import FleetTerminal
 
 /// `fleet release [PART|VERSION]`.
 struct ReleaseCommand: AsyncParsableCommand {

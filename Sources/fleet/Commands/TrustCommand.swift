@@ -3,6 +3,7 @@ import FleetOperations
 import FleetReport
 import FleetRollout
 import FleetSSH
+import FleetTerminal
 import FleetTransport
 
 /// `fleet trust ENV`.

@@ -1,23 +1,23 @@
-import FleetOperations
-import FleetReport
-import FleetRollout
-import FleetSSH
-import Glibc
-import Synchronization
+package import FleetOperations
+internal import FleetReport
+internal import FleetRollout
+package import FleetSSH
+internal import Glibc
+package import Synchronization
 
 /// One of the program's output streams, and what it is connected to.
-struct Terminal: Sendable {
-    let descriptor: Int32
+package struct Terminal: Sendable {
+    package let descriptor: Int32
     /// Whether a person is looking at it.
-    let isInteractive: Bool
+    package let isInteractive: Bool
 
     /// Why standard output could not be written, if that was no reader that has gone; 0 if it could.
-    static let outputFailure = Mutex<Int32>(0)
+    package static let outputFailure = Mutex<Int32>(0)
 
-    static let standardOutput = Terminal(descriptor: STDOUT_FILENO)
-    static let standardError = Terminal(descriptor: STDERR_FILENO)
+    package static let standardOutput = Terminal(descriptor: STDOUT_FILENO)
+    package static let standardError = Terminal(descriptor: STDERR_FILENO)
 
-    init(descriptor: Int32) {
+    package init(descriptor: Int32) {
         self.descriptor = descriptor
         let isCI = getenv("CI").map { String(cString: $0) != "" } ?? false
         let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
@@ -25,13 +25,13 @@ struct Terminal: Sendable {
     }
 
     /// Writes text; a stream whose reader has gone swallows it, because a rollout goes on headless.
-    func write(_ text: String) { write(Array(text.utf8)) }
+    package func write(_ text: String) { write(Array(text.utf8)) }
 
     /// Writes bytes, in the same way.
-    func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
+    package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
 
     /// Writes bytes, in the same way.
-    func write(_ bytes: UnsafeRawBufferPointer) {
+    package func write(_ bytes: UnsafeRawBufferPointer) {
         var rest = bytes
         while !rest.isEmpty {
             let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
@@ -53,7 +53,7 @@ struct Terminal: Sendable {
     }
 
     /// Columns and rows.
-    var size: (width: Int, height: Int) {
+    package var size: (width: Int, height: Int) {
         var size = winsize()
         guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
             return (100, 30)
@@ -62,10 +62,10 @@ struct Terminal: Sendable {
     }
 
     /// Whether the person can be asked: both ends are a terminal, and this is no CI job.
-    static var canAsk: Bool { standardError.isInteractive && isatty(STDIN_FILENO) == 1 }
+    package static var canAsk: Bool { standardError.isInteractive && isatty(STDIN_FILENO) == 1 }
 
     /// Asks and reads one line; nil at the end of the input.
-    static func ask(_ question: String) -> String? {
+    package static func ask(_ question: String) -> String? {
         standardError.write(question)
         return readLine(strippingNewline: true)
     }
@@ -78,7 +78,7 @@ struct Terminal: Sendable {
     ///   - hints: What may be done then.
     ///   - refusal: What a no leads to.
     /// - Throws: ``OperationFailure`` without a yes.
-    static func confirm(
+    package static func confirm(
         _ question: String,
         or needed: String,
         hints: [String],
@@ -90,7 +90,7 @@ struct Terminal: Sendable {
     }
 
     /// Asks for a secret at the terminal itself, without showing what is typed.
-    static func askSecret(_ what: String) -> SecretAnswer {
+    package static func askSecret(_ what: String) -> SecretAnswer {
         let isCI = getenv("CI").map { String(cString: $0) != "" } ?? false
         let terminal = isCI ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard terminal >= 0 else {
@@ -113,25 +113,5 @@ struct Terminal: Sendable {
         while read(terminal, &byte, 1) == 1, byte != 0x0A { line.append(byte) }
         _ = Glibc.write(terminal, [0x0A], 1)
         return .secret(String(decoding: line, as: UTF8.self))
-    }
-}
-
-/// When output is coloured.
-enum ColorChoice: String, CaseIterable, Sendable {
-    case auto, always, never
-
-    /// `--color` first, then `NO_COLOR` and `CLICOLOR_FORCE`, then whether a person is looking.
-    func style(for terminal: Terminal) -> Style {
-        func isSet(_ name: String) -> Bool {
-            getenv(name).map { String(cString: $0) != "" && String(cString: $0) != "0" } ?? false
-        }
-        switch self {
-        case .always: return Style(isColored: true)
-        case .never: return .plain
-        case .auto:
-            if getenv("NO_COLOR").map({ String(cString: $0) != "" }) ?? false { return .plain }
-            if isSet("CLICOLOR_FORCE") { return Style(isColored: true) }
-            return Style(isColored: terminal.isInteractive)
-        }
     }
 }

@@ -1,15 +1,15 @@
-import Dispatch
-import FleetPlan
-import FleetReport
-import FleetRollout
-import FleetTransport
-import Glibc
-import Synchronization
+internal import Dispatch
+package import FleetPlan
+package import FleetReport
+package import FleetRollout
+package import FleetTransport
+internal import Glibc
+internal import Synchronization
 
 /// Shows a rollout on standard error while it runs: a live view for a person, lines for a pipe.
 ///
 /// Drawing happens on a queue of its own: a terminal that stopped reading stops only that queue.
-final class LiveView: Sendable {
+package final class LiveView: Sendable {
     private struct State {
         var text: ProgressText
         var rollout: Rollout { text.rollout }
@@ -36,7 +36,7 @@ final class LiveView: Sendable {
     ///   - plan: What is carried out.
     ///   - entries: What was recorded of it before, if it is taken up again.
     ///   - style: How text is marked.
-    init(plan: Plan, replaying entries: [JournalEntry] = [], style: Style) {
+    package init(plan: Plan, replaying entries: [JournalEntry] = [], style: Style) {
         self.style = style
         isLive = Terminal.standardError.isInteractive
         var text = ProgressText(plan: plan, style: style)
@@ -57,18 +57,18 @@ final class LiveView: Sendable {
     }
 
     /// Takes records that have become durable.
-    func show(_ entries: [JournalEntry]) {
+    package func show(_ entries: [JournalEntry]) {
         queue.async { self.take(entries) }
     }
 
     /// Takes how far a transfer has come; the next frame shows it.
-    func transferred(_ host: HostName, _ bytes: Int, of total: Int) {
+    package func transferred(_ host: HostName, _ bytes: Int, of total: Int) {
         guard isLive else { return }
         transfers.withLock { $0[host] = LiveFrame.Transfer(bytes: bytes, total: total) }
     }
 
     /// Draws a last time and waits until everything is on the screen, but not for ever.
-    func finish() {
+    package func finish() {
         ticking.withLock { $0?.cancel() }
         let done = DispatchSemaphore(value: 0)
         queue.async {

@@ -1,5 +1,5 @@
-import Glibc
-import Synchronization
+internal import Glibc
+internal import Synchronization
 
 /// Whether the terminal shows what is typed: not while a secret is asked for, and not while a live view draws
 /// there.
