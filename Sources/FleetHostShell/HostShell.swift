@@ -213,7 +213,7 @@ package enum HostShell {
         fleet_ask_sudo() {
             fleet_say BEGIN "$1"
             # A rule that wants no password, or none at all, asks nothing.
-            if LC_ALL=C sudo -k -n -u "$2" -- true 2>/dev/null; then fleet_say END "$1" 0 0; return; fi
+            if LC_ALL=C sudo -k -n -u "$2" -- true </dev/null 2>/dev/null; then fleet_say END "$1" 0 0; return; fi
             # One line is handed on, and then the end: sudo asks a second time in vain. A sudo that ends without
             # a question leaves that line to be sent, which the last word tells.
             { IFS= read -r fleet_l && printf '%s\n' "$fleet_l"; } | {

@@ -11,6 +11,18 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// The most facts kept of one script.
     public static let factLimit = 32
 
+    /// Whether there are more facts in a script's output than are kept: some of them would be lost.
+    public static func overflows(_ output: String) -> Bool {
+        var names: Set<Substring> = []
+        for line in output.split(whereSeparator: \.isNewline) {
+            guard let equals = line.firstIndex(of: "="),
+                ShellWord.isVariableName(String(line[..<equals]))
+            else { continue }
+            names.insert(line[..<equals])
+        }
+        return names.count > factLimit
+    }
+
     /// Reads `name=value` lines; other lines are ignored, because a host may print what it likes.
     public static func facts(from output: String) -> [String: String] {
         var facts: [String: String] = [:]

@@ -16,7 +16,12 @@ public enum FetchScript {
             #"""
             if ! walk "$FLEET_PATH" || [ ! -e "./$name" ]; then echo "$FLEET_PATH does not exist"; exit 1
             elif [ ! -r "./$name" ]; then echo "$FLEET_PATH is not readable by $(id -un)"; exit 1
-            elif [ -d "./$name" ]; then echo directory
+            elif [ -d "./$name" ]; then
+                if [ -n "$strict" ] && is_busybox tar; then
+                    echo "$FLEET_PATH is a directory, and this host's tar follows links that are put into it: fetch its files, or as an account that may read no more than it should"
+                    exit 1
+                fi
+                echo directory
             elif [ ! -f "./$name" ]; then echo "$FLEET_PATH is no regular file"; exit 1
             elif ! no_sha; then
                 size=$(reading "./$name" wc -c) && sum=$(reading "./$name" $sha | cut -c1-64) && [ -n "$sum" ] || exit 1

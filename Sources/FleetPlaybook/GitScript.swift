@@ -79,6 +79,8 @@ enum GitScript {
                 x=$(readlink "$p/exe" 2>/dev/null)
                 # Of another account's process only the name may be read.
                 [ -n "$x" ] || { IFS= read -r x <"$p/comm"; } 2>/dev/null
+                # Its package was upgraded under it.
+                x=${x%' (deleted)'}
                 case /$x in
                 # These serve other machines, and hold no index.
                 */git-daemon | */git-http-backend | */git-shell) ;;

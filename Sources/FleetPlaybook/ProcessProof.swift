@@ -27,7 +27,9 @@ enum ProcessProof {
             set -- $s
             if [ "${20}" -ge "$tree_tick" ]; then echo young; else echo old; fi
         }
-        who() { c=; { read -r c <"/proc/$1/comm"; } 2>/dev/null; echo "process $1${c:+ ($c)}"; }
+        # What processes call themselves and their directories is theirs: one line of it, whatever it says.
+        plain() { printf '%s' "$1" | LC_ALL=C tr '\000-\037\177-\377' '?'; }
+        who() { c=; { read -r c <"/proc/$1/comm"; } 2>/dev/null; echo "process $1${c:+ ($(plain "$c"))}"; }
         # inside PLACE: whether a path, links resolved, is in the release's directory.
         inside() {
             [ -n "$1" ] || return 1
@@ -99,6 +101,11 @@ enum ProcessProof {
         }
         # Who has a socket open.
         holders() {
+            # By the link itself: a process may have a file open whose name looks like anything.
+            if find /proc/self/fd -lname x >/dev/null 2>&1; then
+                find /proc/[0-9]*/fd -lname "socket:\\[$1\\]" 2>/dev/null | cut -d/ -f3 | sort -u
+                return
+            fi
             ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v socket="socket:[$1]" '
                 /^\/proc\// { split($0, p, "/"); pid = p[3] }
                 $NF == socket { print pid }' | sort -u
@@ -169,13 +176,13 @@ enum ProcessProof {
                     old)
                         # Another unit's process is that unit's; one of no unit is a worker that has been left.
                         case $(unit_of "$p")$FLEET_STRICT in yes) case $there/ in "${tree_dir:-/nowhere}"/*)
-                            fail "E_PROCESS $(who "$p") answers on $place, works in $there, and was started before the files of this release were there" ;;
+                            fail "E_PROCESS $(who "$p") answers on $place, works in $(plain "$there"), and was started before the files of this release were there" ;;
                         esac ;; esac
                         known=no reason="$place is answered by $(who "$p"), which is older than this release" ;;
                     young)
                         case $there/ in
                         "${tree_dir:-/nowhere}"/*) [ "$known" = no ] || known=yes ;;
-                        *) known=no reason="$place is answered by $(who "$p"), which works in ${there:-another directory}" ;;
+                        *) known=no reason="$place is answered by $(who "$p"), which works in $(plain "${there:-another directory}")" ;;
                         esac ;;
                     *) known=no reason="it is not known when the files were written" ;;
                     esac

@@ -137,7 +137,8 @@ enum SafePath {
                     continue
                 fi
                 [ -n "$todo" ] || break
-                [ -d "./$name" ] || { [ -n "${2:-}" ] && mkdir "./$name"; } || return 1
+                # Nothing is made where this is not the place that was meant.
+                [ -d "./$name" ] || { [ -n "${2:-}" ] && sure && mkdir "./$name"; } || return 1
                 cd -P "./$name" 2>/dev/null ||
                     no_link "$(id -un) may not enter $where/$name, on the way to $way"
                 where=$where/$name
@@ -224,6 +225,8 @@ enum SafePath {
                 case $(ls -ld . 2>/dev/null) in ??????????+*)
                     setfacl -b . 2>/dev/null || no_link "$where: an access control list lets others in (setfacl -b)" ;;
                 esac
+                # busybox's ls does not show lists.
+                ! is_busybox ls || ! command -v setfacl >/dev/null || setfacl -b . || exit 1
             fi
             set -- $(itself .)
             # A directory hands its group on, and says so in the mode.

@@ -149,7 +149,18 @@ actor HostWorker {
                 guard result.status == .exited(0) else {
                     return .refused(Self.refusal(of: question.step, result.status, output))
                 }
-                var found = Snapshot.facts(from: try output.text())
+                let said = try output.text()
+                guard !Snapshot.overflows(said) else {
+                    return .refused(
+                        Failure(
+                            "E_FACTS more came than the preflight of `\(question.step)` says: something else writes "
+                                + "into what this host answers",
+                            hint:
+                                "find out what runs there as the application's account, and try again"
+                        )
+                    )
+                }
+                var found = Snapshot.facts(from: said)
                 guard question.script == self.lock?.question else {
                     facts[question.step] = found
                     continue

@@ -344,6 +344,30 @@ import Testing
         #expect(try goBack(step, again).status == 0)
     }
 
+    @Test(
+        "What preflight is said to have found gives nobody special bits, and is believed only in its form"
+    )
+    func forgedFacts() throws {
+        let step = try upload("srv/app/conf")
+        try Command.shell("echo theirs >srv/app/conf", in: root)
+        let forged = ["sha256": Self.digest(of: "theirs\n"), "mode": "4755", "owner": "0:0"]
+        _ = try goBack(step, forged)
+        #expect(try look("stat -c %a srv/app/conf") == "755")
+        for (name, value) in [
+            ("owner", "0:0 /etc"), ("mode", "u+s"), ("sha256", "../../x"), ("owner", "root"),
+        ] {
+            let refused = try goBack(step, forged.merging([name: value]) { $1 })
+            #expect(refused.status != 0, "\(name)=\(value): \(refused.output)")
+        }
+        // A file whose special bits are the playbook's own keeps them.
+        let special = try upload("srv/app/conf", ", mode: \"4751\"")
+        _ = try goBack(
+            special,
+            ["sha256": Self.digest(of: "theirs\n"), "mode": "4751", "owner": "0:0"]
+        )
+        #expect(try look("stat -c %a srv/app/conf") == "4751")
+    }
+
     @Test("The newest twenty copies of what was replaced stay, and those of the last thirty days")
     func pruning() throws {
         let names = (10..<40).map { String(repeating: "0", count: 62) + String($0) }

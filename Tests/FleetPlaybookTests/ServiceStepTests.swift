@@ -231,6 +231,30 @@ struct ServiceStepTests {
         #expect(seen.status == status && seen.output.contains(words), "\(seen.output)")
     }
 
+    @Test("Files that are called like another's socket make nobody its holder")
+    func forgedHolders() throws {
+        let port = try Listener(address: address).port
+        let server = try listener(in: "app", port)
+        defer { end(server) }
+        func holders() throws -> String {
+            try Command.run(
+                ["sh", "-s"],
+                input: ProcessProof.functions
+                    + "for i in $(listening \(address) \(port)); do holders \"$i\"; done; "
+                    + "listening \(address) \(port) >'\(home.path)/inode'"
+            ).output
+        }
+        #expect(try holders() == "\(server.pid)\n")
+        let inode = (home.read("inode") ?? "").trimmingCharacters(in: .newlines)
+        for name in ["x socket:[\(inode)]", "b\n/proc/1/fd:\nx socket:[\(inode)]"] {
+            let path = home.path + "/" + name.replacing("/", with: "_")
+            #expect(FileManager.default.createFile(atPath: path, contents: nil))
+            let other = try ChildProcess(["sleep", "600"], files: (path, "/dev/null", "/dev/null"))
+            defer { end(other) }
+            #expect(try holders() == "\(server.pid)\n")
+        }
+    }
+
     @Test("A unit that only asks a daemon for its container says nothing of what runs in it")
     func clientsOfDaemons() throws {
         try Command.shell(

@@ -91,7 +91,16 @@ struct BackupStep: StepKind {
                 if [ -n "$FLEET_APP" ]; then
                     app=$(absolute "$FLEET_APP")
                     if [ -e "$app/current/.fleet-release" ]; then
-                        read -r commit tag <"$app/current/.fleet-release"
+                        # As whom the release belongs to: its file may be a link to somebody else's.
+                        said=$(
+                            whose=$(itself "$app/current/.")
+                            whose=${whose%% *} as=
+                            [ "$me" != 0 ] || [ "${whose:-0}" = 0 ] || as_account "$whose"
+                            $as cat "$app/current/.fleet-release" 2>/dev/null | head -n 1
+                        )
+                        commit=${said%% *} tag=
+                        case $said in *' '*) tag=${said#* } ;; esac
+                        case $tag in *[!A-Za-z0-9._+-]*) tag= ;; esac
                         case $commit in '' | *[!0-9a-f]*) ;; *) live=${tag:-$(printf %.12s "$commit")} ;; esac
                     elif [ -e "$app/.git" ]; then
                         # As whom the repository belongs to: it may name programs, which are nobody else's to run.

@@ -406,20 +406,29 @@ struct UploadStep: StepKind {
                         exit 0
                     fi
                     if [ "${FLEET_SNAPSHOT_STATE:-}" = absent ]; then
-                        is=$(digest "./$name")
-                        case $is in
-                        '' | "$FLEET_SHA256") ;;
+                        case $(digest "./$name") in
+                        # A link holds nothing of its own.
+                        "$FLEET_SHA256" | link) ;;
+                        '') [ ! -e "./$name" ] || wrong "$FLEET_DESTINATION is not what was sent, and $(id -un) cannot keep what it is: it stays" ;;
                         *)
                             # Somebody has made it, or changed it, since: a copy stays.
+                            sum=
                             open_work ".$name.fleet"
                             keep
-                            echo "what was $FLEET_DESTINATION is not what was sent: a copy is $kept/$is"
+                            [ -z "$sum" ] || echo "what was $FLEET_DESTINATION is not what was sent: a copy is $kept/$sum"
                             close_work ;;
                         esac
                         remove "./$name" "./$old" || exit 1
                         [ ! -d "./.$name.fleet" ] || { open_work ".$name.fleet"; rm -rf ./new ./part; close_work; }
                         exit
                     fi
+                    # Preflight ran beside whatever the application's account may have started: what it said is no more
+                    # than the form of it allows, and special bits are the playbook's own or none.
+                    case ${FLEET_SNAPSHOT_OWNER:-0:0} in *[!0-9:]* | *:*:*) wrong "preflight told no owner of $FLEET_DESTINATION" ;; esac
+                    case ${FLEET_SNAPSHOT_MODE:-0} in *[!0-7]*) wrong "preflight told no mode of $FLEET_DESTINATION" ;; esac
+                    case ${FLEET_SNAPSHOT_SHA256:-} in *[!0-9a-f]*) wrong "preflight told no digest of $FLEET_DESTINATION" ;; esac
+                    [ -z "${FLEET_SNAPSHOT_MODE:-}" ] || [ "$FLEET_SNAPSHOT_MODE" = "${FLEET_MODE#0}" ] ||
+                        FLEET_SNAPSHOT_MODE=$(plain_mode "$FLEET_SNAPSHOT_MODE")
                     was="${FLEET_SNAPSHOT_OWNER:-} ${FLEET_SNAPSHOT_MODE:-}" is_back=
                     mend || exit 1
                     if [ "$(digest "./$name")" = "$FLEET_SNAPSHOT_SHA256" ]; then
