@@ -21,10 +21,14 @@ public final class SSHAgent: Sendable {
             ["ssh-agent", "-D", "-a", socket] + arguments,
             environment: variables
         )
-        for _ in 0..<1000 where !FileManager.default.fileExists(atPath: socket) {
+        for _ in 0..<1000 {
+            // The socket has its name before anybody listens on it. 2 is "no agent" (ssh-add(1)).
+            let asked = try Command.run(["ssh-add", "-l"], environment: ["SSH_AUTH_SOCK": socket])
+            guard asked.status == 2 else { return }
             // No event: the agent knows nothing of the test.
             usleep(5_000)
         }
+        throw Command.Failed(description: "ssh-agent does not listen")
     }
 
     deinit { stop() }
