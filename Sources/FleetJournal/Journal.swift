@@ -319,12 +319,10 @@ public final class Journal: Sendable {
             try database.writeWithoutTransaction { database in
                 // Whoever else reads or writes just now is not waited for; whoever uses this journal next waits again.
                 try database.execute(sql: "PRAGMA busy_timeout = 0")
-                defer {
-                    let wait = Int(Self.busySeconds * 1000)
-                    // A pragma that sets a number of the connection's does not fail.
-                    try? database.execute(sql: "PRAGMA busy_timeout = \(wait)")
-                }
-                try database.checkpoint(.truncate)
+                let emptied = Result { try database.checkpoint(.truncate) }
+                let wait = Int(Self.busySeconds * 1000)
+                try database.execute(sql: "PRAGMA busy_timeout = \(wait)")
+                _ = try emptied.get()
             }
         } catch {
             // Nothing is lost: the log stays as it is, and the next one to end tries again.

@@ -22,6 +22,8 @@ final class JournalReserve: Sendable {
     func arm() -> Bool {
         state.withLock { state in
             guard state != .kept else { return true }
+            // What was given up is for the rollout that goes on without it: there has to be more than that.
+            if state == .givenUp, !hasRoomForTwo { return false }
             let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
             guard file >= 0 else {
                 let isFull = errno == ENOSPC || errno == EDQUOT
@@ -39,6 +41,13 @@ final class JournalReserve: Sendable {
             if state == .unknown { state = .missing }
             return false
         }
+    }
+
+    private var hasRoomForTwo: Bool {
+        var status = statvfs()
+        let folder = String(path.dropLast("/reserve".count))
+        guard statvfs(folder, &status) == 0 else { return false }
+        return Int(status.f_bavail) * Int(status.f_frsize) >= 2 * Self.sizeBytes
     }
 
     /// Whether the room was needed, and there has been none since.

@@ -194,10 +194,14 @@ public final class EnvironmentLock: Sendable {
         return false
     }
 
+    /// Gives the right back at once, whoever else still has a reference to it.
+    ///
+    /// A child that was forked and has not run its program yet has the file open, too: closing it is not enough.
+    public func release() { flock(file, LOCK_UN) }
+
     deinit {
         guard file >= 0 else { return }
-        // A child that was forked and has not run its program yet has the file open, too.
-        flock(file, LOCK_UN)
+        release()
         close(file)
     }
 }

@@ -64,11 +64,12 @@ public final class RunningRollout: Sendable {
             do throws(JournalError) {
                 rollout = try await runner.run()
             } catch {
-                withExtendedLifetime(lock) {}
+                lock?.release()
                 return .failure(OperationFailure(error))
             }
             let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
-            withExtendedLifetime(lock) {}
+            // Whoever hears of the end may begin the next one.
+            lock?.release()
             journal.trim()
             return .success(
                 End(

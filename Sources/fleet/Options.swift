@@ -110,12 +110,14 @@ struct CommonOptions: ParsableArguments {
             switch happening {
             case .progress(let text):
                 guard Terminal.standardError.isInteractive else { return }
-                Terminal.standardError.write(style.dim(text) + "\n")
-            case .note(let text): Terminal.standardError.write(text + "\n")
-            case .waiting(let text): Terminal.standardError.write("fleet: \(text)\n")
+                Terminal.standardError.write(style.dim(Sanitizer.safe(text)) + "\n")
+            case .note(let text): Terminal.standardError.write(Sanitizer.safe(text) + "\n")
+            case .waiting(let text):
+                Terminal.standardError.write("fleet: \(Sanitizer.safe(text))\n")
             case .warning(let text, let next):
                 Terminal.standardError.write(
-                    style.yellow("warning:") + " \(text)\n" + (next.map { "  next: \($0)\n" } ?? "")
+                    style.yellow("warning:") + " \(Sanitizer.safe(text))\n"
+                        + (next.map { "  next: \($0)\n" } ?? "")
                 )
             }
         }

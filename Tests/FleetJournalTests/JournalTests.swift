@@ -72,6 +72,25 @@ struct JournalTests {
         #expect(wait == 10_000)
     }
 
+    @Test("Room that was given up is kept again for the next rollout, once there is more of it")
+    func reserveAgain() throws {
+        let reserve = JournalReserve(in: directory.path)
+        let path = directory.path + "/reserve"
+        #expect(reserve.arm() && FileManager.default.fileExists(atPath: path))
+        #expect(reserve.giveUp() && reserve.isUsed)
+        #expect(!reserve.giveUp() && !FileManager.default.fileExists(atPath: path))
+        #expect(reserve.arm() && !reserve.isUsed && FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test("A right that was given back is free at once, although somebody still holds on to it")
+    func released() throws {
+        let first = try EnvironmentLock(environment: "production", owner: "ann", in: state)
+        first.release()
+        let second = try EnvironmentLock(environment: "production", owner: "bob", in: state)
+        #expect(try EnvironmentLock.holder(of: "production", in: state) == "bob")
+        withExtendedLifetime((first, second)) {}
+    }
+
     private final class Flag: Sendable { let isOver = Mutex(false) }
 
     @Test("Whoever asks who holds an environment keeps nobody from taking it")
