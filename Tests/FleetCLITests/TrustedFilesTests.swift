@@ -460,10 +460,6 @@ import Testing
         "What is behind a link to a directory counts, and so does what cannot be named",
         arguments: [
             ("notify: [{ command: 'run-parts hooks' }]", ".n/10-tell", ".n/10-tell", true),
-            (
-                "notify: [{ command: 'cat names/* | sh' }]", "names/z", "names/$(printf 'z\\377')",
-                true
-            ),
             ("ssh: { known_hosts: ../known_hosts }", "../known_hosts", "../known_hosts", true),
         ]
     )
@@ -480,6 +476,20 @@ import Testing
         try Command.shell("echo two >\"\(changed)\"", in: project)
         let result = try fleet("exec", "production", "--", "true")
         #expect(result.errors.contains("E_UNTRUSTED") == isAsked, "\(result.errors)")
+    }
+
+    /// Row H52.
+    @Test("Nobody can agree to a file whose name cannot be written down")
+    func unnameableFiles() throws {
+        let project = directory.path + "/project"
+        try Command.shell("mkdir names; echo one >\"names/$(printf 'z\\377')\"", in: project)
+        try directory.write(
+            "hosts: [127.0.0.1]\nnotify: [{ command: 'cat names/* | sh' }]\n",
+            to: "project/inventory/production.yml"
+        )
+        #expect(try fleet("trust", "--files", "--yes").status == 0)
+        let refused = try fleet("exec", "production", "--", "true")
+        #expect(refused.errors.contains("E_UNTRUSTED"), "\(refused.errors)")
     }
 
     /// Row H52.
