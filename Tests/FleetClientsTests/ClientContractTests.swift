@@ -281,7 +281,9 @@ import Testing
             let key = ActionKey("f\(Int.random(in: 0...1_000_000))-1")
             let running = Task {
                 try await session.runDetached(
-                    Script("echo one; touch began; sleep 1; echo two; exit 4"),
+                    Script(
+                        "echo one; touch began; until [ -e go ]; do sleep 0.05; done; echo two; exit 4"
+                    ),
                     key: key,
                     timeoutMilliseconds: 20_000,
                     output: OutputRecorder()
@@ -294,6 +296,7 @@ import Testing
             await #expect(throws: TransportError.self) { _ = try await running.value }
             await session.close(removingRunDirectory: false)
             let next = try await transport.open(endpoint(client), rollout: "r1")
+            _ = try await text(next, "touch go")
             let output = OutputRecorder()
             let found = try await next.recover(
                 key,
@@ -303,7 +306,7 @@ import Testing
             )
             #expect(found == .ended(CommandResult(status: .exited(4), outputBytes: 8)))
             #expect(output.text == "one\ntwo\n")
-            _ = try await text(next, "rm -f began")
+            _ = try await text(next, "rm -f began go")
             await next.close(removingRunDirectory: true)
         }
     }

@@ -121,7 +121,9 @@ import Testing
         let lost = Task { () -> TransportError? in
             do throws(TransportError) {
                 _ = try await session.runDetached(
-                    Script("touch \"$HOME/up\"; sleep 1; echo done; exit 3"),
+                    Script(
+                        "touch \"$HOME/up\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done; echo done; exit 3"
+                    ),
                     key: ActionKey("f0-1"),
                     timeoutMilliseconds: 30_000,
                     output: OutputRecorder()
@@ -139,6 +141,7 @@ import Testing
         #expect(error?.mayHaveRun ?? false, "\(String(describing: error))")
         await session.close(removingRunDirectory: false)
         let again = try await transport.open(endpoint, rollout: "r1")
+        _ = FileManager.default.createFile(atPath: target.home + "/go", contents: nil)
         let output = OutputRecorder()
         let found = try await again.recover(
             ActionKey("f0-1"),
