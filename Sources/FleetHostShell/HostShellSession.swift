@@ -73,6 +73,7 @@ extension HostShellSession {
     package func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
+        await takeBackShell(for: script.becomeUser)
         try await authorise(script.becomeUser)
         return try await attached(
             HostShell.attached(script, id: Self.runID),
@@ -120,6 +121,9 @@ extension HostShellSession {
         within milliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
+        await takeBackShell(for: becomeUser)
+        if shell == nil { try await openShell() }
+        if let becomeUser, becomeUser != "root" { shell?.lentTo = becomeUser }
         let answer = try await ask(request, id: Self.runID, within: milliseconds, output: output)
         if let answer { return try result(answer, bytes: answer.outputBytes) }
         // The shell itself is waiting, so a second one ends it.
@@ -153,6 +157,7 @@ extension HostShellSession {
         timeoutMilliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> CommandResult {
+        await takeBackShell(for: script.becomeUser)
         try await waitForShell()
         try await authorise(script.becomeUser)
         let request = HostShell.detached(script, key: key)
@@ -171,7 +176,8 @@ extension HostShellSession {
         timeoutMilliseconds: Int,
         output: any OutputSink
     ) async throws(TransportError) -> Recovery {
-        try await follow(
+        await takeBackShell(for: nil)
+        return try await follow(
             HostShell.recover(key, from: offset),
             key: key,
             from: offset,
@@ -230,6 +236,12 @@ extension HostShellSession {
             }
         }
         disconnect()
+    }
+
+    /// Closes a shell that a script of another account has run in: what a process of that account has kept open
+    /// could write into the answers to other accounts' scripts.
+    private func takeBackShell(for user: String?) async {
+        if let lent = shell?.lentTo, lent != user { await dropShell() }
     }
 
     // MARK: sudo

@@ -21,6 +21,10 @@ package final class ShellChannel<Channel: Sendable> {
     package var unsent: [UInt8] = []
     /// Whether the shell has been told the functions for detached steps.
     package var hasDetachedFunctions = false
+    /// The account that ran a script on this channel, where that is neither the login account nor root.
+    ///
+    /// A process of it may still hold the channel, and write into what the next script says.
+    package var lentTo: String?
     /// Whether what arrives now is a script's output.
     package var isInside = false
     /// How much of it has arrived.

@@ -35,7 +35,12 @@ public enum FetchScript {
 
     /// Writes a file's bytes to standard output.
     public static func file(_ path: String, becomeUser: String?) -> Script {
-        script(#"walk "$FLEET_PATH" && reading "./$name" cat 2>/dev/null"#, path, becomeUser)
+        script(
+            #"walk "$FLEET_PATH" && reading "./$name" cat 2>/dev/null"#,
+            path,
+            becomeUser,
+            streams: true
+        )
     }
 
     /// Writes a directory to standard output, as a tar archive.
@@ -46,17 +51,24 @@ public enum FetchScript {
             tar -cf - . 2>/dev/null
             """#,
             path,
-            becomeUser
+            becomeUser,
+            streams: true
         )
     }
 
-    private static func script(_ text: String, _ path: String, _ becomeUser: String?) -> Script {
+    private static func script(
+        _ text: String,
+        _ path: String,
+        _ becomeUser: String?,
+        streams: Bool = false
+    ) -> Script {
         let place = #"FLEET_PATH=$(absolute "$FLEET_PATH"); export FLEET_PATH"# + "\n"
         return Script(
             "fleet_text=\(ShellWord.quote(place + text))\neval \"$fleet_text\"",
             environment: [
                 EnvironmentVariable("FLEET_BECAME", becomeUser == nil ? "" : "1"),
                 EnvironmentVariable("FLEET_PATH", path),
+                EnvironmentVariable("FLEET_STREAMS", streams ? "1" : ""),
             ],
             becomeUser: becomeUser,
             library: ScriptLibrary.upload.rawValue

@@ -187,12 +187,34 @@ enum SafePath {
                 ;;
             esac
             as_account "$1"
+            # What cleans up at the end would do so in another directory.
+            trap - EXIT
             HOME=$(home_of "$1")
             export HOME="${HOME:-/nonexistent}" FLEET_BECAME=1
             cd /
+            # That account's processes get no output of this script's: they could keep it, and write into what
+            # root says later. They get files without a name, and what is in these is said for them; what is too
+            # long for that goes through a pipe, which they can hold up and no more.
+            if [ -n "${FLEET_STREAMS:-}" ]; then
+                exec 6>&1
+                set -- "$({ {
+                    $as sh -c "$fleet_functions
+        $fleet_text" 2>&1 5>&- 6>&-
+                    echo $? >&5
+                } | cat >&6; } 5>&1)"
+                exit "$1"
+            fi
+            said=$(umask 077; mktemp) && told=$(umask 077; mktemp) && exec 6>"$said" 7<"$said" 8>"$told" 9<"$told" ||
+                no_link "$way: root cannot make a file in ${TMPDIR:-/tmp}"
+            rm -f "$said" "$told"
             case $fleet_text in 'resolved '*) printf '%s ' "$1" ;; esac
-            exec $as sh -c "$fleet_functions
-        $fleet_text"
+            $as sh -c "$fleet_functions
+        $fleet_text" >&6 2>&8 6>&- 7<&- 8>&- 9<&-
+            set -- $?
+            # Not more than is listened to; and the file may go on growing.
+            head -c 1048576 <&9 >&2
+            head -c 1048576 <&7
+            exit "$1"
         }
         # reading FILE COMMAND…: the command reads the file, and not one that a link in its place names.
         reading() (

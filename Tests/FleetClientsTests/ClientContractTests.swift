@@ -65,6 +65,44 @@ import Testing
         await session.close(removingRunDirectory: false)
     }
 
+    /// Row H51.
+    @Test(
+        "What a script of another account leaves behind writes into nobody else's answers",
+        .enabled(if: getuid() == 0),
+        arguments: clients
+    )
+    func leftBehind(_ client: HostClient) async throws {
+        let session = try await transport().open(endpoint(client), rollout: "r1")
+        let left = """
+            (i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo forged; sleep 0.01; done) &
+            echo of nobody
+            """
+        for user in ["nobody", "daemon", nil] {
+            let output = OutputRecorder()
+            // It says its own line while the last account's process goes on saying its.
+            let result = try await session.run(
+                Script("sleep 0.3; echo of mine\n" + left, becomeUser: user),
+                timeoutMilliseconds: 20_000,
+                output: output
+            )
+            #expect(result.status == .exited(0))
+            #expect(output.text.hasPrefix("of mine\n"), "\(output.text)")
+            if user == "daemon" {
+                let stepOutput = OutputRecorder()
+                // A step's outcome does not come this way, but what it printed does.
+                let step = try await session.runDetached(
+                    Script("sleep 0.3; echo of the step"),
+                    key: ActionKey("f0-1"),
+                    timeoutMilliseconds: 20_000,
+                    output: stepOutput
+                )
+                #expect(step == CommandResult(status: .exited(0), outputBytes: 12))
+                #expect(stepOutput.text == "of the step\n")
+            }
+        }
+        await session.close(removingRunDirectory: true)
+    }
+
     @Test(arguments: clients)
     func aPersonsCommandIsOneOfThem(_ client: HostClient) async throws {
         let session = try await transport().open(endpoint(client), rollout: "r1")

@@ -299,6 +299,45 @@ import Testing
 
     /// Row H51.
     @Test(
+        "Whoever a link makes root act as is handed none of root's own outputs",
+        arguments: shells,
+        [false, true]
+    )
+    func ownOutputs(_ shell: [String], _ streams: Bool) throws {
+        try asApplication("ln -s sub link; echo theirs >sub/file")
+        try Command.shell("mkdir -m 700 tmp", in: root)
+        let script = try scope().placing(
+            """
+            walk "\(root)/srv/app/link/file" || exit 1
+            echo "as $(id -u)" $(readlink /proc/$$/fd/1 /proc/$$/fd/2 | tr ' ' _)
+            ls /proc/$$/fd | wc -l
+            cat ./file
+            exit 7
+            """,
+            library: .upload,
+            more: [EnvironmentVariable("FLEET_STREAMS", streams ? "1" : "")]
+        ).completed(by: ScriptLibrary.texts)
+        let own = try Command.run(
+            shell + ["-c", "readlink /proc/$$/fd/1 >&2; eval \"$1\"", "fleet", script.shellText],
+            in: root + "/home",
+            environment: [
+                "HOME": root + "/home", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "TMPDIR": root + "/tmp",
+            ]
+        )
+        #expect(own.status == 7, "\(own.errors)")
+        let lines = own.output.split(separator: "\n")
+        try #require(lines.count == 3, "\(own.output)\(own.errors)")
+        let mine = own.errors.split(separator: "\n")[0]
+        #expect(lines[0].hasPrefix("as 65534 "))
+        #expect(mine.hasPrefix("/") && !lines[0].contains(mine), "\(own.output)\(own.errors)")
+        #expect(streams || lines[0].contains("(deleted)"), "\(own.output)")
+        #expect(lines[2] == "theirs")
+        #expect(try look("ls -A tmp") == "")
+    }
+
+    /// Row H51.
+    @Test(
         "Links that are swapped in at any moment reach nothing of root's",
         arguments: [
             // The destination, a directory on the way, the directory of the work.
