@@ -44,9 +44,9 @@ extension Journal {
     /// The answer of each host to each smoke test that was kept last, whatever the clock said then.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
-    public func newestSamples(of environment: String) throws(JournalError) -> [HealthSample] {
+    public func newestSamples(of environment: String) async throws(JournalError) -> [HealthSample] {
         // SQLite takes the other columns from the row that has the maximum.
-        try samples(
+        try await samples(
             sql: "SELECT *, max(id) FROM sample WHERE environment = ? GROUP BY host, name",
             [environment]
         )
@@ -56,18 +56,18 @@ extension Journal {
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func samples(of environment: String, since unixMilliseconds: Int)
-        throws(JournalError) -> [HealthSample]
+        async throws(JournalError) -> [HealthSample]
     {
-        try samples(
+        try await samples(
             sql: "SELECT * FROM sample WHERE environment = ? AND time >= ? ORDER BY time, id",
             [environment, unixMilliseconds]
         )
     }
 
-    private func samples(sql: String, _ arguments: StatementArguments) throws(JournalError)
-        -> [HealthSample]
+    private func samples(sql: String, _ arguments: StatementArguments)
+        async throws(JournalError) -> [HealthSample]
     {
-        try reading { database in
+        try await reading { database in
             try Row.fetchAll(database, sql: sql, arguments: arguments).compactMap { row in
                 guard let state = HealthSample.State(rawValue: row["state"]) else { return nil }
                 return HealthSample(

@@ -44,6 +44,8 @@ public final class Controller: Sendable {
     public let directory: StateDirectory
     /// The record of every rollout.
     public let journal: Journal
+    /// Who may change an environment from this machine.
+    public let leases: any EnvironmentLeases
     private let settings: Settings
 
     /// Opens the journal.
@@ -54,6 +56,7 @@ public final class Controller: Sendable {
         do {
             directory = try StateDirectory(path: settings.stateDirectory)
             journal = try Journal(in: directory)
+            leases = FileLeases(in: directory)
         } catch {
             throw OperationFailure(error)
         }
@@ -116,7 +119,7 @@ public final class Controller: Sendable {
         -> [HostName: HostClient]
     {
         let last: [HostName: String]
-        do { last = try journal.clients(in: plan.environment) } catch {
+        do { last = try await journal.clients(in: plan.environment) } catch {
             throw OperationFailure(error)
         }
         return await transport.expectedClients(of: plan.hosts.map(\.endpoint)).reduce(into: [:]) {

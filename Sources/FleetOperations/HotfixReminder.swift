@@ -8,7 +8,7 @@ internal import FleetRollout
 /// Reminds of an emergency until what mended it has come to where all changes come from.
 struct HotfixReminder {
     let project: Project
-    let journal: Journal
+    let journal: any JournalReader
     let inventory: Inventory
 
     /// What to tell whoever asks how the environment is; nil if it runs no hotfix, or its staging and
@@ -16,15 +16,15 @@ struct HotfixReminder {
     func text() async throws(OperationFailure) -> String? {
         let environment = inventory.environment
         let staging = inventory.policy.stagingEnvironment
-        let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
-        let staged: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        let live: (release: Release, rollout: RolloutRecord)?
+        let staged: (release: Release, rollout: RolloutRecord)?
         do {
-            live = try journal.live(in: environment)
-            staged = staging == environment ? nil : try journal.live(in: staging)
+            live = try await journal.live(in: environment)
+            staged = staging == environment ? nil : try await journal.live(in: staging)
         } catch {
             throw OperationFailure(error)
         }
-        guard let live, live.origin.isHotfix else { return nil }
+        guard let live, let aim = live.rollout.aim, aim.isHotfix else { return nil }
         let fix = live.release
         var without: [String] = []
         if staging != environment, project.environments.contains(staging),
@@ -37,7 +37,7 @@ struct HotfixReminder {
         }
         guard !without.isEmpty else { return nil }
         return "reminder: \(environment) runs the hotfix \(fix.label) "
-            + "(“\(Sanitizer.line(live.origin.reason ?? ""))”, by \(Sanitizer.line(live.origin.user))); "
+            + "(“\(Sanitizer.line(aim.reason ?? ""))”, by \(Sanitizer.line(live.rollout.user))); "
             + "\(without.joined(separator: " and ")) \(without.count == 1 ? "does" : "do") not have it yet"
     }
 

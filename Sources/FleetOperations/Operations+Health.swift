@@ -44,11 +44,11 @@ public struct HealthWatch: Sendable {
         let now = WallClock.unixMilliseconds()
         let isHealthy = newest.allSatisfy { $0.state == .healthy }
         do throws(JournalError) {
-            let wasHealthy = try lastState(before: newest)
+            let wasHealthy = try await lastState(before: newest)
             try await journal.keep(newest, of: environment)
             return HealthRound(
                 newest: newest,
-                history: try journal.samples(of: environment, since: now - milliseconds),
+                history: try await journal.samples(of: environment, since: now - milliseconds),
                 sinceUnixMilliseconds: now - milliseconds,
                 unixMilliseconds: now,
                 isHealthy: isHealthy,
@@ -62,9 +62,9 @@ public struct HealthWatch: Sendable {
     }
 
     /// Whether everything was healthy when it was asked last; nil if it never was.
-    private func lastState(before newest: [HealthSample]) throws(JournalError) -> Bool? {
+    private func lastState(before newest: [HealthSample]) async throws(JournalError) -> Bool? {
         let known = Set(newest.map { [$0.host.text, $0.check] })
-        let last = try journal.newestSamples(of: environment)
+        let last = try await journal.newestSamples(of: environment)
             .filter { known.contains([$0.host.text, $0.check]) }
         return last.isEmpty ? nil : last.allSatisfy { $0.state == .healthy }
     }

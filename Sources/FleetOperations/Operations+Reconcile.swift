@@ -70,8 +70,8 @@ extension Operations {
         let ledgers = try await ledgers(hosts, environment)
         do throws(JournalError) {
             var result = Reconciliation(
-                holder: try EnvironmentLock.holder(of: environment, in: controller.directory),
-                unfinished: try controller.journal.unfinished(in: environment)?.id,
+                holder: try controller.leases.holder(of: environment),
+                unfinished: try await controller.journal.unfinished(in: environment)?.id,
                 hosts: hosts.map(\.name)
             )
             for host in hosts {
@@ -80,7 +80,7 @@ extension Operations {
                     result.find(host.name, "\(error.token): \(error.message)")
                 case nil: result.find(host.name, "not asked")
                 case .success(let ledger)?:
-                    for text in try differences(ledger, environment, result.unfinished) {
+                    for text in try await differences(ledger, environment, result.unfinished) {
                         result.find(host.name, text)
                     }
                 }
@@ -101,15 +101,15 @@ extension Operations {
         let ledgers = try await ledgers(hosts, environment)
         do throws(JournalError) {
             var answers: [(host: HostName, answer: Verification.Answer)] = []
-            for host in hosts { answers.append((host.name, try answer(ledgers[host.name]))) }
+            for host in hosts { answers.append((host.name, try await answer(ledgers[host.name]))) }
             return Verification(answers: answers)
         } catch {
             throw OperationFailure(error)
         }
     }
 
-    private func answer(_ ledger: Result<HostLedger, TransportError>?) throws(JournalError)
-        -> Verification.Answer
+    private func answer(_ ledger: Result<HostLedger, TransportError>?)
+        async throws(JournalError) -> Verification.Answer
     {
         switch ledger {
         case nil: return .unknown("not asked")
@@ -117,7 +117,7 @@ extension Operations {
         case .success(let ledger)?:
             if ledger.hasGarbledWitness { return .garbled }
             guard let witness = ledger.witness else { return .nothing }
-            return switch try controller.journal.holds(witness) {
+            return switch try await controller.journal.holds(witness) {
             case true?: .agrees
             case false?: .missed(rollout: witness.rollout, sequence: witness.sequence)
             case nil: .foreign(rollout: witness.rollout)
@@ -141,11 +141,13 @@ extension Operations {
         _ ledger: HostLedger,
         _ environment: String,
         _ unfinished: RolloutID?
-    ) throws(JournalError) -> [String] {
+    ) async throws(JournalError) -> [String] {
         let journal = controller.journal
         var found: [String] = []
         if let owner = ledger.owner, owner != unfinished?.description {
-            let known = RolloutID(owner).flatMap { id in outcome(of: id, in: journal) }
+            let id = RolloutID(owner)
+            let known =
+                if let id { await outcome(of: id, in: journal) } else { nil as RolloutOutcome? }
             switch known {
             case .unknown?:
                 found.append(
@@ -183,7 +185,7 @@ extension Operations {
             )
         }
         if let witness = ledger.witness {
-            switch try journal.holds(witness) {
+            switch try await journal.holds(witness) {
             case true?: break
             case false?:
                 found.append(
@@ -199,9 +201,9 @@ extension Operations {
         return found
     }
 
-    private func outcome(of id: RolloutID, in journal: Journal) -> RolloutOutcome? {
+    private func outcome(of id: RolloutID, in journal: any JournalReader) async -> RolloutOutcome? {
         do {
-            return try RolloutLookup.replay(id, in: journal).outcome
+            return try await RolloutLookup.replay(id, in: journal).outcome
         } catch {
             // The error says that the journal does not know it.
             return nil

@@ -53,8 +53,10 @@ extension Operations {
         }
         do throws(JournalError) {
             let known = Set(
-                try controller.journal.history(environment: inventory.environment, limit: nil)
-                    .map(\.id)
+                try await controller.journal.rollouts(
+                    RolloutQuery(environment: inventory.environment, limit: nil)
+                )
+                .map(\.id)
             )
             let lost = reconstruction.found.keys.filter { !known.contains($0) }
                 .sorted { $0.description < $1.description }

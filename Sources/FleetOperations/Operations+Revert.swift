@@ -19,11 +19,11 @@ extension Operations {
         if case .tag(let tag) = request.target {
             return try await prepare(tag, request, inventory, hosts)
         }
-        if let unfinished = try unfinished(request) {
+        if let unfinished = try await unfinished(request) {
             return try await back(unfinished, request, inventory, hosts)
         }
         let transport = try await controller.openTransport(for: hosts, in: project)
-        let (plan, leftOut) = try undo(request, inventory, hosts)
+        let (plan, leftOut) = try await undo(request, inventory, hosts)
         return PreparedRollout(
             plan,
             leavingOut: leftOut,
@@ -56,8 +56,8 @@ extension Operations {
         if let release = plan.release {
             do throws(JournalError) {
                 let environment = inventory.environment
-                let ran = try controller.journal.succeeded(release.commit, in: environment)
-                let taken = try controller.journal.reverted(release.commit, in: environment)
+                let ran = try await controller.journal.succeeded(release.commit, in: environment)
+                let taken = try await controller.journal.reverted(release.commit, in: environment)
                 isKnown = ran != nil || taken != nil
             } catch {
                 throw OperationFailure(error)
@@ -76,9 +76,9 @@ extension Operations {
     }
 
     /// The rollout that is meant, if it has not come to its end.
-    private func unfinished(_ request: RevertRequest) throws(OperationFailure) -> RolloutID? {
+    private func unfinished(_ request: RevertRequest) async throws(OperationFailure) -> RolloutID? {
         do {
-            guard let found = try controller.journal.unfinished(in: request.hosts.environment)
+            guard let found = try await controller.journal.unfinished(in: request.hosts.environment)
             else { return nil }
             if case .rollout(let wanted) = request.target, wanted != found.id.description {
                 return nil
@@ -102,7 +102,7 @@ extension Operations {
         _ inventory: Inventory,
         _ hosts: [Host]
     ) async throws(OperationFailure) -> PreparedRollout {
-        let begun = try RolloutLookup.replay(unfinished, in: controller.journal)
+        let begun = try await RolloutLookup.replay(unfinished, in: controller.journal)
         let title = try title(request)
         guard title == nil || title == begun.plan.title else {
             throw OperationFailure(
@@ -144,22 +144,21 @@ extension Operations {
 
     /// What would go back, read while nobody changes the environment from this machine.
     func undo(_ request: RevertRequest, _ inventory: Inventory, _ hosts: [Host])
-        throws(OperationFailure) -> (plan: Plan, leftOut: [HostName])
+        async throws(OperationFailure) -> (plan: Plan, leftOut: [HostName])
     {
         let selected = Set(hosts.map(\.name))
         do {
             // A rollout that is under way touches more hosts while we look.
-            let lock = try EnvironmentLock(
-                environment: inventory.environment,
-                owner: "fleet revert",
-                in: controller.directory
+            let lease = try await controller.leases.acquire(
+                inventory.environment,
+                for: "fleet revert"
             )
-            defer { withExtendedLifetime(lock) {} }
+            defer { lease.release() }
             let id =
                 if case .rollout(let text) = request.target { try RolloutLookup.id(text) } else {
-                    try newest(inventory.environment, title: try title(request))
+                    try await newest(inventory.environment, title: try title(request))
                 }
-            let earlier = try RolloutLookup.replay(id, in: controller.journal)
+            let earlier = try await RolloutLookup.replay(id, in: controller.journal)
             guard earlier.plan.environment == inventory.environment else {
                 throw OperationFailure(
                     .usage,
@@ -191,29 +190,22 @@ extension Operations {
     }
 
     /// The newest deploy that left something changed.
-    private func newest(_ environment: String, title: String?) throws -> RolloutID {
-        let records = try controller.journal.history(
-            environment: environment,
-            limit: nil,
-            changesOnly: true
+    private func newest(_ environment: String, title: String?) async throws -> RolloutID {
+        let records = try await controller.journal.rollouts(
+            RolloutQuery(environment: environment, limit: nil, changesOnly: true)
         )
-        let found = try records.first { record in
-            guard title == nil || title == record.title, record.kind != .exec,
-                record.kind != .revert, record.outcome != .refused,
-                record.outcome != .reverted
-            else { return false }
-            return try RolloutLookup.replay(record.id, in: controller.journal).hosts.contains(
-                where: \.isTouched
-            )
+        for record in records {
+            guard title == nil || title == record.title, record.kind != .revert,
+                record.outcome != .refused, record.outcome != .reverted
+            else { continue }
+            let rollout = try await RolloutLookup.replay(record.id, in: controller.journal)
+            if rollout.hosts.contains(where: \.isTouched) { return record.id }
         }
-        guard let found else {
-            throw OperationFailure(
-                .refused,
-                "no rollout of \(title.map { "`\(Sanitizer.line($0))` on " } ?? "")\(environment) left anything "
-                    + "to put back",
-                hints: ["see `fleet history \(environment)`", "nothing was changed"]
-            )
-        }
-        return found.id
+        throw OperationFailure(
+            .refused,
+            "no rollout of \(title.map { "`\(Sanitizer.line($0))` on " } ?? "")\(environment) left anything "
+                + "to put back",
+            hints: ["see `fleet history \(environment)`", "nothing was changed"]
+        )
     }
 }

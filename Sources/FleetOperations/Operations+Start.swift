@@ -48,7 +48,8 @@ extension Operations {
         case .policy(let check):
             overridden += try await check.now().admit(plan, despite: terms.exception)
         case .undo(let request, let inventory):
-            guard try undo(request, inventory, prepared.hosts).plan.digest == plan.digest else {
+            guard try await undo(request, inventory, prepared.hosts).plan.digest == plan.digest
+            else {
                 throw OperationFailure(
                     .refused,
                     "what would go back has changed while you were asked",
@@ -105,32 +106,34 @@ extension Operations {
         let journal = controller.journal
         let id = prepared.resumed?.id ?? RolloutID.new()
         // Commands that change nothing of an environment's release do not exclude each other.
-        var lock: EnvironmentLock?
+        var lease: (any EnvironmentLease)?
         let earlier: RolloutRunner.Earlier?
         let lastClients: [HostName: String]
         do throws(JournalError) {
             if plan.kind != .exec {
-                lock = try EnvironmentLock(
-                    environment: plan.environment,
-                    owner: "\(initiator.user) with rollout \(id), `fleet \(initiator.command)`",
-                    in: controller.directory
+                lease = try await controller.leases.acquire(
+                    plan.environment,
+                    for: "\(initiator.user) with rollout \(id), `fleet \(initiator.command)`"
                 )
             }
             // Read under the lock: whoever held it until now may have written more.
-            earlier = try prepared.resumed.map { resumed throws(JournalError) in
-                RolloutRunner.Earlier(
-                    entries: try journal.entries(of: resumed.id),
-                    direction: resumed.direction
+            if let resumed = prepared.resumed {
+                earlier = RolloutRunner.Earlier(
+                    entries: try await journal.entries(of: resumed.id),
+                    direction: resumed.direction,
+                    mark: RolloutID.mark()
                 )
+            } else {
+                earlier = nil
             }
-            lastClients = plan.kind == .exec ? [:] : try journal.clients(in: plan.environment)
+            lastClients = plan.kind == .exec ? [:] : try await journal.clients(in: plan.environment)
         } catch {
             throw OperationFailure(error)
         }
         if prepared.resumed != nil, let reason = exception.records {
             try await remark(on: id, of: plan.environment, reason)
         }
-        if earlier == nil, plan.kind != .exec { try admit(plan, exception) }
+        if earlier == nil, plan.kind != .exec { try await admit(plan, exception) }
         let origin = initiator.origin(exception, overridden: overridden)
         return RunningRollout(
             id: id,
@@ -154,23 +157,26 @@ extension Operations {
             notifier: plan.kind == .exec
                 ? nil : Notifier(of: plan.environment, in: project, tell: tell),
             journal: journal,
-            lock: lock,
+            lease: lease,
             isToGoBack: prepared.isToGoBack,
             watch: watch
         )
     }
 
     /// Refuses what would come on top of something unfinished, or bring back what was taken back.
-    private func admit(_ plan: Plan, _ exception: RuleException) throws(OperationFailure) {
+    private func admit(_ plan: Plan, _ exception: RuleException) async throws(OperationFailure) {
         let other: RolloutRecord?
         let taken: RolloutRecord?
         do throws(JournalError) {
-            other = try controller.journal.unfinished(in: plan.environment)
-            taken =
-                exception.quarantine == nil
-                ? try plan.release.flatMap { release throws(JournalError) in
-                    try controller.journal.reverted(release.commit, in: plan.environment)
-                } : nil
+            other = try await controller.journal.unfinished(in: plan.environment)
+            if exception.quarantine == nil, let release = plan.release {
+                taken = try await controller.journal.reverted(
+                    release.commit,
+                    in: plan.environment
+                )
+            } else {
+                taken = nil
+            }
         } catch {
             throw OperationFailure(error)
         }

@@ -35,7 +35,7 @@ extension Operations {
     {
         let (inventory, hosts) = try selection.hosts(of: project)
         let questions = try questions(playbook, inventory, hosts)
-        let expected = try expectations(
+        let expected = try await expectations(
             at: questions.map { ($0.host.name, ReleasePlace.path(in: $0.script)) },
             in: inventory.environment
         )
@@ -43,16 +43,13 @@ extension Operations {
         let answers = await Survey(transport: transport).ask(questions)
         let holder: String?
         do {
-            holder = try EnvironmentLock.holder(
-                of: inventory.environment,
-                in: controller.directory
-            )
+            holder = try controller.leases.holder(of: inventory.environment)
         } catch {
             throw OperationFailure(error)
         }
         return EnvironmentStatus(
             hosts: hosts.map { line($0.name, answers[$0.name], expected[$0.name]) },
-            last: try controller.records.lastChange(of: inventory.environment),
+            last: try await controller.records.lastChange(of: inventory.environment),
             isRunning: holder != nil,
             reminder: try await hotfixReminder(of: inventory)
         )
@@ -100,11 +97,13 @@ extension Operations {
     private func expectations(
         at places: [(host: HostName, path: String?)],
         in environment: String
-    ) throws(OperationFailure) -> [HostName: Expectation] {
+    ) async throws(OperationFailure) -> [HostName: Expectation] {
         let journal = controller.journal
         let records: [RolloutRecord]
         do {
-            records = try journal.history(environment: environment, limit: nil, changesOnly: true)
+            records = try await journal.rollouts(
+                RolloutQuery(environment: environment, limit: nil, changesOnly: true)
+            )
         } catch {
             throw OperationFailure(error)
         }
@@ -113,7 +112,7 @@ extension Operations {
         // The newest that says something about a host counts, however many came after it that do not.
         for record in records
         where !open.isEmpty && (record.kind == .deploy || record.kind == .revert) {
-            let rollout = try RolloutLookup.replay(record.id, in: journal)
+            let rollout = try await RolloutLookup.replay(record.id, in: journal)
             for (host, planned) in zip(rollout.hosts, rollout.plan.hosts) {
                 guard let place = open[host.name] else { continue }
                 // Another application's rollout says nothing about this one.

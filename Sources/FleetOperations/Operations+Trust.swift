@@ -39,21 +39,8 @@ public struct KeyCollection: Sendable {
     ///   - fanout: The most hosts in flight.
     /// - Returns: What they offered, by name.
     public func collect(_ stage: Int, fanout: Int) async -> [Found] {
-        let endpoints = stages[stage]
-        return await withTaskGroup(of: Found.self) { group in
-            var rest = endpoints[...]
-            var found: [Found] = []
-            func start(_ group: inout TaskGroup<Found>) {
-                guard let endpoint = rest.popFirst() else { return }
-                group.addTask { (endpoint.name, await ask(endpoint)) }
-            }
-            for _ in 0..<min(fanout, endpoints.count) { start(&group) }
-            while let next = await group.next() {
-                found.append(next)
-                start(&group)
-            }
-            return found.sorted { $0.host < $1.host }
-        }
+        let found: [Found] = await stages[stage].windowed(fanout) { ($0.name, await ask($0)) }
+        return found.sorted { $0.host < $1.host }
     }
 
     private func ask(_ endpoint: HostEndpoint) async -> Result<OfferedHostKey?, TransportError> {

@@ -10,7 +10,7 @@ internal import FleetTransport
 /// Holds a release against the policy of an environment, by what the journal and git know.
 struct PolicyCheck {
     let project: Project
-    let journal: Journal
+    let journal: any JournalReader
     let environment: String
     let policy: EnvironmentPolicy
 
@@ -81,12 +81,12 @@ struct PolicyCheck {
             offsetSeconds: offset ?? 0
         )
         do {
-            evidence.stagedBy = try journal.succeeded(
+            evidence.stagedBy = try await journal.succeeded(
                 release.commit,
                 in: policy.stagingEnvironment,
                 passing: plan.smokeTests
             )?.id.description
-            evidence.approvals = try journal.approvals(for: environment)
+            evidence.approvals = try await journal.approvals(for: environment)
         } catch {
             throw OperationFailure(error)
         }
@@ -117,13 +117,13 @@ struct PolicyCheck {
     /// The hotfix that runs now, if the release is not known to have it.
     private func lostHotfix(_ release: Release) async throws(OperationFailure) -> Admission.Hotfix?
     {
-        let live: (release: Release, rollout: RolloutRecord, origin: RolloutOrigin)?
+        let live: (release: Release, rollout: RolloutRecord)?
         do {
-            live = try journal.live(in: environment)
+            live = try await journal.live(in: environment)
         } catch {
             throw OperationFailure(error)
         }
-        guard let live, live.origin.isHotfix else { return nil }
+        guard let live, let aim = live.rollout.aim, aim.isHotfix else { return nil }
         let isThere: Bool?
         if live.release.commit == release.commit {
             isThere = true
@@ -139,7 +139,7 @@ struct PolicyCheck {
         guard isThere != true else { return nil }
         return Admission.Hotfix(
             label: live.release.label,
-            reason: Sanitizer.line(live.origin.reason ?? ""),
+            reason: Sanitizer.line(aim.reason ?? ""),
             isMissing: isThere == false
         )
     }
@@ -257,7 +257,7 @@ struct PolicyCheck {
                 // Where no one release runs everywhere, all of it may be new.
                 let live: String?
                 do {
-                    live = try journal.live(in: environment)?.release.commit
+                    live = try await journal.live(in: environment)?.release.commit
                 } catch {
                     return []
                 }

@@ -116,7 +116,7 @@ extension Operations {
     {
         let live: (release: Release, rollout: RolloutID)?
         do {
-            live = try controller.journal.live(in: request.source).map {
+            live = try await controller.journal.live(in: request.source).map {
                 ($0.release, $0.rollout.id)
             }
         } catch {
@@ -216,9 +216,9 @@ extension Operations {
     {
         let id =
             if let rollout = request.rollout { rollout } else {
-                try RolloutLookup.onlyUnfinished(in: controller.journal)
+                try await RolloutLookup.onlyUnfinished(in: controller.journal)
             }
-        let earlier = try RolloutLookup.replay(id, in: controller.journal)
+        let earlier = try await RolloutLookup.replay(id, in: controller.journal)
         let plan = earlier.plan
         guard plan.kind != .exec else {
             throw OperationFailure(

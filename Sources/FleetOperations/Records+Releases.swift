@@ -17,10 +17,10 @@ extension Records {
     {
         let tags = try await tags(in: directory, limit: limit)
         do throws(JournalError) {
-            let environments = try journal.environments()
+            let environments = try await journal.environments()
             var live: [(environment: String, commit: String)] = []
             for environment in environments {
-                guard let found = try journal.live(in: environment) else { continue }
+                guard let found = try await journal.live(in: environment) else { continue }
                 live.append((environment, found.release.commit))
             }
             var lines: [ReleaseLine] = []
@@ -29,10 +29,10 @@ extension Records {
                 var back: [String] = []
                 var before: [String] = []
                 for environment in environments {
-                    if try journal.reverted(tag.commit, in: environment) != nil {
+                    if try await journal.reverted(tag.commit, in: environment) != nil {
                         back.append(environment)
                     } else if !here.contains(environment),
-                        try journal.succeeded(tag.commit, in: environment) != nil
+                        try await journal.succeeded(tag.commit, in: environment) != nil
                     {
                         before.append(environment)
                     }

@@ -6,9 +6,9 @@ internal import FleetTransport
 
 /// What the journal says: questions that contact no host and need no project.
 public struct Records: Sendable {
-    let journal: Journal
+    let journal: any JournalReader
 
-    init(_ journal: Journal) { self.journal = journal }
+    init(_ journal: any JournalReader) { self.journal = journal }
 
     /// The newest rollouts first.
     ///
@@ -17,25 +17,23 @@ public struct Records: Sendable {
     ///   - limit: How many at most.
     /// - Returns: A line for each.
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
-    public func history(of environment: String?, limit: Int) throws(OperationFailure)
+    public func history(of environment: String?, limit: Int) async throws(OperationFailure)
         -> [HistoryLine]
     {
-        try list(environment, limit, changesOnly: false)
+        try await list(environment, limit, changesOnly: false)
     }
 
     /// The newest rollout of an environment that was no command; nil if there is none.
-    func lastChange(of environment: String) throws(OperationFailure) -> HistoryLine? {
-        try list(environment, 1, changesOnly: true).first
+    func lastChange(of environment: String) async throws(OperationFailure) -> HistoryLine? {
+        try await list(environment, 1, changesOnly: true).first
     }
 
     private func list(_ environment: String?, _ limit: Int, changesOnly: Bool)
-        throws(OperationFailure) -> [HistoryLine]
+        async throws(OperationFailure) -> [HistoryLine]
     {
         do {
-            return try journal.history(
-                environment: environment,
-                limit: limit,
-                changesOnly: changesOnly
+            return try await journal.rollouts(
+                RolloutQuery(environment: environment, limit: limit, changesOnly: changesOnly)
             ).map { record in
                 HistoryLine(
                     rollout: record.id.description,
@@ -59,8 +57,8 @@ public struct Records: Sendable {
     ///
     /// - Returns: How many there are.
     /// - Throws: ``OperationFailure`` if one is not as it was written.
-    public func verify() throws(OperationFailure) -> Int {
-        do { return try journal.verify() } catch { throw OperationFailure(error) }
+    public func verify() async throws(OperationFailure) -> Int {
+        do { return try await journal.verify() } catch { throw OperationFailure(error) }
     }
 
     /// Who did what, the newest first; commands of `exec` are left out.
@@ -70,11 +68,13 @@ public struct Records: Sendable {
     ///   - limit: How many at most.
     /// - Returns: A line for each.
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
-    public func audit(of environment: String?, limit: Int) throws(OperationFailure) -> [AuditLine] {
+    public func audit(of environment: String?, limit: Int) async throws(OperationFailure)
+        -> [AuditLine]
+    {
         do throws(JournalError) {
             var lines: [AuditLine] = []
-            for entry in try journal.beginnings(limit: environment == nil ? limit : 100_000) {
-                guard lines.count < limit, let line = try line(entry),
+            for entry in try await journal.beginnings(limit: environment == nil ? limit : 100_000) {
+                guard lines.count < limit, let line = try await line(entry),
                     environment == nil || line.environment == environment
                 else { continue }
                 lines.append(line)
@@ -85,7 +85,7 @@ public struct Records: Sendable {
         }
     }
 
-    private func line(_ entry: JournalEntry) throws(JournalError) -> AuditLine? {
+    private func line(_ entry: JournalEntry) async throws(JournalError) -> AuditLine? {
         func line(_ environment: String, _ who: String, _ machine: String, _ what: String)
             -> AuditLine
         {
@@ -103,7 +103,7 @@ public struct Records: Sendable {
             guard plan.kind != .exec else { return nil }
             let what = origin.isHotfix ? "hotfix" : plan.kind.rawValue
             found = line(plan.environment, origin.user, origin.machine, what)
-            let outcome = try journal.entries(of: entry.rollout).reversed().lazy.compactMap {
+            let outcome = try await journal.entries(of: entry.rollout).reversed().lazy.compactMap {
                 if case .effect(.finish(let outcome)) = $0.body { outcome.rawValue } else { nil }
             }.first
             found.title = plan.title
@@ -122,7 +122,15 @@ public struct Records: Sendable {
         case .remarked(let remark):
             found = line(remark.environment, remark.user, remark.machine, remark.what)
             found.why = remark.reason
-        case .event, .effect: return nil
+        case .askedToStop(let request):
+            found = line(
+                try await journal.beginning(of: request.rollout)?.environment ?? "?",
+                request.user,
+                request.machine,
+                "asked rollout \(request.rollout) to stop after \(request.point.rawValue)"
+            )
+            found.why = request.reason
+        case .event, .effect, .takenUp: return nil
         }
         return found
     }
@@ -156,12 +164,12 @@ public struct Records: Sendable {
     /// What happened in a rollout.
     ///
     /// - Throws: ``OperationFailure`` if the journal does not know it, or cannot be read.
-    public func story(of id: RolloutID, withOutputs: Bool) throws(OperationFailure) -> Story {
+    public func story(of id: RolloutID, withOutputs: Bool) async throws(OperationFailure) -> Story {
         let entries: [JournalEntry]
         let outputs: [StoredOutput]
         do throws(JournalError) {
-            entries = try journal.entries(of: id)
-            outputs = withOutputs ? try journal.outputs(of: id) : []
+            entries = try await journal.entries(of: id)
+            outputs = withOutputs ? try await journal.outputs(of: id) : []
         } catch {
             throw OperationFailure(error)
         }

@@ -6,7 +6,7 @@ internal import Synchronization
 public struct RolloutEvents: AsyncSequence, Sendable {
     let rollout: RolloutID
     let last: Int
-    let journal: Journal
+    let journal: any JournalReader
     let progress: RolloutProgress
 
     /// Begins to follow.
@@ -16,13 +16,16 @@ public struct RolloutEvents: AsyncSequence, Sendable {
 
     /// Where somebody who follows has come to.
     public struct Iterator: AsyncIteratorProtocol {
+        /// How many records are read at a time.
+        private static let page = 200
+
         let rollout: RolloutID
         var last: Int
-        let journal: Journal
+        let journal: any JournalReader
         let progress: RolloutProgress
         var read: ArraySlice<JournalEntry> = []
 
-        init(rollout: RolloutID, last: Int, journal: Journal, progress: RolloutProgress) {
+        init(rollout: RolloutID, last: Int, journal: any JournalReader, progress: RolloutProgress) {
             self.rollout = rollout
             self.last = last
             self.journal = journal
@@ -40,7 +43,13 @@ public struct RolloutEvents: AsyncSequence, Sendable {
                 }
                 // Looked at before the journal is: what moves in between is not missed.
                 let seen = progress.state
-                do { read = try journal.entries(of: rollout, after: last)[...] } catch {
+                do {
+                    read = try await journal.entries(
+                        of: rollout,
+                        after: last,
+                        limit: Self.page
+                    )[...]
+                } catch {
                     throw OperationFailure(error)
                 }
                 guard read.isEmpty else { continue }

@@ -11,11 +11,15 @@ extension RolloutID {
         strftime(&text, text.count, "%Y%m%d-%H%M%S", &parts)
         let end = text.firstIndex(of: 0) ?? text.endIndex
         let stamp = String(decoding: text[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let letters = Array("abcdefghjkmnpqrstuvwxyz23456789")
-        let suffix = String((0..<4).map { _ in letters.randomElement() ?? "x" })
-        guard let id = RolloutID("\(stamp)-\(suffix)") else {
+        guard let id = RolloutID("\(stamp)-\(mark())") else {
             preconditionFailure("a time and four letters make a valid name")
         }
         return id
+    }
+
+    /// Four random letters and digits, none of which is taken for another one.
+    static func mark() -> String {
+        let letters = Array("abcdefghjkmnpqrstuvwxyz23456789")
+        return String((0..<4).map { _ in letters.randomElement() ?? "x" })
     }
 }

@@ -22,11 +22,12 @@ public enum RolloutLookup {
     /// A rollout as far as its journal goes.
     ///
     /// - Throws: ``OperationFailure`` if the journal does not know it, or does not fit its plan.
-    public static func replay(_ id: RolloutID, in journal: Journal) throws(OperationFailure)
+    public static func replay(_ id: RolloutID, in journal: any JournalReader)
+        async throws(OperationFailure)
         -> Rollout
     {
         let entries: [JournalEntry]
-        do { entries = try journal.entries(of: id) } catch { throw OperationFailure(error) }
+        do { entries = try await journal.entries(of: id) } catch { throw OperationFailure(error) }
         guard case .planned(let plan, _) = entries.first?.body else { throw unknown(id) }
         return try replay(plan, entries, id)
     }
@@ -63,11 +64,15 @@ public enum RolloutLookup {
     /// The only rollout that has not come to its end.
     ///
     /// - Throws: ``OperationFailure`` if there is none, or more than one.
-    public static func onlyUnfinished(in journal: Journal) throws(OperationFailure) -> RolloutID {
+    public static func onlyUnfinished(in journal: any JournalReader)
+        async throws(OperationFailure) -> RolloutID
+    {
         var found: [RolloutRecord] = []
         do throws(JournalError) {
-            for environment in Set(try journal.environments()).sorted() {
-                if let record = try journal.unfinished(in: environment) { found.append(record) }
+            for environment in Set(try await journal.environments()).sorted() {
+                if let record = try await journal.unfinished(in: environment) {
+                    found.append(record)
+                }
             }
         } catch {
             throw OperationFailure(error)

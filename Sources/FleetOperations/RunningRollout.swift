@@ -37,7 +37,7 @@ public final class RunningRollout: Sendable {
         runner: (@escaping @Sendable (RolloutUpdate) -> Void) -> RolloutRunner,
         notifier: Notifier?,
         journal: Journal,
-        lock: EnvironmentLock?,
+        lease: (any EnvironmentLease)?,
         isToGoBack: Bool,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
@@ -64,12 +64,12 @@ public final class RunningRollout: Sendable {
             do throws(JournalError) {
                 rollout = try await runner.run()
             } catch {
-                lock?.release()
+                lease?.release()
                 return .failure(OperationFailure(error))
             }
             let elapsed = Int((ContinuousClock.now - start) / .milliseconds(1))
             // Whoever hears of the end may begin the next one.
-            lock?.release()
+            lease?.release()
             journal.trim()
             return .success(
                 End(
@@ -120,6 +120,28 @@ public final class RunningRollout: Sendable {
     ///
     /// - Parameter signal: The signal that asked, which is recorded; 15 (SIGTERM) where it was none.
     public func stop(signal: Int = 15) { runner.interrupt(signal: signal) }
+
+    /// Asks to stop, as ``Controller/askToStop(_:after:reason:by:)`` does for a rollout of any process.
+    ///
+    /// - Parameters:
+    ///   - point: After what.
+    ///   - reason: Why; nil if there is nothing to say.
+    ///   - initiator: Who asks.
+    public func stop(
+        after point: StopRequest.Point,
+        reason: String? = nil,
+        by initiator: Initiator
+    ) {
+        runner.stop(
+            StopRequest(
+                id,
+                after: point,
+                user: initiator.user,
+                machine: initiator.machine,
+                reason: reason
+            )
+        )
+    }
 
     /// Waits for the end.
     ///

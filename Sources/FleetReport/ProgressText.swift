@@ -39,9 +39,12 @@ public struct ProgressText: Sendable {
                     .notable
                 )
             ]
-        case .approved, .remarked:
+        case .approved, .remarked, .askedToStop:
             // Records of their own, never part of a rollout.
             return []
+        case .takenUp(let taking):
+            let who = Sanitizer.line(taking.origin.phrase)
+            return [(line(now, nil, "controller \(taking.epoch.number): \(who)"), .detail)]
         case .effect(let effect):
             return lines(for: effect, at: now)
         case .event(let event):
@@ -169,6 +172,10 @@ public struct ProgressText: Sendable {
             let text =
                 "interrupted (signal \(signal)): finishing what is in flight, starting nothing"
             return [(line(now, nil, style.yellow(style.bold(text))), .notable)]
+        case .askedToStop(let request):
+            return [(line(now, nil, style.yellow(style.bold(StopText.asked(request)))), .notable)]
+        case .superseded(let host, _, let failure):
+            return [(line(now, host, style.red(style.bold(text(failure)))), .notable)]
         }
     }
 

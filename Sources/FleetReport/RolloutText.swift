@@ -53,7 +53,11 @@ public enum RolloutText {
         case .unknown: return "the state of part of \(environment) is not known"
         case .interrupted where rollout.paused != nil:
             return "paused: part of \(environment) cannot be asked; \(release) stays where it is"
-        case .interrupted: return "stopped before the end; \(environment) is in a mixed state"
+        case .interrupted where rollout.superseded != nil:
+            return "another controller carries this rollout out; nothing more is done from here"
+        case .interrupted:
+            let who = rollout.stopRequest.map { " by \(StopText.who($0))" } ?? ""
+            return "stopped\(who) before the end; \(environment) is in a mixed state"
         }
     }
 
@@ -192,6 +196,11 @@ public enum RolloutText {
             return Array(Set(hints)).sorted()
         case .reverted:
             return ["fleet show \(id)    what happened, with the hosts' output"]
+        case .interrupted where rollout.superseded != nil:
+            return [
+                "fleet lock status \(environment)    who it is",
+                "fleet resume \(id)    takes it over, once that controller is gone for certain",
+            ]
         case .interrupted:
             return [
                 "fleet resume \(id)    go on from here",

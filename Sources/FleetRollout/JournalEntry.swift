@@ -87,6 +87,10 @@ public struct JournalEntry: Sendable, Hashable, Codable {
         case approved(Approval)
         /// Somebody did something by hand; the only record under its name.
         case remarked(Remark)
+        /// Somebody asks a rollout to stop; the only record under its name.
+        case askedToStop(StopRequest)
+        /// Somebody took the rollout up again, and goes on with it.
+        case takenUp(TakingUp)
     }
 
     /// The rollout.
@@ -136,6 +140,24 @@ extension JournalEntry.Body {
         case .remarked(let value):
             var record = CaseRecord("remarked", to: encoder)
             try record.add(value)
+        case .askedToStop(let value):
+            var record = CaseRecord("askedToStop", to: encoder)
+            try record.add(value)
+        case .takenUp(let value):
+            var record = CaseRecord("takenUp", to: encoder)
+            try record.add(value)
+        }
+    }
+}
+
+extension JournalEntry {
+    /// The environment that it names; nil for what only its rollout's first record tells.
+    public var environment: String? {
+        switch body {
+        case .planned(let plan, _): plan.environment
+        case .approved(let approval): approval.environment
+        case .remarked(let remark): remark.environment
+        case .event, .effect, .askedToStop, .takenUp: nil
         }
     }
 }

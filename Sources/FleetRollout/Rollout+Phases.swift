@@ -64,6 +64,7 @@ extension Rollout {
         guard isOver else { return true }
         if batch + 1 < batches.count {
             phase = .rolling(batch: batch + 1)
+            if stopsAfterBatch { isDraining = true }
             return true
         }
         if plan.onFailure == .report { return finishReport() }

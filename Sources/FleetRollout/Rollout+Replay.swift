@@ -40,8 +40,8 @@ extension Rollout {
     /// Why an event answers nothing that was asked; nil if it does.
     public func misfit(of event: RolloutEvent) -> String? {
         switch event {
-        case .resumed, .interrupted, .mustHalt: return nil
-        case .timerFired(let host, _):
+        case .resumed, .interrupted, .askedToStop, .mustHalt: return nil
+        case .timerFired(let host, _), .superseded(let host, _, _):
             return progress(of: host) == nil ? "there is no host \(host) in its plan" : nil
         case .started:
             return outcome == nil && phase == .planned ? nil : "it starts a second time"

@@ -30,6 +30,9 @@ extension Rollout {
         }
         guard outcome == nil else { return }
         isDraining = false
+        stopsAfterBatch = false
+        superseded = nil
+        stopRequest = nil
         cursor = 0
         wasResumed = true
         paused = nil

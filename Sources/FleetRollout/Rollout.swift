@@ -55,6 +55,16 @@ public struct Rollout: Sendable, Hashable {
     var soakPausedUntilMilliseconds = 0
     /// Whether the operator asked to stop.
     public internal(set) var isDraining = false
+    /// Why this controller is none any more: another one has taken the rollout up.
+    public internal(set) var superseded: Failure?
+    /// Whether it has ended without waiting for what is under way.
+    public var leavesAll: Bool {
+        outcome == .interrupted && (superseded != nil || stopRequest?.point == .now)
+    }
+    /// Who asked it to stop, and after what; nil if nobody did since it was begun or taken up.
+    public internal(set) var stopRequest: StopRequest?
+    /// Whether it stops once the batch that it is at has come to its end.
+    public internal(set) var stopsAfterBatch = false
     /// Why it stopped by itself, to be taken up again: while a release soaks, a host that cannot be asked
     /// is neither a good one nor a bad one, and somebody has to look.
     public internal(set) var paused: Failure?
@@ -167,17 +177,46 @@ public struct Rollout: Sendable, Hashable {
                 number == hosts[index].timerCount
             else { return }
             emit(effect, for: index)
-        case .interrupted:
-            // From now on the operator is the one who stopped it.
-            if paused != nil {
-                paused = nil
-                return
-            }
-            guard !isDraining else { return }
-            isDraining = true
-            quiet()
+        case .interrupted: drain()
+        case .askedToStop(let request):
+            stopRequest = request
+            stop(after: request.point)
         case .mustHalt(let failure): halt(failure)
+        case .superseded(_, _, let failure):
+            superseded = failure
+            isDraining = true
+            leaveAll()
         }
+    }
+
+    /// What is under way ends, and nothing new starts.
+    private mutating func drain() {
+        // From now on the operator is the one who stopped it.
+        if paused != nil {
+            paused = nil
+            return
+        }
+        guard !isDraining else { return }
+        isDraining = true
+        quiet()
+    }
+
+    private mutating func stop(after point: StopRequest.Point) {
+        switch (point, phase) {
+        case (.batch, .rolling(let batch)) where batch + 1 < batches.count: stopsAfterBatch = true
+        // Nothing is left that it could stop before: all that comes is the verdict, or the way back.
+        case (.batch, .rolling), (.batch, .gate), (.batch, .reverting), (.batch, .closing): break
+        case (.now, .closing), (.now, .finished), (.batch, .finished), (.step, .closing): break
+        case (.now, _):
+            isDraining = true
+            leaveAll()
+        case (.step, _), (.batch, .planned), (.batch, .preflight), (.batch, .locking): drain()
+        }
+    }
+
+    /// Ends here, whatever is under way: as if the controller had been killed, but for the record of it.
+    private mutating func leaveAll() {
+        _ = finishInterrupted()
     }
 
     /// Nothing new goes forward, for a reason that is no host's.
@@ -352,7 +391,7 @@ extension RolloutEvent {
     /// Whether the event may arrive after the rollout is over.
     fileprivate var mayComeLate: Bool {
         switch self {
-        case .timerFired, .interrupted, .mustHalt, .resumed: true
+        case .timerFired, .interrupted, .askedToStop, .mustHalt, .superseded, .resumed: true
         default: false
         }
     }

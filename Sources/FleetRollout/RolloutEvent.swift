@@ -170,8 +170,12 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
     case timerFired(host: HostName, number: Int)
     /// The operator or the system asks to stop.
     case interrupted(signal: Int)
+    /// Somebody asks to stop, from this process or another one.
+    case askedToStop(StopRequest)
     /// The controller cannot go on for long: nothing more goes forward.
     case mustHalt(Failure)
+    /// A host obeys another controller of the same rollout, with this number: nothing more is done from here.
+    case superseded(host: HostName, epoch: Int, failure: Failure)
 }
 
 extension StepOutcome {
@@ -242,9 +246,17 @@ extension RolloutEvent {
         case .interrupted(let signal):
             var record = CaseRecord("interrupted", to: encoder)
             try record.add(signal, as: "signal")
+        case .askedToStop(let value):
+            var record = CaseRecord("askedToStop", to: encoder)
+            try record.add(value)
         case .mustHalt(let value):
             var record = CaseRecord("mustHalt", to: encoder)
             try record.add(value)
+        case .superseded(let host, let epoch, let failure):
+            var record = CaseRecord("superseded", to: encoder)
+            try record.add(host, as: "host")
+            try record.add(epoch, as: "epoch")
+            try record.add(failure, as: "failure")
         }
     }
 }

@@ -97,7 +97,8 @@ extension DeadMan {
             end() { echo "$*" >switch/result.new; mv switch/result.new switch/result; exit; }
             owner=
             { read -r owner <"$3"; } 2>/dev/null
-            [ "$owner" = "$4" ] || end "the lock belongs to ${owner:-nobody}: left alone"
+            # Whichever of the rollout's controllers it is.
+            [ "${owner%% *}" = "$4" ] || end "the lock belongs to ${owner:-nobody}: left alone"
             for p in */pid; do
                 case $p in switch/*) continue ;; esac
                 [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue

@@ -59,32 +59,18 @@ public struct Fetch: Sendable {
         scripts: Scripts,
         progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void
     ) async -> [HostName: Outcome] {
-        await withTaskGroup(of: (HostName, Outcome).self) { group in
-            var outcomes: [HostName: Outcome] = [:]
-            var rest = hosts[...]
-            func start(_ group: inout TaskGroup<(HostName, Outcome)>) {
-                guard let host = rest.popFirst() else { return }
-                group.addTask(executorPreference: transport.executor(for: host.endpoint)) {
-                    let job = Job(
-                        host: host,
-                        path: path,
-                        directory: "\(directory)/\(host.name.text)",
-                        scripts: scripts,
-                        timeoutMilliseconds: timeoutMilliseconds
-                    )
-                    return (
-                        host.name,
-                        await job.run(transport) { progress(host.name, $0, $1) }
-                    )
-                }
-            }
-            for _ in 0..<min(fanout, hosts.count) { start(&group) }
-            while let (name, outcome) = await group.next() {
-                outcomes[name] = outcome
-                start(&group)
-            }
-            return outcomes
+        let outcomes = await hosts.windowed(fanout, on: { transport.executor(for: $0.endpoint) }) {
+            host in
+            let job = Job(
+                host: host,
+                path: path,
+                directory: "\(directory)/\(host.name.text)",
+                scripts: scripts,
+                timeoutMilliseconds: timeoutMilliseconds
+            )
+            return (host.name, await job.run(transport) { progress(host.name, $0, $1) })
         }
+        return Dictionary(outcomes) { $1 }
     }
 }
 

@@ -22,22 +22,7 @@ public struct HealthSurvey: Sendable {
 
     /// The answers, in the order of the plan's hosts and checks; a bounded number of hosts at a time.
     public func ask() async -> [HealthSample] {
-        await withTaskGroup(of: (Int, [HealthSample]).self) { group in
-            var answers: [[HealthSample]] = plan.hosts.map { _ in [] }
-            var next = 0
-            func start(_ group: inout TaskGroup<(Int, [HealthSample])>) {
-                guard next < plan.hosts.count else { return }
-                let index = next
-                next += 1
-                group.addTask { (index, await samples(of: plan.hosts[index])) }
-            }
-            for _ in 0..<plan.fanout { start(&group) }
-            while let (index, samples) = await group.next() {
-                answers[index] = samples
-                start(&group)
-            }
-            return answers.flatMap { $0 }
-        }
+        await plan.hosts.windowed(plan.fanout) { await samples(of: $0) }.flatMap { $0 }
     }
 
     private func samples(of host: PlannedHost) async -> [HealthSample] {

@@ -32,22 +32,7 @@ public struct HostExamination: Sendable {
 
     /// Asks hosts, many at a time; the answers are in the hosts' order.
     public func findings(of hosts: [Host]) async -> [HostFindings] {
-        await withTaskGroup(of: (Int, HostFindings).self) { group in
-            var next = 0
-            var found = [HostFindings?](repeating: nil, count: hosts.count)
-            func start(_ group: inout TaskGroup<(Int, HostFindings)>) {
-                guard next < hosts.count else { return }
-                let index = next
-                next += 1
-                group.addTask { (index, await examine(hosts[index])) }
-            }
-            for _ in 0..<min(Self.width, hosts.count) { start(&group) }
-            while let (index, findings) = await group.next() {
-                found[index] = findings
-                start(&group)
-            }
-            return found.compactMap { $0 }
-        }
+        await hosts.windowed(Self.width) { await examine($0) }
     }
 
     private func examine(_ host: Host) async -> HostFindings {

@@ -9,10 +9,17 @@ public import FleetTransport
 /// name and claimed with `ln`, which is atomic and never leaves it without an owner. `generation`
 /// counts how often the lock was given back or broken: a host whose number is not that of preflight
 /// has been changed since by somebody else.
+///
+/// Behind the owner's name stands the controller's epoch, `NUMBER.MARK`, once a rollout was taken up again; the one
+/// that began it has none, as fleets wrote it that knew of no epochs. A host lets a higher number follow a lower one,
+/// never the other way round, and every step asks for the whole line: so a controller that was thought dead can start
+/// nothing any more on a host that its successor has been to.
 public struct HostLock: Sendable {
     let environment: String
     /// The rollout.
     let owner: String
+    /// Which of its controllers.
+    let epoch: ControllerEpoch
     /// Who that is, for people.
     let description: String
     /// A rollout whose lock may be taken over.
@@ -27,14 +34,17 @@ public struct HostLock: Sendable {
     ///   - owner: The rollout that wants it; a safe file name.
     ///   - description: Who that is, for people.
     ///   - adopts: A rollout whose lock may be taken over.
+    ///   - epoch: Which of the rollout's controllers wants it.
     ///   - host: The host's name; empty for a lock that steps do not depend on.
     public init(
         environment: String,
         owner: String,
         description: String,
         adopts: String? = nil,
+        epoch: ControllerEpoch = .first,
         host: String = ""
     ) {
+        self.epoch = epoch
         self.host = host
         self.environment = environment
         self.owner = owner
@@ -51,6 +61,10 @@ public struct HostLock: Sendable {
         { { read -r o; read -r who; read -r since; read -r on; } <"$d/owner"; } 2>/dev/null
         # A file that says nothing, as a power cut may leave it, is somebody's lock all the same.
         [ -n "$o" ] || [ ! -e "$d/owner" ] || o=unknown who='its file is empty'
+        # The rollout, and which of its controllers.
+        r=${o%% *} e=
+        case $o in *' '*) e=${o#* } ;; esac
+        claim=$FLEET_OWNER${FLEET_EPOCH:+ $FLEET_EPOCH}
         # Two hosts with one home directory would take each other's results for their own.
         alone() {
             case ${FLEET_LOCK_HOST:+$on} in '' | "$FLEET_LOCK_HOST") return ;; esac
@@ -58,8 +72,21 @@ public struct HostLock: Sendable {
             exit 1
         }
         held() {
-            echo "E_LOCKED $FLEET_ENVIRONMENT is locked by rollout $o ($who, since $since)"
+            echo "E_LOCKED $FLEET_ENVIRONMENT is locked by rollout $r ($who, since $since)"
             exit 1
+        }
+        # Whether this controller of the same rollout may follow the one that was here.
+        follows() {
+            n=${e%%.*}
+            [ "${FLEET_EPOCH%%.*}" -gt "${n:-1}" ] 2>/dev/null
+        }
+        superseded() {
+            echo "E_SUPERSEDED ${n:-1} rollout $r was taken up by another controller ($who, since $since)"
+            exit 1
+        }
+        written() {
+            new=$d/owner.$FLEET_OWNER${FLEET_EPOCH:+.$FLEET_EPOCH}
+            printf '%s\n%s\n%s\n%s\n' "$claim" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" "$FLEET_LOCK_HOST" >"$new"
         }
         witness() {
             [ -z "${FLEET_WITNESS:-}" ] || (umask 077
@@ -79,6 +106,10 @@ public struct HostLock: Sendable {
             environment: [
                 EnvironmentVariable("FLEET_ADOPTS", adopts ?? ""),
                 EnvironmentVariable("FLEET_ENVIRONMENT", environment),
+                EnvironmentVariable(
+                    "FLEET_EPOCH",
+                    epoch == .first ? "" : "\(epoch.number).\(epoch.mark)"
+                ),
                 EnvironmentVariable("FLEET_OWNER", owner),
                 EnvironmentVariable("FLEET_WHO", description),
                 EnvironmentVariable("FLEET_LOCK_HOST", host),
@@ -96,7 +127,7 @@ public struct HostLock: Sendable {
     var question: Script {
         script(
             HostTools.setsid + #"""
-                case $o in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
+                case $r in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
                 [ -d "$HOME" ] || { echo "E_HOME $HOME, the account's home directory, is not there"; exit 1; }
                 [ -w "$HOME" ] && [ -x "$HOME" ] || {
                     echo "E_READONLY $HOME cannot be written to by $(id -un 2>/dev/null || id -u)"; exit 1; }
@@ -149,8 +180,15 @@ public struct HostLock: Sendable {
     ) -> Script {
         script(
             #"""
-            case $o in '') ;; "$FLEET_OWNER" | "$FLEET_ADOPTS") alone ;; esac
-            [ "$o" != "$FLEET_OWNER" ] || exit 0
+            case $r in '') ;; "$FLEET_OWNER" | "$FLEET_ADOPTS") alone ;; esac
+            [ "$o" != "$claim" ] || exit 0
+            if [ "$r" = "$FLEET_OWNER" ]; then
+                follows || superseded
+                umask 077
+                written && mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+                witness
+                exit
+            fi
             [ -z "$FLEET_GENERATION" ] || [ "$now" = "$FLEET_GENERATION" ] || {
                 echo "E_CHANGED another rollout was here since preflight"
                 exit 1
@@ -158,14 +196,12 @@ public struct HostLock: Sendable {
             umask 077
             mkdir -p "$d" || { echo "E_LOCK cannot write to $d"; exit 1; }
             if [ -n "$FLEET_RECORD" ]; then
-                r=$HOME/.fleet/runs/$FLEET_OWNER
-                mkdir -p "$r" && printf '%s\n' "$FLEET_RECORD" >"$r/record" ||
-                    { echo "E_LOCK cannot write to $r"; exit 1; }
+                run=$HOME/.fleet/runs/$FLEET_OWNER
+                mkdir -p "$run" && printf '%s\n' "$FLEET_RECORD" >"$run/record" ||
+                    { echo "E_LOCK cannot write to $run"; exit 1; }
             fi
-            new=$d/owner.$FLEET_OWNER
-            printf '%s\n%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" "$FLEET_LOCK_HOST" >"$new" ||
-                { echo "E_LOCK cannot write to $d"; exit 1; }
-            if [ -n "$o" ] && [ "$o" = "$FLEET_ADOPTS" ]; then
+            written || { echo "E_LOCK cannot write to $d"; exit 1; }
+            if [ -n "$r" ] && [ "$r" = "$FLEET_ADOPTS" ]; then
                 mv "$new" "$d/owner" && witness
                 exit
             fi
@@ -174,7 +210,8 @@ public struct HostLock: Sendable {
             rm -f "$new"
             [ $taken -ne 0 ] || { witness; exit 0; }
             { { read -r o; read -r who; read -r since; read -r on; } <"$d/owner"; } 2>/dev/null
-            [ "$o" != "$FLEET_OWNER" ] || alone
+            r=${o%% *}
+            [ "$r" != "$FLEET_OWNER" ] || alone
             held
             """#,
             [
@@ -192,16 +229,16 @@ public struct HostLock: Sendable {
     /// Read-only: what the host has kept of rollouts of this environment that it holds no end of.
     ///
     /// A line `record ROLLOUT JSON` for each, then `step ROLLOUT KEY STATUS` with an empty status for
-    /// what has no result.
+    /// what has no result; and `epoch ROLLOUT NUMBER` for the controller that the host obeys.
     public var records: Script {
         script(
             #"""
             cd "$HOME/.fleet/runs" 2>/dev/null || exit 0
-            for r in */record; do
-                [ -s "$r" ] || continue
-                id=${r%/record}
+            for run in */record; do
+                [ -s "$run" ] || continue
+                id=${run%/record}
                 printf 'record %s ' "$id"
-                cat "$r"
+                cat "$run"
                 for p in "$id"/*/pid; do
                     case $p in */switch/pid) continue ;; esac
                     [ -e "$p" ] || continue
@@ -211,6 +248,7 @@ public struct HostLock: Sendable {
                     printf 'step %s %s %s\n' "$id" "${key##*/}" "$rc"
                 done
             done
+            [ -z "$e" ] || printf 'epoch %s %s\n' "$r" "${e%%.*}"
             exit 0
             """#
         )
@@ -222,8 +260,35 @@ public struct HostLock: Sendable {
     /// - Returns: A script for the login account.
     public func giving(witness: String = "") -> Script {
         script(
-            #"[ "$o" = "$FLEET_OWNER" ] || exit 0; witness; raise && rm -f "$d/owner""#,
+            #"""
+            [ "$r" = "$FLEET_OWNER" ] || exit 0
+            [ "$o" = "$claim" ] || follows || superseded
+            witness
+            raise && rm -f "$d/owner"
+            """#,
             [EnvironmentVariable("FLEET_WITNESS", witness)]
+        )
+    }
+
+    /// Makes the host obey this controller of the rollout, and none of those before it, if the lock is the rollout's;
+    /// doing it twice is doing it once.
+    ///
+    /// A lock that is free, or somebody else's, stays as it is: a step finds that out by itself. Prints `step KEY` for
+    /// every attempt at a step of the rollout that the host knows of.
+    public var takingUp: Script {
+        script(
+            #"""
+            if [ "$r" = "$FLEET_OWNER" ] && [ "$o" != "$claim" ]; then
+                follows || superseded
+                umask 077
+                written && mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+            fi
+            cd "$HOME/.fleet/runs/$FLEET_OWNER" 2>/dev/null || exit 0
+            for p in [fr]*-*/; do
+                [ ! -d "$p" ] || printf 'step %s\n' "${p%/}"
+            done
+            exit 0
+            """#
         )
     }
 
@@ -236,7 +301,7 @@ public struct HostLock: Sendable {
     public var ledger: Script {
         script(
             RunDirectory.ours + #"""
-                printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
+                printf 'owner=%s\nwho=%s\nsince=%s\n' "$r" "$who" "$since"
                 w=
                 { read -r w <"$d/witness"; } 2>/dev/null
                 printf 'witness=%s\n' "$w"
@@ -261,9 +326,9 @@ public struct HostLock: Sendable {
     public var status: Script {
         script(
             RunDirectory.ours + #"""
-                printf 'owner=%s\nwho=%s\nsince=%s\n' "$o" "$who" "$since"
-                for p in "$HOME"/.fleet/runs/"$o"/*/pid; do
-                    [ -n "$o" ] && [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
+                printf 'owner=%s\nwho=%s\nsince=%s\n' "$r" "$who" "$since"
+                for p in "$HOME"/.fleet/runs/"$r"/*/pid; do
+                    [ -n "$r" ] && [ -e "$p" ] && [ ! -s "${p%pid}rc" ] || continue
                     ours "$p" && { p=${p%/pid}; echo "running=${p##*/}"; }
                 done
                 exit 0
@@ -277,12 +342,10 @@ public struct HostLock: Sendable {
     public func breaking(_ known: String) -> Script {
         script(
             RunDirectory.ours + #"""
-                [ -n "$o" ] || exit 0
-                [ "$o" = "$FLEET_KNOWN" ] || held
+                [ -n "$r" ] || exit 0
+                [ "$r" = "$FLEET_KNOWN" ] || held
                 umask 077
-                new=$d/owner.$FLEET_OWNER
-                printf '%s\n%s\n%s\n' "$FLEET_OWNER" "$FLEET_WHO" "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$new" &&
-                    mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
+                written && mv "$new" "$d/owner" || { echo "E_LOCK cannot write to $d"; exit 1; }
                 # Their answer is written before they are ended: it is not taken for one of their own.
                 all=
                 for p in "$HOME"/.fleet/runs/"$FLEET_KNOWN"/*/pid; do

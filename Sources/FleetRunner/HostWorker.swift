@@ -42,6 +42,13 @@ actor HostWorker {
     /// Whether the host's sshd was seen to let no connection through, and what connects there instead.
     private var isForwardingForbidden = false
     private var relay: String?
+    /// Which of the rollout's controllers this is, and whether the host has still to be told.
+    private let epoch: ControllerEpoch
+    private var hasToTakeUp: Bool
+    /// The attempts at steps that the journal knows of; nil if it need not know of all.
+    private let knownKeys: Set<ActionKey>?
+    /// Why this controller is none any more: another one has taken the rollout up, with this number.
+    private(set) var superseded: (epoch: Int, failure: Failure)?
     /// What reaches the host, as it was before and as it is now.
     private var client: (before: String?, now: String?)
 
@@ -55,8 +62,14 @@ actor HostWorker {
         clock: any RolloutClock,
         hostKey: String? = nil,
         client: String? = nil,
+        epoch: ControllerEpoch = .first,
+        holdsLock: Bool = false,
+        knownKeys: Set<ActionKey>? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
+        self.epoch = epoch
+        self.knownKeys = knownKeys
+        hasToTakeUp = epoch != .first && holdsLock
         self.watch = watch
         self.origin = origin
         self.clock = clock
@@ -89,7 +102,84 @@ actor HostWorker {
         hostKey = hostKey ?? proved
         client.now = opened.client
         session = opened
+        try await takeUp(over: opened)
         return opened
+    }
+
+    /// Makes the host obey this controller, if it can be reached.
+    func takeUp() async {
+        guard hasToTakeUp else { return }
+        do throws(TransportError) {
+            _ = try await open()
+        } catch {
+            // Whatever is to be done there tries again, and says why it cannot.
+            await drop()
+        }
+    }
+
+    /// Makes the host obey this controller, before anything else is asked of it: from then on none of those before can
+    /// start anything there.
+    private func takeUp(over session: any HostSession) async throws(TransportError) {
+        guard hasToTakeUp, let lock else { return }
+        let output = WholeAnswer()
+        let result = try await session.run(
+            lock.takingUp,
+            timeoutMilliseconds: Self.lockMilliseconds,
+            output: output
+        )
+        guard result.status == .exited(0) else {
+            note(Self.refusal(of: "lock", result.status, output))
+            throw .refusedByHost(reason: "prohibited: the rollout could not be taken up there")
+        }
+        let done = try output.text().split(whereSeparator: \.isNewline).compactMap { line in
+            line.hasPrefix("step ") ? ActionKey(told: String(line.dropFirst(5))) : nil
+        }
+        hasToTakeUp = false
+        // From here on nothing is added to them but by us.
+        guard let knownKeys, let strange = done.first(where: { !knownKeys.contains($0) }) else {
+            return
+        }
+        superseded = (
+            epoch.number,
+            Failure(
+                "E_RECORDS this journal lacks records of this rollout: the host knows of attempt \(strange)",
+                hint:
+                    "put the newest state directory back, or rebuild it from what hosts have kept (`fleet recover "
+                    + "\(plan.environment)` with a new --state-dir), or go on without: --force-missing-records REASON"
+            )
+        )
+        throw .refusedByHost(reason: "prohibited: the rollout could not be taken up there")
+    }
+
+    /// Whether a step was refused because the host obeys another controller of this rollout.
+    private func noteFence(_ said: String) {
+        let words = said.split(whereSeparator: \.isWhitespace)
+        guard words.count > 1, words[words.count - 2] == rollout.description,
+            let number = words[words.count - 1].split(separator: ".").first.flatMap({ Int($0) })
+        else { return }
+        superseded = (
+            number,
+            Failure(
+                "E_SUPERSEDED rollout \(rollout) was taken up by another controller",
+                hint: "nothing more is done from here"
+            )
+        )
+    }
+
+    /// Whether a host has said that it obeys another controller of this rollout.
+    private func note(_ refusal: Failure) {
+        let words = refusal.summary.split(separator: " ")
+        guard let place = words.firstIndex(of: "E_SUPERSEDED"), place + 1 < words.count,
+            let number = Int(words[place + 1])
+        else { return }
+        superseded = (
+            number,
+            Failure(
+                "E_SUPERSEDED " + words[(place + 2)...].joined(separator: " "),
+                hint:
+                    "nothing more is done from here; if that controller is gone for certain, take the rollout up again"
+            )
+        )
     }
 
     private static func type(of key: String) -> Substring { key.prefix { $0 != " " } }
@@ -319,13 +409,14 @@ actor HostWorker {
                 owner: rollout.description,
                 description: origin,
                 adopts: plan.adoptsLocksOf,
+                epoch: epoch,
                 host: planned.name.text
             ) : nil
     }
 
     private var claim: LockClaim? {
         plan.takesLocks
-            ? LockClaim(environment: plan.environment, owner: rollout.description) : nil
+            ? LockClaim(environment: plan.environment, owner: epoch.claim(of: rollout)) : nil
     }
 
     func takeLock(_ snapshot: Snapshot, _ witness: String) async -> LockOutcome {
@@ -353,7 +444,9 @@ actor HostWorker {
                 output: output
             )
             guard result.status != .exited(0) else { return .done }
-            return .refused(Self.refusal(of: "lock", result.status, output))
+            let refusal = Self.refusal(of: "lock", result.status, output)
+            note(refusal)
+            return .refused(refusal)
         } catch {
             await drop()
             return .unreachable(Failure(error))
@@ -400,6 +493,7 @@ actor HostWorker {
                 output: output
             )
             await output.settle()
+            if result.status == .fenced { noteFence(output.tail(lines: 1)) }
             return (Self.outcome(of: result, step: step, output), output)
         } catch {
             await output.settle()

@@ -12,6 +12,8 @@ public struct Reconstruction: Sendable {
         public let id: RolloutID
         /// Its hosts that remember it.
         public internal(set) var records: [HostName: HostRecord] = [:]
+        /// The highest number of a controller that a host obeys.
+        var epoch = ControllerEpoch.first.number
         var traces: [HostName: [ActionKey: Rollout.Trace]] = [:]
     }
 
@@ -52,6 +54,9 @@ public struct Reconstruction: Sendable {
                 } catch {
                     strange += 1
                 }
+            } else if words[0] == "epoch" {
+                let number = Int(words[2]) ?? ControllerEpoch.first.number
+                if let known = found[id]?.epoch, number > known { found[id]?.epoch = number }
             } else {
                 let step = words[2].split(separator: " ").map(String.init)
                 guard found[id]?.records[host] != nil, let first = step.first,
@@ -73,7 +78,7 @@ public struct Reconstruction: Sendable {
     ///   - journal: Where it is not known yet.
     /// - Returns: The rollout as it is then; nil if no host remembers it.
     /// - Throws: ``FleetJournal/JournalError``.
-    public func write(_ id: RolloutID, by origin: RolloutOrigin, to journal: Journal)
+    public func write(_ id: RolloutID, by origin: RolloutOrigin, to journal: any JournalWriter)
         async throws(JournalError) -> Rollout?
     {
         guard let found = found[id],
@@ -88,6 +93,13 @@ public struct Reconstruction: Sendable {
             count: 0
         ) { _ in }
         try await scribe.begin(origin)
+        // Whoever takes it up has to be above the one that hosts obey.
+        if found.epoch > ControllerEpoch.first.number {
+            try await scribe.takeUp(
+                TakingUp(epoch: ControllerEpoch(number: found.epoch, mark: "-"), origin: origin),
+                at: 0
+            )
+        }
         var rollout = Rollout(plan: plan)
         for event in events {
             let effects = rollout.handle(event, at: 0)

@@ -25,7 +25,7 @@ public final class RolloutRunner: Sendable {
     private let plan: Plan
     private let origin: RolloutOrigin
     private let transport: any Transport
-    private let journal: any RolloutStore
+    private let journal: any JournalWriter
     private let clock: any RolloutClock
     private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
@@ -34,6 +34,8 @@ public final class RolloutRunner: Sendable {
     private let earlier: Earlier?
     /// Whether it goes on although hosts were told of records that the journal lacks.
     private let goesOnWithoutRecords: Bool
+    /// Which of the rollout's controllers this is.
+    private let epoch: ControllerEpoch
     /// What reached each host the last time.
     private let lastClients: [HostName: String]
 
@@ -43,11 +45,41 @@ public final class RolloutRunner: Sendable {
         public let entries: [JournalEntry]
         /// Which way it shall go on.
         public let direction: ResumeDirection
+        /// What tells this controller from another one that takes it up at the same moment: random letters and digits.
+        public let mark: String
 
         /// Describes it.
-        public init(entries: [JournalEntry], direction: ResumeDirection) {
+        public init(entries: [JournalEntry], direction: ResumeDirection, mark: String) {
             self.entries = entries
             self.direction = direction
+            self.mark = mark
+        }
+
+        /// Every attempt at a step of a host that its records know of.
+        func keys(of host: HostName) -> Set<ActionKey> {
+            var keys: Set<ActionKey> = []
+            for case .effect(let effect) in entries.map(\.body) {
+                switch effect {
+                case .perform(host, let step, let attempt), .recover(host, let step, let attempt),
+                    .stop(host, let step, let attempt):
+                    keys.insert(step.key(attempt: attempt))
+                default: break
+                }
+            }
+            return keys
+        }
+
+        /// Above every controller of the rollout that its records know of.
+        var epoch: ControllerEpoch {
+            var newest = ControllerEpoch.first.number
+            for entry in entries {
+                switch entry.body {
+                case .takenUp(let taking): newest = max(newest, taking.epoch.number)
+                case .event(.superseded(_, let number, _)): newest = max(newest, number)
+                default: break
+                }
+            }
+            return ControllerEpoch(number: newest + 1, mark: mark)
         }
     }
 
@@ -75,7 +107,7 @@ public final class RolloutRunner: Sendable {
         plan: Plan,
         origin: RolloutOrigin,
         transport: any Transport,
-        journal: any RolloutStore,
+        journal: any JournalWriter,
         clock: any RolloutClock = SystemClock(),
         spool: String? = nil,
         resuming earlier: Earlier? = nil,
@@ -85,6 +117,7 @@ public final class RolloutRunner: Sendable {
     ) {
         self.id = id
         self.earlier = earlier
+        epoch = earlier?.epoch ?? .first
         self.goesOnWithoutRecords = goesOnWithoutRecords
         self.lastClients = lastClients
         self.spool = spool
@@ -99,6 +132,9 @@ public final class RolloutRunner: Sendable {
 
     /// Asks to stop: what is in flight finishes, nothing new starts.
     public func interrupt(signal: Int) { inbox.post(.interrupted(signal: signal)) }
+
+    /// Asks to stop as a request from outside does.
+    public func stop(_ request: StopRequest) { inbox.post(.askedToStop(request)) }
 
     /// Carries the rollout out.
     ///
@@ -133,6 +169,9 @@ public final class RolloutRunner: Sendable {
                         hostKey: known.progress(of: host.name)?.snapshot?.hostKey,
                         client: known.progress(of: host.name)?.snapshot?.client
                             ?? lastClients[host.name],
+                        epoch: epoch,
+                        holdsLock: known.progress(of: host.name)?.mayHoldLock ?? false,
+                        knownKeys: goesOnWithoutRecords ? nil : earlier?.keys(of: host.name),
                         watch: watch
                     )
                 )
@@ -146,8 +185,20 @@ public final class RolloutRunner: Sendable {
             count: earlier?.entries.last?.sequence ?? 0,
             watch: watch
         )
+        // What was asked of a controller before this one is done with.
+        let heard = try await journal.requests(to: id, after: 0).last?.number ?? 0
         if let earlier {
+            try await scribe.takeUp(TakingUp(epoch: epoch, origin: origin), at: begun)
+            // Every host that can be reached, before anything is asked of any of them.
+            _ = await plan.hosts.compactMap { workers[$0.name] }.windowed(plan.fanout) {
+                await $0.takeUp()
+            }
             inbox.post(.resumed(earlier.direction))
+            for host in plan.hosts {
+                guard let (epoch, failure) = await workers[host.name]?.superseded else { continue }
+                inbox.post(.superseded(host: host.name, epoch: epoch, failure: failure))
+                break
+            }
         } else {
             try await scribe.begin(origin)
             inbox.post(.started)
@@ -157,18 +208,19 @@ public final class RolloutRunner: Sendable {
             var rollout = known
             var isFirst = true
             var isWarned = false
+            listen(after: heard, in: &group)
             while rollout.outcome == nil || isFirst {
                 isFirst = false
                 var letters = await inbox.take()
                 if rollout.activeCount >= Self.crowd {
                     // Results that come together share one commit; few hosts need not wait for it.
-                    await inbox.sleep(milliseconds: Self.gatherMilliseconds)
+                    _ = await inbox.sleep(milliseconds: Self.gatherMilliseconds)
                     letters += inbox.takeMore()
                 }
                 do throws(JournalError) {
                     for index in letters.indices {
                         guard case .hostChecked = letters[index].event else { continue }
-                        letters[index] = try compared(letters[index])
+                        letters[index] = try await compared(letters[index])
                     }
                 } catch {
                     group.cancelAll()
@@ -189,6 +241,8 @@ public final class RolloutRunner: Sendable {
                     inbox.close()
                     return .failure(error)
                 }
+                // What was decided before that came is somebody else's to do, or nobody's.
+                if rollout.leavesAll { effects = [] }
                 if journal.isOnReserve, !isWarned {
                     isWarned = true
                     inbox.post(.mustHalt(Self.diskIsFull))
@@ -203,6 +257,8 @@ public final class RolloutRunner: Sendable {
                     )
                 }
             }
+            // What is under way is not waited for if nobody wants its answer any more.
+            if rollout.activeCount > 0 { group.cancelAll() }
             // Concluded hosts are released by their own effects.
             for host in rollout.hosts where host.outcome == nil {
                 guard let worker = workers[host.name] else { continue }
@@ -219,15 +275,14 @@ public final class RolloutRunner: Sendable {
 
     /// A host that is ready is refused if it was told of a record that this journal has lost: decisions would rest on
     /// what is missing, and the next rollout would overwrite the host's proof of it.
-    private func compared(_ letter: Inbox.Letter) throws(JournalError) -> Inbox.Letter {
+    private func compared(_ letter: Inbox.Letter) async throws(JournalError) -> Inbox.Letter {
         guard case .hostChecked(let host, .ready(let snapshot)) = letter.event,
             let witness = snapshot.witness
         else { return letter }
-        let isLost = try JournalHead(text: witness).map { head throws(JournalError) in
-            try journal.holds(head) == false
-        }
+        var isLost = false
+        if let head = JournalHead(text: witness) { isLost = try await journal.holds(head) == false }
         let outcome: CheckOutcome
-        switch (isLost ?? false, goesOnWithoutRecords) {
+        switch (isLost, goesOnWithoutRecords) {
         // What it was told is kept with the rollout that goes on all the same.
         case (true, true): return letter
         case (false, _): outcome = .ready(snapshot.withoutWitness)
@@ -246,6 +301,26 @@ public final class RolloutRunner: Sendable {
             event: .hostChecked(host: host, outcome: outcome),
             output: letter.output
         )
+    }
+
+    /// Hears what is asked of this rollout from other processes, until it is over.
+    private func listen(after heard: Int, in group: inout DiscardingTaskGroup) {
+        guard let pause = journal.requestMilliseconds else { return }
+        let (inbox, journal, id) = (inbox, journal, id)
+        group.addTask {
+            var last = heard
+            while await inbox.sleep(milliseconds: pause) {
+                do throws(JournalError) {
+                    for (number, request) in try await journal.requests(to: id, after: last) {
+                        last = number
+                        inbox.post(.askedToStop(request))
+                    }
+                } catch {
+                    // Asked again in a moment; a journal that stays unreadable cannot be written to either, and that
+                    // ends the rollout.
+                }
+            }
+        }
     }
 
     private static let diskIsFull = Failure(
@@ -273,12 +348,14 @@ public final class RolloutRunner: Sendable {
             guard let worker = workers[host] else { return }
             let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
-                inbox.post(.locked(host: host, outcome: await worker.takeLock(snapshot, witness)))
+                let outcome = await worker.takeLock(snapshot, witness)
+                await inbox.post(.locked(host: host, outcome: outcome), from: worker, host)
             }
         case .unlock(let host):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                inbox.post(.unlocked(host: host, outcome: await worker.giveLockBack(witness)))
+                let outcome = await worker.giveLockBack(witness)
+                await inbox.post(.unlocked(host: host, outcome: outcome), from: worker, host)
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
@@ -290,26 +367,28 @@ public final class RolloutRunner: Sendable {
                     snapshot: snapshot
                 )
                 if isExec { watch(.printed(host, output)) }
-                inbox.post(host, step, attempt, outcome, output)
+                await inbox.post(host, step, attempt, outcome, output, from: worker)
             }
         case .recover(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
                 let (outcome, output) = await worker.recover(step, attempt: attempt)
-                inbox.post(host, step, attempt, outcome, output)
+                await inbox.post(host, step, attempt, outcome, output, from: worker)
             }
         case .stop(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
                 let outcome = await worker.stop(step, attempt: attempt)
-                inbox.post(
+                await inbox.post(
                     .stepEnded(
                         host: host,
                         step: step,
                         attempt: attempt,
                         outcome: outcome,
                         outputBytes: 0
-                    )
+                    ),
+                    from: worker,
+                    host
                 )
             }
         case .probe(let host, let direction, let check):
@@ -317,11 +396,12 @@ public final class RolloutRunner: Sendable {
             let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
                 let verdict = await worker.probe(direction, check, snapshot: snapshot)
-                inbox.post(.probed(host: host, check: check, verdict: verdict))
+                let event = RolloutEvent.probed(host: host, check: check, verdict: verdict)
+                await inbox.post(event, from: worker, host)
             }
         case .startTimer(let host, let number, let milliseconds):
             group.addTask {
-                await inbox.sleep(milliseconds: milliseconds)
+                _ = await inbox.sleep(milliseconds: milliseconds)
                 inbox.post(.timerFired(host: host, number: number))
             }
         case .release(let host):
@@ -351,7 +431,7 @@ final class Scribe {
     private static let portion = 512
 
     private let rollout: RolloutID
-    private let journal: any RolloutStore
+    private let journal: any JournalWriter
     private let clock: any RolloutClock
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let mayDefer: Bool
@@ -363,11 +443,13 @@ final class Scribe {
     private(set) var head: JournalHead?
     /// How many of the gathered records were shown already.
     private var shown = 0
+    /// Whether somebody in another process looks for what was gathered.
+    private var isAwaited = false
 
     init(
         rollout: RolloutID,
         plan: Plan,
-        journal: any RolloutStore,
+        journal: any JournalWriter,
         clock: any RolloutClock,
         count: Int,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
@@ -387,14 +469,23 @@ final class Scribe {
         try await write()
     }
 
+    /// Records who goes on with what was begun, durably.
+    func takeUp(_ taking: TakingUp, at milliseconds: Int) async throws(JournalError) {
+        add(.takenUp(taking), at: milliseconds)
+        try await write()
+    }
+
     func note(_ letter: Inbox.Letter, causing effects: [RolloutEffect], at milliseconds: Int) {
+        if case .askedToStop = letter.event { isAwaited = true }
         add(.event(letter.event), at: milliseconds)
         for effect in effects where effect.isRecorded { add(.effect(effect), at: milliseconds) }
         if let output = letter.output { outputs.append(output) }
     }
 
     func commit(isOver: Bool) async throws(JournalError) {
-        guard mayDefer, !isOver, entries.count < Self.portion else { return try await write() }
+        guard mayDefer, !isOver, !isAwaited, entries.count < Self.portion else {
+            return try await write()
+        }
         show()
     }
 
@@ -404,6 +495,7 @@ final class Scribe {
         entries = []
         outputs = []
         shown = 0
+        isAwaited = false
     }
 
     private func show() {
@@ -462,13 +554,27 @@ final class Inbox: Sendable {
         waiting?.resume()
     }
 
+    /// Posts an answer, unless the host has said that it obeys another controller: then nothing else counts.
+    func post(
+        _ event: RolloutEvent,
+        output: StoredOutput? = nil,
+        from worker: HostWorker,
+        _ host: HostName
+    ) async {
+        guard let (epoch, failure) = await worker.superseded else {
+            return post(event, output: output)
+        }
+        post(.superseded(host: host, epoch: epoch, failure: failure))
+    }
+
     func post(
         _ host: HostName,
         _ step: StepReference,
         _ attempt: Int,
         _ outcome: StepOutcome,
-        _ output: OutputCapture
-    ) {
+        _ output: OutputCapture,
+        from worker: HostWorker
+    ) async {
         let (bytes, total, dropped) = output.contents()
         let stored = StoredOutput(
             host: host,
@@ -477,7 +583,7 @@ final class Inbox: Sendable {
             totalBytes: total,
             droppedBytes: dropped
         )
-        post(
+        await post(
             .stepEnded(
                 host: host,
                 step: step,
@@ -485,7 +591,9 @@ final class Inbox: Sendable {
                 outcome: outcome,
                 outputBytes: total
             ),
-            output: total > 0 ? stored : nil
+            output: total > 0 ? stored : nil,
+            from: worker,
+            host
         )
     }
 
@@ -516,7 +624,9 @@ final class Inbox: Sendable {
     }
 
     /// Waits, or returns at once when the rollout is over.
-    func sleep(milliseconds: Int) async {
+    ///
+    /// - Returns: Whether it goes on.
+    func sleep(milliseconds: Int) async -> Bool {
         await withCheckedContinuation { continuation in
             let id = state.withLock { state -> Int? in
                 guard !state.isClosed else { return nil }
@@ -532,6 +642,7 @@ final class Inbox: Sendable {
             }
             if isOver { end() }
         }
+        return state.withLock { !$0.isClosed }
     }
 
     private func wake(_ id: Int) {

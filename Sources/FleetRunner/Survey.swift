@@ -72,20 +72,10 @@ public struct Survey: Sendable {
     public func ask(_ questions: [(host: Host, script: Script)]) async
         -> [HostName: Result<Answer, TransportError>]
     {
-        await withTaskGroup(of: (HostName, Result<Answer, TransportError>).self) { group in
-            var answers: [HostName: Result<Answer, TransportError>] = [:]
-            var rest = questions[...]
-            func start(_ group: inout TaskGroup<(HostName, Result<Answer, TransportError>)>) {
-                guard let (host, script) = rest.popFirst() else { return }
-                group.addTask { (host.name, await result(of: script, on: host)) }
-            }
-            for _ in 0..<min(fanout, questions.count) { start(&group) }
-            while let (name, answer) = await group.next() {
-                answers[name] = answer
-                start(&group)
-            }
-            return answers
+        let answers = await questions.windowed(fanout) { question in
+            (question.host.name, await result(of: question.script, on: question.host))
         }
+        return Dictionary(answers) { $1 }
     }
 
     private func result(of script: Script, on host: Host) async -> Result<Answer, TransportError> {

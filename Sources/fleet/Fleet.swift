@@ -46,7 +46,7 @@ struct Fleet: AsyncParsableCommand {
             PromoteCommand.self, HotfixCommand.self,
             BackupCommand.self, RestoreCommand.self, RunCommand.self, ExecCommand.self,
             RevertCommand.self,
-            ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
+            StopCommand.self, ResumeCommand.self, ReconcileCommand.self, RecoverCommand.self,
             LockCommand.self, JournalCommand.self,
             PlanCommand.self, CheckCommand.self, HostsCommand.self, StatusCommand.self,
             HealthCommand.self,

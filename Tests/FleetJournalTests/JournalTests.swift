@@ -46,7 +46,7 @@ struct JournalTests {
             return try await journal.append(Self.entries(id))
         }
         #expect(try await task.value?.sequence == Self.entries(id).last?.sequence)
-        #expect(try journal.entries(of: id).count == Self.entries(id).count)
+        #expect(try await journal.entries(of: id).count == Self.entries(id).count)
     }
 
     @Test("Whoever trims the journal waits for others again afterwards")
@@ -83,11 +83,12 @@ struct JournalTests {
     }
 
     @Test("A right that was given back is free at once, although somebody still holds on to it")
-    func released() throws {
-        let first = try EnvironmentLock(environment: "production", owner: "ann", in: state)
+    func released() async throws {
+        let leases = FileLeases(in: state)
+        let first = try await leases.acquire("production", for: "ann")
         first.release()
-        let second = try EnvironmentLock(environment: "production", owner: "bob", in: state)
-        #expect(try EnvironmentLock.holder(of: "production", in: state) == "bob")
+        let second = try await leases.acquire("production", for: "bob")
+        #expect(try leases.holder(of: "production") == "bob")
         withExtendedLifetime((first, second)) {}
     }
 
@@ -95,25 +96,25 @@ struct JournalTests {
 
     @Test("Whoever asks who holds an environment keeps nobody from taking it")
     func lookingIsNoHolding() async throws {
-        let state = state
+        let leases = FileLeases(in: state)
         let flag = Flag()
         let lookers = (0..<2).map { _ in
             Task.detached {
                 while !flag.isOver.withLock({ $0 }) {
-                    _ = try EnvironmentLock.holder(of: "production", in: state)
+                    _ = try leases.holder(of: "production")
                     // No event: people look again and again, but not without a pause.
                     usleep(1_000)
                 }
             }
         }
         for _ in 0..<300 {
-            let lock = try EnvironmentLock(environment: "production", owner: "ann", in: state)
-            #expect(try EnvironmentLock.holder(of: "production", in: state) == "ann")
-            withExtendedLifetime(lock) {}
+            let lease = try await leases.acquire("production", for: "ann")
+            #expect(try leases.holder(of: "production") == "ann")
+            withExtendedLifetime(lease) {}
         }
         flag.isOver.withLock { $0 = true }
         for looker in lookers { try await looker.value }
-        #expect(try EnvironmentLock.holder(of: "production", in: state) == nil)
+        #expect(try leases.holder(of: "production") == nil)
     }
 
     static func id(_ text: String) throws -> RolloutID { try #require(RolloutID(text)) }
@@ -147,14 +148,14 @@ struct JournalTests {
             droppedBytes: 6
         )
         try await journal.append(Self.entries(id), outputs: [output])
-        #expect(try journal.entries(of: id) == Self.entries(id))
-        #expect(try journal.outputs(of: id) == [output])
-        #expect(try journal.entries(of: Self.id("other")).isEmpty)
-        let record = try #require(try journal.history().first)
+        #expect(try await journal.entries(of: id) == Self.entries(id))
+        #expect(try await journal.outputs(of: id) == [output])
+        #expect(try await journal.entries(of: Self.id("other")).isEmpty)
+        let record = try #require(try await journal.rollouts(RolloutQuery()).first)
         #expect(record.outcome == .succeeded)
         #expect(record.release == "v1")
-        #expect(try journal.history(environment: "staging").isEmpty)
-        #expect(try journal.verify() == 4)
+        #expect(try await journal.rollouts(RolloutQuery(environment: "staging")).isEmpty)
+        #expect(try await journal.verify() == 4)
     }
 
     @Test func everyOpenIsDurable() throws {
@@ -177,7 +178,7 @@ struct JournalTests {
         try await journal.append(Self.entries(Self.id("r1")))
         let other = try DatabaseQueue(path: path)
         #expect(throws: DatabaseError.self) { try other.write { try $0.execute(sql: sql) } }
-        #expect(try journal.verify() == 4)
+        #expect(try await journal.verify() == 4)
     }
 
     /// Row O12.
@@ -190,13 +191,13 @@ struct JournalTests {
             try database.execute(sql: "DROP TRIGGER entry_keeps_update")
             try database.execute(sql: "UPDATE entry SET body = x'7b7d' WHERE id = 3")
         }
-        #expect(
+        await #expect(
             throws: JournalError.corrupt(
                 sequence: 3,
                 reason: "its hash does not follow from the one before"
             )
         ) {
-            try journal.verify()
+            try await journal.verify()
         }
     }
 
@@ -209,13 +210,46 @@ struct JournalTests {
             "DELETE FROM ending",
             "INSERT INTO ending (rollout, outcome, ended) SELECT id, 'succeeded', 0 FROM rollout",
             "INSERT INTO rollout SELECT 'x', environment, kind, title, release, hosts, user, started FROM rollout",
-            "UPDATE entry SET rollout = 'gone'",
+            "UPDATE entry SET rollout = 'gone' WHERE id = 1",
+            "UPDATE aim SET release = 'x'", "UPDATE aim SET undoes = 'r0'", "UPDATE aim SET body = x'7b7d'",
+            "DELETE FROM aim", "UPDATE decision SET asked = 1", "DELETE FROM decision",
+            "INSERT INTO decision VALUES ('r1', 'commit', 0)", "DELETE FROM request",
+            "UPDATE request SET rollout = 'r2'", "INSERT INTO request (rollout, entry) VALUES ('r1', 1)",
+            "UPDATE output SET bytes = x'00'", "UPDATE output SET total = 1", "DELETE FROM output",
+            "INSERT INTO output VALUES ('r1', 'web1', 'f0-1', x'00', 1, 0, NULL)",
+            "INSERT INTO output VALUES ('r1', 'web1', 'f0-1', x'00', 1, 0, 1)",
+            "UPDATE output SET entry = 1",
+            "UPDATE entry SET chain = 'staging'", "UPDATE entry SET chain = NULL",
+            "UPDATE entry SET outputs = ''", "UPDATE head SET entry = 1", "DELETE FROM head",
+            "UPDATE head SET hash = ''", "DELETE FROM entry WHERE id = (SELECT max(id) FROM entry)",
+            "DELETE FROM beginning", "UPDATE beginning SET entry = 3",
         ]
     )
     func findsAChangedTable(_ sql: String) async throws {
         let journal = try Journal(in: state)
-        try await journal.append(Self.entries(Self.id("r1")))
-        #expect(try journal.verify() == 4)
+        let id = try Self.id("r1")
+        var entries = Self.entries(id)
+        entries.insert(
+            JournalEntry(
+                rollout: id,
+                sequence: 9,
+                elapsedMilliseconds: 0,
+                unixMilliseconds: 0,
+                body: .effect(.decide(.commit, reason: "every host is verified"))
+            ),
+            at: 3
+        )
+        let output = StoredOutput(
+            host: "web1",
+            key: ActionKey("f0-1"),
+            bytes: [1, 2, 3],
+            totalBytes: 3,
+            droppedBytes: 0
+        )
+        try await journal.append(entries, outputs: [output])
+        let request = StopRequest(id, after: .step, user: "u", machine: "m")
+        try await journal.note(.askedToStop(request), stamp: id, at: 1)
+        #expect(try await journal.verify() == 6)
         let other = try DatabaseQueue(path: path)
         try await other.writeWithoutTransaction { database in
             try database.execute(sql: "PRAGMA foreign_keys = OFF")
@@ -227,7 +261,7 @@ struct JournalTests {
             }
             try database.execute(sql: sql)
         }
-        #expect(throws: JournalError.self) { try journal.verify() }
+        await #expect(throws: JournalError.self) { try await journal.verify() }
     }
 
     /// Row O20.
@@ -272,7 +306,7 @@ struct JournalTests {
                 of: "production"
             )
         }
-        #expect(try journal.newestSamples(of: "production").map(\.state) == [.healthy])
+        #expect(try await journal.newestSamples(of: "production").map(\.state) == [.healthy])
     }
 
     @Test func findsARecordThatWasRemoved() async throws {
@@ -283,7 +317,7 @@ struct JournalTests {
             try database.execute(sql: "DROP TRIGGER entry_keeps_delete")
             try database.execute(sql: "DELETE FROM entry WHERE id = 2")
         }
-        #expect(throws: JournalError.self) { try journal.verify() }
+        await #expect(throws: JournalError.self) { try await journal.verify() }
     }
 
     /// Row O11.
@@ -293,13 +327,13 @@ struct JournalTests {
         try await journal.append(Self.entries(id))
         // The same sequence again cannot be: the whole append is refused.
         await #expect(throws: JournalError.self) { try await journal.append(Self.entries(id)) }
-        #expect(try journal.verify() == 4)
+        #expect(try await journal.verify() == 4)
     }
 
     @Test func anUnfinishedRolloutIsSeen() async throws {
         let journal = try Journal(in: state)
         try await journal.append(Array(Self.entries(Self.id("r1")).dropLast()))
-        #expect(try journal.history().first?.outcome == nil)
+        #expect(try await journal.rollouts(RolloutQuery()).first?.outcome == nil)
     }
 
     @Test func aJournalOfTheFirstSchemaIsReadAndGoesOn() async throws {
@@ -331,10 +365,13 @@ struct JournalTests {
         }
         try database.close()
         let journal = try Journal(in: state)
-        let record = try #require(try journal.history().first)
+        let record = try #require(try await journal.rollouts(RolloutQuery()).first)
         #expect(record.outcome == .reverted)
         #expect(record.endedUnixMilliseconds == 9)
-        #expect(try Journal(in: state).history().count == 1, "it is brought up to date once")
+        #expect(
+            try await Journal(in: state).rollouts(RolloutQuery()).count == 1,
+            "it is brought up to date once"
+        )
     }
 
     /// Row O13.
@@ -366,9 +403,9 @@ struct JournalTests {
     }
 
     @Test("A lock that is refused closes its file once: the number may be another file's by then")
-    func aRefusedLockClosesNothingElse() throws {
-        let directory = try StateDirectory(path: directory.path + "/locks")
-        let held = try EnvironmentLock(environment: "e", owner: "one", in: directory)
+    func aRefusedLockClosesNothingElse() async throws {
+        let leases = FileLeases(in: try StateDirectory(path: directory.path + "/locks"))
+        let held = try await leases.acquire("e", for: "one")
         let isOver = Mutex(false)
         let lost = Mutex(0)
         let finished = DispatchSemaphore(value: 0)
@@ -382,31 +419,30 @@ struct JournalTests {
         }
         thread.start()
         for _ in 0..<20_000 {
-            #expect(throws: JournalError.self) {
-                _ = try EnvironmentLock(environment: "e", owner: "two", in: directory)
+            await #expect(throws: JournalError.self) {
+                _ = try await leases.acquire("e", for: "two")
             }
         }
         isOver.withLock { $0 = true }
-        finished.wait()
+        try await eventually("the thread has ended") {
+            finished.wait(timeout: .now()) == .success
+        }
         #expect(lost.withLock { $0 } == 0)
         withExtendedLifetime(held) {}
     }
 
     @Test func onlyOneFleetChangesAnEnvironment() async throws {
-        var lock: EnvironmentLock? = try EnvironmentLock(
-            environment: "production",
-            owner: "first",
-            in: state
-        )
-        #expect(lock != nil)
-        #expect(throws: JournalError.locked(environment: "production", owner: "first")) {
-            try EnvironmentLock(environment: "production", owner: "second", in: state)
+        let leases = FileLeases(in: state)
+        var lease: (any EnvironmentLease)? = try await leases.acquire("production", for: "first")
+        #expect(lease != nil)
+        await #expect(throws: JournalError.locked(environment: "production", owner: "first")) {
+            _ = try await leases.acquire("production", for: "second")
         }
-        _ = try EnvironmentLock(environment: "staging", owner: "second", in: state)
-        lock = nil
+        _ = try await leases.acquire("staging", for: "second")
+        lease = nil
         // A process that another test starts just now holds our descriptors until it runs.
-        try await eventually("the lock is free again") {
-            (try? EnvironmentLock(environment: "production", owner: "third", in: state)) != nil
+        try await eventually("the lease is free again") {
+            (try? await leases.acquire("production", for: "third")) != nil
         }
     }
 }

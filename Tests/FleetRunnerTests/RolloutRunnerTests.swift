@@ -119,7 +119,7 @@ struct RolloutRunnerTests {
         #expect(transport.calls.contains("web1 close and clean"))
         #expect(transport.calls.count { $0.hasSuffix("open") } == 2, "one session a host")
         #expect(
-            try journal.outputs(of: id).map { String(decoding: $0.bytes, as: UTF8.self) } == [
+            try await journal.outputs(of: id).map { String(decoding: $0.bytes, as: UTF8.self) } == [
                 "said by web1\n", "said by web2\n",
             ]
         )
@@ -137,7 +137,7 @@ struct RolloutRunnerTests {
                 step: StepReference(direction, 0),
                 attempt: 1
             )
-            let entries = (try? journal.entries(of: id)) ?? []
+            let entries = (try? await journal.entries(of: id)) ?? []
             let snapshot = entries.contains { entry in
                 if case .event(.hostChecked(host, .ready)) = entry.body { true } else { false }
             }
@@ -293,20 +293,20 @@ struct RolloutRunnerTests {
         }
         let rollout = try await run(transport)
         var replayed = Rollout(plan: rollout.plan)
-        for entry in try journal.entries(of: id) {
+        for entry in try await journal.entries(of: id) {
             if case .event(let event) = entry.body {
                 _ = replayed.handle(event, at: entry.elapsedMilliseconds)
             }
         }
         #expect(replayed == rollout)
-        #expect(try journal.history().first?.outcome == rollout.outcome)
+        #expect(try await journal.rollouts(RolloutQuery()).first?.outcome == rollout.outcome)
     }
 
     @Test("A rollout that is taken up again wants the host keys that it saw at its beginning")
     func keysAreRemembered() async throws {
         let runner = Mutex<RolloutRunner?>(nil)
-        func made(_ transport: ScriptedTransport) throws -> RolloutRunner {
-            let entries = try journal.entries(of: id)
+        func made(_ transport: ScriptedTransport) async throws -> RolloutRunner {
+            let entries = try await journal.entries(of: id)
             return RolloutRunner(
                 id: id,
                 plan: Self.plan(),
@@ -315,7 +315,7 @@ struct RolloutRunnerTests {
                 journal: journal,
                 clock: HurriedClock(),
                 resuming: entries.isEmpty
-                    ? nil : RolloutRunner.Earlier(entries: entries, direction: .onward),
+                    ? nil : RolloutRunner.Earlier(entries: entries, direction: .onward, mark: "m"),
                 watch: { _ in }
             )
         }
@@ -323,7 +323,7 @@ struct RolloutRunnerTests {
             if call.hasPrefix("f0") { runner.withLock { $0?.interrupt(signal: 2) } }
             return Self.ok
         }
-        let one = try made(first)
+        let one = try await made(first)
         runner.withLock { $0 = one }
         let begun = try await one.run()
         #expect(begun.outcome == .interrupted)

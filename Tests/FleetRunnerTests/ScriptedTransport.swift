@@ -3,7 +3,8 @@ import Synchronization
 
 /// A transport that does what a test says and remembers what it was asked.
 final class ScriptedTransport: Transport {
-    typealias Answer = @Sendable (HostName, String) throws(TransportError) -> CommandResult
+    typealias Answer =
+        @Sendable (HostName, String) async throws(TransportError) -> CommandResult
 
     private let answer: Answer
     private let asked = Mutex<[String]>([])
@@ -26,9 +27,11 @@ final class ScriptedTransport: Transport {
 
     fileprivate func note(_ call: String) { asked.withLock { $0.append(call) } }
 
-    fileprivate func ask(_ host: HostName, _ call: String) throws(TransportError) -> CommandResult {
+    fileprivate func ask(_ host: HostName, _ call: String) async throws(TransportError)
+        -> CommandResult
+    {
         note("\(host) \(call)")
-        return try answer(host, call)
+        return try await answer(host, call)
     }
 
     private struct Session: HostSession {
@@ -45,7 +48,7 @@ final class ScriptedTransport: Transport {
                 Array(facts.utf8).withUnsafeBytes { output.write($0) }
             }
             guard script.text.hasPrefix("look ") else {
-                return try transport.ask(host, "run \(script.text)")
+                return try await transport.ask(host, "run \(script.text)")
             }
             // A step's check, which keeps and tells something; noted with what it was given of that.
             let given = script.environment.filter {
@@ -53,7 +56,10 @@ final class ScriptedTransport: Transport {
             }.map { "\($0.name.dropFirst(6))=\($0.value)" }
             let tells = script.text == "look pull" ? "tell TREE b 1\n" : ""
             Array("keep 1/0\n\(tells)".utf8).withUnsafeBytes { output.write($0) }
-            return try transport.ask(host, (["run \(script.text)"] + given).joined(separator: " "))
+            return try await transport.ask(
+                host,
+                (["run \(script.text)"] + given).joined(separator: " ")
+            )
         }
 
         func runDetached(
@@ -64,7 +70,7 @@ final class ScriptedTransport: Transport {
         ) async throws(TransportError) -> CommandResult {
             let snapshot = script.environment.first { $0.name == "FLEET_SNAPSHOT_TAG" }?.value ?? ""
             Array("said by \(host)\n".utf8).withUnsafeBytes { output.write($0) }
-            return try transport.ask(host, "\(key) \(script.text) \(snapshot)")
+            return try await transport.ask(host, "\(key) \(script.text) \(snapshot)")
         }
 
         func recover(
@@ -75,11 +81,11 @@ final class ScriptedTransport: Transport {
         )
             async throws(TransportError) -> Recovery
         {
-            .ended(try transport.ask(host, "recover \(key)"))
+            .ended(try await transport.ask(host, "recover \(key)"))
         }
 
         func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
-            try transport.ask(host, "stop \(key)").status == .exited(0)
+            try await transport.ask(host, "stop \(key)").status == .exited(0)
         }
 
         func upload(
@@ -88,7 +94,7 @@ final class ScriptedTransport: Transport {
             timeoutMilliseconds: Int,
             output: any OutputSink
         ) async throws(TransportError) -> CommandResult {
-            try transport.ask(host, "upload \(upload.source)")
+            try await transport.ask(host, "upload \(upload.source)")
         }
 
         func exchange(
@@ -98,7 +104,7 @@ final class ScriptedTransport: Transport {
             withinMilliseconds: Int,
             receive: @escaping @Sendable ([UInt8]) -> Bool
         ) async throws(TransportError) {
-            let status = try transport.ask(self.host, "http").status == .exited(0) ? 200 : 503
+            let status = try await transport.ask(self.host, "http").status == .exited(0) ? 200 : 503
             _ = receive(Array("HTTP/1.1 \(status) X\r\nContent-Length: 0\r\n\r\n".utf8))
         }
 

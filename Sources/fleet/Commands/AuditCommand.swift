@@ -27,7 +27,7 @@ struct AuditCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let lines = try common.openRecords().audit(of: environment, limit: count)
+        let lines = try await common.openRecords().audit(of: environment, limit: count)
         if common.output == .json { return common.printJSON(lines) }
         guard !lines.isEmpty else { return common.print("nothing was done yet") }
         common.print(AuditText.table(lines, style: common.standardOutputStyle))

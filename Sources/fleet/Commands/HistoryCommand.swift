@@ -17,7 +17,7 @@ struct HistoryCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let lines = try common.openRecords().history(of: environment, limit: max(1, count))
+        let lines = try await common.openRecords().history(of: environment, limit: max(1, count))
         if common.output == .json { return common.printJSON(lines) }
         guard !lines.isEmpty else { return common.print("no rollout yet") }
         common.print(HistoryText.table(lines, style: common.standardOutputStyle))

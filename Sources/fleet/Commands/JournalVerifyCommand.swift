@@ -22,7 +22,7 @@ struct JournalVerifyCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let count = try common.openRecords().verify()
+        let count = try await common.openRecords().verify()
         common.print("the journal holds \(count) records, each as it was written")
         guard let environment else { return }
         let result = try await common.openOperations().verifyJournal(against: environment)

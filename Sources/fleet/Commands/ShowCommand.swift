@@ -19,7 +19,7 @@ struct ShowCommand: AsyncParsableCommand {
 
     func run() async throws {
         let id = try RolloutLookup.id(rollout)
-        let story = try common.openRecords().story(of: id, withOutputs: outputs)
+        let story = try await common.openRecords().story(of: id, withOutputs: outputs)
         if common.output == .json { return common.printJSON(story.entries) }
         let style = common.standardOutputStyle
         let origin = story.origin

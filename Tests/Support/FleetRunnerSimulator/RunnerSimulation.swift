@@ -17,7 +17,13 @@ public struct RunnerSimulation {
     private let machine = SimulatedMachine()
     private let fleet: SimulatedFleet
     private let plan: Plan
-    private let store: SimulatedStore
+    private var store: SimulatedStore
+    /// Journals of controllers that were thought dead and are not.
+    private var rivals: [SimulatedStore] = []
+    private var rivalEnds: [Ending] = []
+    private var marks = 0
+    /// How often the controller is left behind alive, at most.
+    private var splits: Int
     /// Whose lock is broken, and when.
     private var broken: (host: HostName, at: Int)?
     /// How often the controller is killed at most.
@@ -27,6 +33,8 @@ public struct RunnerSimulation {
     public var trace: [String] { fleet.state.withLock { $0.trace } }
     /// How many records the journal holds at the end.
     public var recordCount: Int { store.entries.count }
+    /// How often a controller was thought dead and was not.
+    public private(set) var splitCount = 0
     /// How often the controller was killed.
     public private(set) var killCount = 0
 
@@ -34,7 +42,11 @@ public struct RunnerSimulation {
     public private(set) var wasFair = false
 
     /// Sets the stage.
-    public init(seed: UInt64) {
+    ///
+    /// - Parameters:
+    ///   - seed: Decides everything.
+    ///   - mutant: What is done wrong on purpose; nil for nothing.
+    public init(seed: UInt64, mutant: RunnerMutant? = nil) {
         self.seed = seed
         var random = SeededRandom(seed: seed)
         func pick(_ range: ClosedRange<Int>) -> Int {
@@ -57,6 +69,7 @@ public struct RunnerSimulation {
             broken = (names[pick(1...names.count) - 1], pick(1...80_000))
         }
         kills = pick(1...100) <= 40 ? pick(1...4) : 0
+        splits = pick(1...100) <= 15 ? pick(1...2) : 0
         plan = Self.plan(
             names,
             batch: pick(1...3),
@@ -72,6 +85,7 @@ public struct RunnerSimulation {
             SeededRandom(seed: seed &+ 1),
             weather,
             machine,
+            mutant: mutant,
             idempotent: Set(idempotent + back)
         )
         store = SimulatedStore(fleet)
@@ -165,6 +179,12 @@ public struct RunnerSimulation {
             let result = try carryOut(transport, direction)
             if let violation = fleet.state.withLock({ $0.violation }) { throw violation }
             if let outcome = result, outcome != .interrupted {
+                // Whoever was thought dead may still do something, and must not.
+                let ends = rivalEnds
+                guard machine.run(until: { ends.allSatisfy { $0.result != nil } }) else {
+                    throw RunnerViolation(description: "a runner that was left behind does not end")
+                }
+                if let violation = fleet.state.withLock({ $0.violation }) { throw violation }
                 try check(outcome)
                 return outcome
             }
@@ -173,6 +193,12 @@ public struct RunnerSimulation {
                 killCount += 1
                 fleet.note("the controller is killed")
             }
+            // Its journal lacks what another controller has done since: somebody finds the newer one.
+            if store.lacksRecords, !rivals.isEmpty {
+                let own = store
+                store = rivals[pick(1...rivals.count) - 1].fork()
+                rivals.append(own)
+            }
             direction = pick(1...100) <= 25 ? .back : .onward
             // Somebody notices after a while, and most of what hosts were doing has ended by then.
             let pause = pick(1...100_000)
@@ -180,6 +206,8 @@ public struct RunnerSimulation {
             _ = machine.after(milliseconds: pause) {}
             _ = machine.run { machine.milliseconds >= until }
         }
+        // No journal may know everything that was done: then people have to put one together from the hosts.
+        guard splitCount == 0 else { return .interrupted }
         throw RunnerViolation(description: "the rollout does not end")
     }
 
@@ -192,6 +220,7 @@ public struct RunnerSimulation {
             return outcome
         }
         guard let id = RolloutID("r1") else { preconditionFailure("a name") }
+        marks += 1
         let runner = RolloutRunner(
             id: id,
             plan: plan,
@@ -200,7 +229,12 @@ public struct RunnerSimulation {
             journal: store,
             clock: machine,
             resuming: entries.isEmpty
-                ? nil : RolloutRunner.Earlier(entries: entries, direction: direction),
+                ? nil
+                : RolloutRunner.Earlier(
+                    entries: entries,
+                    direction: direction,
+                    mark: "m\(marks)"
+                ),
             watch: { _ in }
         )
         if pick(1...100) <= 8 {
@@ -214,7 +248,25 @@ public struct RunnerSimulation {
                 done.end(.failure(error))
             }
         }
-        guard machine.run(until: { done.result != nil }), let result = done.result else {
+        let machine = machine
+        var leftAt = Int.max
+        if splits > 0, pick(1...100) <= 50 {
+            leftAt = machine.milliseconds + pick(1...60_000)
+            _ = machine.after(milliseconds: leftAt - machine.milliseconds) {}
+        }
+        let isOver = machine.run { done.result != nil || machine.milliseconds >= leftAt }
+        if done.result == nil, machine.milliseconds >= leftAt {
+            splits -= 1
+            // What is not begun is begun by whoever did.
+            guard !store.entries.isEmpty else { return nil }
+            fleet.note("the controller is thought dead")
+            splitCount += 1
+            rivals.append(store)
+            rivalEnds.append(done)
+            store = store.fork()
+            return nil
+        }
+        guard isOver, let result = done.result else {
             throw RunnerViolation(description: "the runner waits for nothing")
         }
         switch result {
@@ -260,7 +312,9 @@ public struct RunnerSimulation {
                 if host.spools.contains(where: { $0.value.isAlive }) {
                     throw wrong("something still runs")
                 }
-                if host.owner == "r1", progress.lockFailure == nil { throw wrong("the lock stays") }
+                if host.rollout == "r1", progress.lockFailure == nil {
+                    throw wrong("the lock stays")
+                }
             }
             if progress.outcome == nil { throw wrong("nothing is said") }
         }
@@ -305,7 +359,7 @@ private final class Ending: Sendable {
 }
 
 /// A journal in memory, whose controller is killed at one of its writes.
-final class SimulatedStore: RolloutStore {
+final class SimulatedStore: JournalWriter {
     private struct State {
         var entries: [JournalEntry] = []
         var outputs: [String: [UInt8]] = [:]
@@ -318,6 +372,29 @@ final class SimulatedStore: RolloutStore {
     private let fleet: SimulatedFleet
 
     init(_ fleet: SimulatedFleet) { self.fleet = fleet }
+
+    /// Another journal that says the same so far.
+    func fork() -> SimulatedStore {
+        let other = SimulatedStore(fleet)
+        let (entries, outputs) = (entries, outputs)
+        other.state.withLock { state in
+            state.entries = entries
+            state.outputs = outputs
+        }
+        return other
+    }
+
+    /// Whether the last controller has found that hosts know more than this.
+    var lacksRecords: Bool {
+        entries.suffix(6).contains { entry in
+            guard case .event(.superseded(_, _, let failure)) = entry.body else { return false }
+            return failure.summary.hasPrefix("E_RECORDS")
+        }
+    }
+    var requestMilliseconds: Int? { nil }
+    func requests(to rollout: RolloutID, after number: Int) async throws(JournalError)
+        -> [(number: Int, request: StopRequest)]
+    { [] }
 
     var entries: [JournalEntry] { state.withLock { $0.entries } }
     var outputs: [String: [UInt8]] { state.withLock { $0.outputs } }

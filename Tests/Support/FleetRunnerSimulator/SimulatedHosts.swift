@@ -10,6 +10,14 @@ public struct RunnerViolation: Error, CustomStringConvertible {
     public let description: String
 }
 
+/// A mistake that is made on purpose: the simulation has to find it.
+public enum RunnerMutant: String, Sendable, CaseIterable {
+    /// A host starts steps for every controller of the rollout that owns its lock.
+    case lowerEpochLetIn
+    /// A host does not say which steps it knows of: a journal that is older than the host is not found out.
+    case stepsUntold
+}
+
 /// What may go wrong, in percent of what is asked.
 struct RunnerWeather {
     /// A question is lost before the host hears it.
@@ -54,6 +62,23 @@ struct SimulatedRunnerHost {
     /// Whether the new release does not work here.
     var isBad = false
 
+    /// The rollout that owns the lock.
+    var rollout: String? { owner.map { String($0.prefix { $0 != " " }) } }
+
+    /// Lets a controller of the same rollout follow the one that was here; what it is told if it may not.
+    mutating func follow(_ claim: String) -> String? {
+        guard owner != claim else { return nil }
+        func number(_ text: String?) -> Int {
+            text?.split(separator: " ").dropFirst().first?.split(separator: ".").first
+                .flatMap { Int($0) } ?? 1
+        }
+        guard number(claim) > number(owner) else {
+            return "E_SUPERSEDED \(number(owner)) rollout r1 was taken up by another controller\n"
+        }
+        owner = claim
+        return nil
+    }
+
     /// What has ended by now has its effect.
     mutating func settle(_ now: Int, to new: String, back old: String) {
         let due = spools.filter { $0.value.isAlive && $0.value.endsAt <= now }
@@ -89,6 +114,8 @@ final class SimulatedFleet: Sendable {
     let state: Mutex<State>
     let machine: SimulatedMachine
     let weather: RunnerWeather
+    /// What is done wrong on purpose; nil for nothing.
+    let mutant: RunnerMutant?
     /// Scripts that may run more than once.
     let idempotent: Set<String>
 
@@ -97,8 +124,10 @@ final class SimulatedFleet: Sendable {
         _ random: SeededRandom,
         _ weather: RunnerWeather,
         _ machine: SimulatedMachine,
+        mutant: RunnerMutant?,
         idempotent: Set<String>
     ) {
+        self.mutant = mutant
         let host = SimulatedRunnerHost(commit: Self.old, running: Self.old)
         state = Mutex(
             State(

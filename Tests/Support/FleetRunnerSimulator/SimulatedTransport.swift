@@ -75,23 +75,35 @@ private struct SimulatedSession: HostSession {
     private static func name(of script: Script) -> String {
         if script.text == lock.taking(generation: nil).text { return "lock" }
         if script.text == lock.giving().text { return "unlock" }
+        if script.text == lock.takingUp.text { return "take up" }
         return script.environment.contains { $0.name == "FLEET_OWNER" } ? "question" : script.text
     }
 
     /// What a host says to a script that changes nothing but its lock.
     private func answer(_ script: Script) -> (Int, String) {
         let values = Dictionary(script.environment.map { ($0.name, $0.value) }) { $1 }
-        let wanted = values["FLEET_OWNER"] ?? ""
+        let rollout = values["FLEET_OWNER"] ?? ""
+        let epoch = values["FLEET_EPOCH"] ?? ""
+        let wanted = epoch.isEmpty ? rollout : "\(rollout) \(epoch)"
         let isFlapping = script.text == "healthy" && fleet.chance(fleet.weather.flap)
         return fleet.with(host) { host, _ in
             switch Self.name(of: script) {
             case "question":
-                guard host.owner == nil || host.owner == wanted else {
+                guard host.owner == nil || host.rollout == rollout else {
                     return (1, "E_LOCKED e is locked by rollout \(host.owner ?? "")\n")
                 }
                 return (0, "generation=\(host.generation)\n")
+            case "take up":
+                if host.rollout == rollout, let refusal = host.follow(wanted) {
+                    return (1, refusal)
+                }
+                guard fleet.mutant != .stepsUntold else { return (0, "") }
+                let known = Set(host.spools.keys).union(host.never)
+                return (0, known.sorted().map { "step \($0)\n" }.joined())
             case "lock":
-                guard host.owner != wanted else { return (0, "") }
+                guard host.rollout != rollout else {
+                    return host.follow(wanted).map { (1, $0) } ?? (0, "")
+                }
                 guard host.owner == nil else { return (1, "E_LOCKED e is locked\n") }
                 let known = values["FLEET_GENERATION"] ?? ""
                 guard known.isEmpty || known == String(host.generation) else {
@@ -100,10 +112,10 @@ private struct SimulatedSession: HostSession {
                 host.owner = wanted
                 return (0, "")
             case "unlock":
-                if host.owner == wanted {
-                    host.owner = nil
-                    host.generation += 1
-                }
+                guard host.rollout == rollout else { return (0, "") }
+                if let refusal = host.follow(wanted) { return (1, refusal) }
+                host.owner = nil
+                host.generation += 1
                 return (0, "")
             case "facts": return (0, "state=present\ncommit=\(host.commit)\ntag=v1\n")
             case "on new": return (host.commit == SimulatedFleet.new ? 0 : 1, "")
@@ -131,7 +143,11 @@ private struct SimulatedSession: HostSession {
             start(script, key, takes: hangs ? 100_000_000 : takes, status: fails ? 1 : 0)
         }
         switch began {
-        case .fenced: return CommandResult(status: .fenced, outputBytes: 0)
+        case .fenced(let owner):
+            Array("the lock of this host belongs to \(owner ?? "nobody")\n".utf8).withUnsafeBytes {
+                output.write($0)
+            }
+            return CommandResult(status: .fenced, outputBytes: 0)
         case .refused: throw .connectionLost(.command, reason: "\(key) left no result")
         case .started: break
         }
@@ -141,7 +157,11 @@ private struct SimulatedSession: HostSession {
         }
     }
 
-    private enum Beginning { case started, fenced, refused }
+    private enum Beginning {
+        case started
+        case fenced(by: String?)
+        case refused
+    }
 
     private func start(_ script: Script, _ key: ActionKey, takes: Int, status: Int) -> Beginning {
         let now = machine.milliseconds
@@ -154,7 +174,10 @@ private struct SimulatedSession: HostSession {
             guard host.spools[key.description] == nil, !host.never.contains(key.description) else {
                 return .refused
             }
-            if let lock = script.lock, host.owner != lock.owner { return .fenced }
+            let isOwn =
+                fleet.mutant == .lowerEpochLetIn
+                ? host.rollout == "r1" : host.owner == script.lock?.owner
+            guard isOwn else { return .fenced(by: host.owner) }
             if let other = host.spools.first(where: { $0.value.isAlive }) {
                 wrong = "\(key) starts on \(name) beside \(other.key)"
             }

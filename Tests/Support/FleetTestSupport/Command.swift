@@ -58,9 +58,9 @@ public struct Command: Sendable {
 ///
 /// For what no event tells: a file or a process of a program that knows nothing of the test. What
 /// the test's own code does is waited for by its own event.
-public func eventually(_ what: String, _ isSo: () throws -> Bool) async throws {
+public func eventually(_ what: String, _ isSo: () async throws -> Bool) async throws {
     for _ in 0..<6000 {
-        if try isSo() { return }
+        if try await isSo() { return }
         // No event: whoever makes it so knows nothing of the test.
         try await Task.sleep(for: .milliseconds(10))
     }

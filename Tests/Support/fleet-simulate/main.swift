@@ -13,12 +13,20 @@ struct Arguments {
     var count: UInt64 = 10_000
     var first: UInt64 = 0
     var playsRunner = false
+    var mutant: RunnerMutant?
 
     init?(_ words: [String]) {
         var rest = words[...]
         while let word = rest.popFirst() {
             if word == "--runner" {
                 playsRunner = true
+                continue
+            }
+            if word == "--mutant" {
+                guard let name = rest.popFirst(), let mutant = RunnerMutant(rawValue: name) else {
+                    return nil
+                }
+                self.mutant = mutant
                 continue
             }
             guard let number = rest.popFirst().flatMap({ UInt64($0) }) else { return nil }
@@ -48,14 +56,16 @@ func printShrunk(_ seed: UInt64) -> Bool {
 }
 
 /// Plays the runner's seeds; says and shows which one breaks something.
-func playRunner(_ seeds: Range<UInt64>, isShown: Bool) -> Bool {
+func playRunner(_ seeds: Range<UInt64>, _ mutant: RunnerMutant?, isShown: Bool) -> Bool {
     var outcomes: [String: Int] = [:]
     var kills = 0
+    var splits = 0
     for seed in seeds {
-        var simulation = RunnerSimulation(seed: seed)
+        var simulation = RunnerSimulation(seed: seed, mutant: mutant)
         do {
             outcomes[try simulation.run().rawValue, default: 0] += 1
             kills += simulation.killCount
+            splits += simulation.splitCount
             if isShown { for line in simulation.trace { print(line) } }
         } catch {
             for line in simulation.trace { print(line) }
@@ -65,7 +75,8 @@ func playRunner(_ seeds: Range<UInt64>, isShown: Bool) -> Bool {
     }
     let summary = outcomes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
     print(
-        "\(seeds.count) rollouts by the runner, \(kills) kills: \(summary.joined(separator: ", "))"
+        "\(seeds.count) rollouts by the runner, \(kills) kills, \(splits) controllers thought dead that were not: "
+            + "\(summary.joined(separator: ", "))"
     )
     return true
 }
@@ -73,7 +84,9 @@ func playRunner(_ seeds: Range<UInt64>, isShown: Bool) -> Bool {
 if arguments.playsRunner {
     let first = arguments.seed ?? arguments.first
     let count = arguments.seed == nil ? arguments.count : 1
-    exit(playRunner(first..<first + count, isShown: arguments.seed != nil) ? 0 : 1)
+    exit(
+        playRunner(first..<first + count, arguments.mutant, isShown: arguments.seed != nil) ? 0 : 1
+    )
 }
 
 if let seed = arguments.shrunk {

@@ -1,0 +1,23 @@
+internal import FleetDigest
+internal import FleetRollout
+
+/// How a record is known by what it says, what came with it and what was before it.
+enum JournalHash {
+    /// Stands for the environment of records that name none.
+    static let nowhere = "-"
+
+    /// A record's hash, in hexadecimal.
+    ///
+    /// - Parameters:
+    ///   - body: The record, as it is written.
+    ///   - outputs: The hash of the outputs that came with it; empty for none.
+    ///   - previous: The hash of the record before it; empty for the first one.
+    static func of(_ body: [UInt8], with outputs: String = "", after previous: String) -> String {
+        SHA256Digest(of: Array(previous.utf8) + body + Array(outputs.utf8)).description
+    }
+
+    /// The same of a record that is yet to be written.
+    static func of(_ entry: JournalEntry, with outputs: String, after previous: String) -> String {
+        of(CanonicalJSON.encode(entry), with: outputs, after: previous)
+    }
+}

@@ -1,0 +1,152 @@
+public import FleetPlan
+public import FleetTransport
+
+/// A line of the history.
+public struct RolloutRecord: Sendable, Hashable {
+    /// The rollout.
+    public let id: RolloutID
+    /// The environment.
+    public let environment: String
+    /// What it was for.
+    public let kind: Plan.Kind
+    /// The playbook or command.
+    public let title: String
+    /// The release, as people know it; empty if there was none.
+    public let release: String
+    /// How many hosts it was for.
+    public let hostCount: Int
+    /// Who started it.
+    public let user: String
+    /// When it was planned, in milliseconds since 1970.
+    public let startedUnixMilliseconds: Int
+    /// When it ended, in milliseconds since 1970.
+    public let endedUnixMilliseconds: Int?
+    /// How it ended; nil if it never did, because it runs or its fleet was killed.
+    public let outcome: RolloutOutcome?
+    /// What it was to change; nil for a command, and where that was not asked for.
+    public let aim: RolloutAim?
+    /// Whether it went back because somebody asked for that, and not because something was wrong.
+    public let wasAskedBack: Bool
+
+    /// Describes a rollout.
+    public init(
+        id: RolloutID,
+        environment: String,
+        kind: Plan.Kind,
+        title: String,
+        release: String,
+        hostCount: Int,
+        user: String,
+        startedUnixMilliseconds: Int,
+        endedUnixMilliseconds: Int? = nil,
+        outcome: RolloutOutcome? = nil,
+        aim: RolloutAim? = nil,
+        wasAskedBack: Bool = false
+    ) {
+        self.id = id
+        self.environment = environment
+        self.kind = kind
+        self.title = title
+        self.release = release
+        self.hostCount = hostCount
+        self.user = user
+        self.startedUnixMilliseconds = startedUnixMilliseconds
+        self.endedUnixMilliseconds = endedUnixMilliseconds
+        self.outcome = outcome
+        self.aim = aim
+        self.wasAskedBack = wasAskedBack
+    }
+}
+
+/// What a rollout was to change, as far as later ones have to know: so much stands beside its plan, which is long.
+public struct RolloutAim: Sendable, Hashable, Codable {
+    /// The release; nil if it deployed none.
+    public let release: Release?
+    /// The rollout that it takes back; nil for any other.
+    public let undoes: RolloutID?
+    /// Whether it was for every host of the environment.
+    public let isForEveryHost: Bool
+    /// How many hosts the environment had; nil if that was not recorded.
+    public let environmentHostCount: Int?
+    /// The smoke tests that had to be passed, sorted.
+    public let smokeTests: [String]
+    /// Whether what it takes back may be deployed again without being forced.
+    public let sparesRelease: Bool
+    /// Whether it was an emergency.
+    public let isHotfix: Bool
+    /// Why it was begun, in the words of who did.
+    public let reason: String?
+    /// Which of its hosts get which release; those that none of it is for are in no group.
+    public let groups: [Group]
+    /// The hosts that its release is not for.
+    public let otherHosts: [HostName]
+
+    /// Hosts that get the same release.
+    public struct Group: Sendable, Hashable, Codable {
+        /// The release; nil if it is not known which.
+        public let release: Release?
+        /// The hosts.
+        public let hosts: [HostName]
+
+        /// Describes a group.
+        public init(release: Release?, hosts: [HostName]) {
+            self.release = release
+            self.hosts = hosts
+        }
+    }
+
+    /// What a plan aims at.
+    ///
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - origin: Who began it, and why.
+    public init(_ plan: Plan, _ origin: RolloutOrigin) {
+        release = plan.release
+        undoes = plan.adoptsLocksOf.flatMap(RolloutID.init)
+        isForEveryHost = plan.isForEveryHost
+        environmentHostCount = plan.environmentHostCount
+        smokeTests = plan.smokeTests.sorted()
+        sparesRelease = origin.overridden?.contains(RolloutOrigin.quarantineRule) ?? false
+        isHotfix = origin.isHotfix
+        reason = origin.reason
+        // A release step that is for some hosts leaves the others as they are.
+        let isPartly =
+            plan.kind == .deploy && plan.hosts.contains { $0.release != nil }
+        var places: [Release?: Int] = [:]
+        var groups: [(release: Release?, hosts: [HostName])] = []
+        var others: [HostName] = []
+        for host in plan.hosts {
+            if isPartly, host.release == nil {
+                others.append(host.name)
+                continue
+            }
+            let release = host.release ?? plan.release
+            if let place = places[release] {
+                groups[place].hosts.append(host.name)
+            } else {
+                places[release] = groups.count
+                groups.append((release, [host.name]))
+            }
+        }
+        self.groups = groups.map { Group(release: $0.release, hosts: $0.hosts) }
+        otherHosts = others
+    }
+
+    /// The same with other hosts.
+    public func with(groups: [Group], otherHosts: [HostName]) -> RolloutAim {
+        RolloutAim(self, groups, otherHosts)
+    }
+
+    private init(_ aim: RolloutAim, _ groups: [Group], _ otherHosts: [HostName]) {
+        release = aim.release
+        undoes = aim.undoes
+        isForEveryHost = aim.isForEveryHost
+        environmentHostCount = aim.environmentHostCount
+        smokeTests = aim.smokeTests
+        sparesRelease = aim.sparesRelease
+        isHotfix = aim.isHotfix
+        reason = aim.reason
+        self.groups = groups
+        self.otherHosts = otherHosts
+    }
+}
