@@ -10,6 +10,7 @@ public struct FileLeases: EnvironmentLeases {
 
     private func path(_ environment: String) -> String { "\(directory.path)/\(environment).lock" }
 
+    /// As ``EnvironmentLeases`` promises.
     public func acquire(_ environment: String, for owner: String) async throws(JournalError)
         -> any EnvironmentLease
     {
@@ -27,6 +28,7 @@ public struct FileLeases: EnvironmentLeases {
         return lock
     }
 
+    /// As ``EnvironmentLeases`` promises.
     public func holder(of environment: String) throws(JournalError) -> String? {
         let path = path(environment)
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)

@@ -8,6 +8,7 @@ internal import GRDB
 // MARK: History
 
 extension Journal {
+    /// As ``JournalReader`` promises.
     public func rollouts(_ query: RolloutQuery) async throws(JournalError) -> [RolloutRecord] {
         let columns =
             switch query.aims {
@@ -85,6 +86,7 @@ extension Journal {
         return .corrupt(sequence: 0, reason: "rollout \(rollout) has no plan")
     }
 
+    /// As ``JournalReader`` promises.
     public func environments() async throws(JournalError) -> [String] {
         try await reading { database in
             try String.fetchAll(
@@ -98,6 +100,7 @@ extension Journal {
 // MARK: Records
 
 extension Journal {
+    /// As ``JournalReader`` promises.
     public func entries(of rollout: RolloutID, after sequence: Int, limit: Int?)
         async throws(JournalError) -> [JournalEntry]
     {
@@ -135,6 +138,7 @@ extension Journal {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func snapshots(of rollout: RolloutID) async throws(JournalError) -> [HostName: Snapshot]
     {
         try await reading { database in
@@ -154,10 +158,12 @@ extension Journal {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func beginnings(limit: Int) async throws(JournalError) -> [JournalEntry] {
         try await first("rollout NOT IN (SELECT id FROM rollout WHERE kind = 'exec')", limit)
     }
 
+    /// As ``JournalReader`` promises.
     public func approvals(for environment: String) async throws(JournalError) -> [Approval] {
         try await first("rollout GLOB 'approval-*'", -1).compactMap { entry in
             guard case .approved(let approval) = entry.body, approval.environment == environment
@@ -180,6 +186,7 @@ extension Journal {
         }
     }
 
+    /// As ``JournalWriter`` promises.
     public func requests(to rollout: RolloutID, after number: Int) async throws(JournalError)
         -> [(number: Int, request: StopRequest)]
     {
@@ -199,6 +206,7 @@ extension Journal {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func outputs(of rollout: RolloutID) async throws(JournalError) -> [StoredOutput] {
         try await reading { database in
             try Row.fetchAll(
@@ -224,6 +232,7 @@ extension Journal {
         )
     }
 
+    /// As ``JournalWriter`` promises.
     public func holds(_ head: JournalHead) async throws(JournalError) -> Bool? {
         try await reading { database in
             let hashes = try String.fetchAll(

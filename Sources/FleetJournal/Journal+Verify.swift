@@ -8,6 +8,7 @@ internal import GRDB
 // MARK: Whether everything is as it was written
 
 extension Journal {
+    /// As ``JournalReader`` promises.
     public func heads() async throws(JournalError) -> [String: JournalHead] {
         try await reading { database in
             let first = try Self.first(in: database)
@@ -32,6 +33,7 @@ extension Journal {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func verify() async throws(JournalError) -> Int {
         try await reading { database in
             var proof = try Proof(database)

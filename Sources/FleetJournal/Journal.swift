@@ -172,8 +172,9 @@ public final class Journal: JournalWriter, JournalReader {
         }
     }
 
-    /// Reads in one transaction, on the database's own queue: nobody's thread waits. Also for a task that was
-    /// cancelled: what is known stays known.
+    /// Reads in one transaction, on the database's own queue, so that nobody's thread waits.
+    ///
+    /// Also for a task that was cancelled: what is known stays known.
     func reading<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T)
         async throws(JournalError) -> T
     {

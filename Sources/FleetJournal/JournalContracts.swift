@@ -63,6 +63,7 @@ public protocol JournalReader: Sendable {
     ///   - rollout: The rollout.
     ///   - sequence: Only records behind this one; 0 for the first.
     ///   - limit: How many at most; nil for all of them.
+    /// - Returns: The records.
     /// - Throws: ``JournalError``, also if a record is not what was written.
     func entries(of rollout: RolloutID, after sequence: Int, limit: Int?)
         async throws(JournalError) -> [JournalEntry]
@@ -154,6 +155,7 @@ public protocol EnvironmentLeases: Sendable {
     /// - Parameters:
     ///   - environment: The environment; a safe file name.
     ///   - owner: Who that is, for people.
+    /// - Returns: The right.
     /// - Throws: ``JournalError/locked(environment:owner:)`` if somebody else has it.
     func acquire(_ environment: String, for owner: String) async throws(JournalError)
         -> any EnvironmentLease

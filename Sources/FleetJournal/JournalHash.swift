@@ -12,6 +12,7 @@ enum JournalHash {
     ///   - body: The record, as it is written.
     ///   - outputs: The hash of the outputs that came with it; empty for none.
     ///   - previous: The hash of the record before it; empty for the first one.
+    /// - Returns: The hash.
     static func of(_ body: [UInt8], with outputs: String = "", after previous: String) -> String {
         SHA256Digest(of: Array(previous.utf8) + body + Array(outputs.utf8)).description
     }

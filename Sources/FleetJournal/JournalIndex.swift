@@ -20,6 +20,7 @@ enum JournalIndex {
     ///   - id: Its number in the journal.
     ///   - database: A database that is being written to.
     ///   - onlyNew: Whether the tables of older schemas have it already.
+    /// - Throws: Whatever SQLite says.
     static func note(
         _ entry: JournalEntry,
         _ id: Int64,

@@ -9,6 +9,8 @@ internal import GRDB
 /// `user_version` rises with every change: an older fleet refuses what it does not know. Nothing that is only ever
 /// added to is changed on the way: what a new version has to know of old records is put into tables of its own.
 enum JournalSchema {
+    /// The schema that this fleet writes.
+    ///
     /// 2: a rollout may end more than once, interrupted and then taken up again. 3: answers to smoke tests outside of
     /// rollouts. 4: a chain for each environment, which covers outputs, too; what a rollout aims at beside its plan;
     /// requests to stop, and who took a rollout up.
@@ -126,6 +128,8 @@ enum JournalSchema {
         )
     }
 
+    /// A chain for each environment.
+    ///
     /// `entry.chain` is the environment; nothing for records of the one chain that older fleets wrote, which ends at
     /// `beginning.entry`. `entry.outputs` is the hash of the outputs that came with it, those whose `output.entry` it
     /// is. `head` is no record: it only saves looking for the last one of each chain.

@@ -16,12 +16,16 @@ public final class MemoryJournal: JournalWriter, JournalReader {
     /// An empty one.
     public init() {}
 
+    /// As ``JournalWriter`` promises.
     public var isOnReserve: Bool { false }
+    /// As ``JournalWriter`` promises.
     public var requestMilliseconds: Int? { 500 }
+    /// As ``JournalWriter`` promises.
     public func requireReserve() throws(JournalError) {}
 
     // MARK: Writing
 
+    /// As ``JournalWriter`` promises.
     @discardableResult
     public func append(_ entries: [JournalEntry], outputs: [StoredOutput])
         async throws(JournalError) -> JournalHead?
@@ -69,6 +73,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
 
     private var all: [JournalEntry] { state.withLock { $0.entries.map(\.entry) } }
 
+    /// As ``JournalWriter`` promises.
     public func holds(_ head: JournalHead) async throws(JournalError) -> Bool? {
         state.withLock { state in
             let records = state.entries.filter { $0.entry.rollout == head.rollout }
@@ -80,6 +85,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         }
     }
 
+    /// As ``JournalWriter`` promises.
     public func requests(to rollout: RolloutID, after number: Int) async throws(JournalError)
         -> [(number: Int, request: StopRequest)]
     {
@@ -91,6 +97,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func rollouts(_ query: RolloutQuery) async throws(JournalError) -> [RolloutRecord] {
         let entries = all
         var records: [RolloutRecord] = []
@@ -144,6 +151,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         )
     }
 
+    /// As ``JournalReader`` promises.
     public func entries(of rollout: RolloutID, after sequence: Int, limit: Int?)
         async throws(JournalError) -> [JournalEntry]
     {
@@ -152,6 +160,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         return limit.map { Array(found.prefix($0)) } ?? found
     }
 
+    /// As ``JournalReader`` promises.
     public func outputs(of rollout: RolloutID) async throws(JournalError) -> [StoredOutput] {
         let kept = state.withLock { $0.outputs }.filter { $0.rollout == rollout }.map(\.output)
         var newest: [[String]: Int] = [:]
@@ -161,6 +170,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         return newest.values.sorted().map { kept[$0] }
     }
 
+    /// As ``JournalReader`` promises.
     public func snapshots(of rollout: RolloutID) async throws(JournalError) -> [HostName: Snapshot]
     {
         var found: [HostName: Snapshot] = [:]
@@ -173,6 +183,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         return found
     }
 
+    /// As ``JournalReader`` promises.
     public func beginnings(limit: Int) async throws(JournalError) -> [JournalEntry] {
         let found = all.reversed().filter { entry in
             if case .planned(let plan, _) = entry.body, plan.kind == .exec { return false }
@@ -181,6 +192,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         return Array(found.prefix(limit))
     }
 
+    /// As ``JournalReader`` promises.
     public func approvals(for environment: String) async throws(JournalError) -> [Approval] {
         all.reversed().compactMap { entry in
             guard case .approved(let approval) = entry.body, approval.environment == environment
@@ -189,6 +201,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         }
     }
 
+    /// As ``JournalReader`` promises.
     public func environments() async throws(JournalError) -> [String] {
         Set(
             all.compactMap { entry in
@@ -197,10 +210,12 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         ).sorted()
     }
 
+    /// As ``JournalReader`` promises.
     public func heads() async throws(JournalError) -> [String: JournalHead] {
         state.withLock { $0.heads }
     }
 
+    /// As ``JournalReader`` promises.
     public func verify() async throws(JournalError) -> Int {
         var previous: [String: String] = [:]
         let records = state.withLock { $0.entries }
@@ -221,6 +236,7 @@ public final class MemoryLeases: EnvironmentLeases {
     /// Nobody has anything.
     public init() {}
 
+    /// As ``EnvironmentLeases`` promises.
     public func acquire(_ environment: String, for owner: String) async throws(JournalError)
         -> any EnvironmentLease
     {
@@ -241,6 +257,7 @@ public final class MemoryLeases: EnvironmentLeases {
         }
     }
 
+    /// As ``EnvironmentLeases`` promises.
     public func holder(of environment: String) throws(JournalError) -> String? {
         owners.withLock { $0[environment]?.owner }
     }

@@ -8,18 +8,19 @@ public enum ReleaseHistory {
     /// The newest rollout that has not come to its end: it runs, its controller was killed, or it was interrupted.
     ///
     /// - Parameter records: The environment's rollouts, the newest first.
+    /// - Returns: The rollout; nil if every one has come to its end.
     public static func unfinished(_ records: [RolloutRecord]) -> RolloutRecord? {
         records.first { record in
             record.kind != .exec && (record.outcome == nil || record.outcome == .interrupted)
         }
     }
 
-    /// The rollout by which a release was taken back last, unless it was deployed well again since; nil if it never
-    /// was.
+    /// The rollout by which a release was taken back last, unless it was deployed well again since.
     ///
     /// - Parameters:
     ///   - commit: The release.
     ///   - records: The environment's rollouts, the newest first, with their aims.
+    /// - Returns: The rollout; nil if the release was never taken back.
     public static func takenBack(_ commit: String, in records: [RolloutRecord]) -> RolloutRecord? {
         for record in records {
             let isBack = record.kind == .revert
@@ -50,13 +51,14 @@ public enum ReleaseHistory {
         return nil
     }
 
-    /// The newest rollout by which a release succeeded; nil if none did, or it was taken back since.
+    /// The newest rollout by which a release succeeded.
     ///
     /// - Parameters:
     ///   - commit: The release.
     ///   - records: The environment's rollouts, the newest first, with their aims.
     ///   - smokeTests: What must have been passed there on every host; nil if any success counts, on however many
     ///     hosts.
+    /// - Returns: The rollout; nil if none did, or the release was taken back since.
     public static func succeeded(
         _ commit: String,
         in records: [RolloutRecord],
@@ -86,6 +88,7 @@ public enum ReleaseHistory {
     /// The release that the newest rollouts have left on an environment.
     ///
     /// - Parameter records: The environment's newest rollouts, the newest first, with their aims.
+    /// - Returns: The release, if these tell.
     public static func live(_ records: [RolloutRecord]) -> Live {
         var newest: (release: Release, record: RolloutRecord)?
         var known: Set<HostName> = []

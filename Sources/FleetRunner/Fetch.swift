@@ -59,8 +59,8 @@ public struct Fetch: Sendable {
         scripts: Scripts,
         progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void
     ) async -> [HostName: Outcome] {
-        let outcomes = await hosts.windowed(fanout, on: { transport.executor(for: $0.endpoint) }) {
-            host in
+        let executor = { (host: Host) in transport.executor(for: host.endpoint) }
+        let outcomes = await hosts.windowed(fanout, on: executor) { host in
             let job = Job(
                 host: host,
                 path: path,

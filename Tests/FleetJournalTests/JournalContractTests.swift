@@ -331,7 +331,10 @@ struct JournalContractTests {
         )
     }
 
-    @Test("A request reaches the rollout that it is for, once, in order", arguments: JournalKind.allCases)
+    @Test(
+        "A request reaches the rollout that it is for, once, in order",
+        arguments: JournalKind.allCases
+    )
     func requests(_ kind: JournalKind) async throws {
         let book = try Book(kind)
         let journal = book.journal
@@ -374,12 +377,21 @@ struct JournalContractTests {
         #expect(try await journal.entries(of: id, after: 2, limit: nil).isEmpty)
     }
 
-    @Test("Each environment has a chain, which others do not touch", arguments: JournalKind.allCases)
+    @Test(
+        "Each environment has a chain, which others do not touch",
+        arguments: JournalKind.allCases
+    )
     func chains(_ kind: JournalKind) async throws {
         let book = try Book(kind)
         let journal = book.journal
         try await book.record(1, .deploy, "a", nil)
-        let remark = Remark(environment: "production", what: "w", reason: "r", user: "u", machine: "m")
+        let remark = Remark(
+            environment: "production",
+            what: "w",
+            reason: "r",
+            user: "u",
+            machine: "m"
+        )
         let stamp = try #require(RolloutID("s1"))
         let before = try #require(try await journal.heads()["staging"])
         try await journal.note(.remarked(remark), stamp: stamp, at: 1)
@@ -406,7 +418,11 @@ struct JournalContractTests {
     func askedBack(_ kind: JournalKind) async throws {
         let book = try Book(kind)
         try await book.record(1, .deploy, "a", nil)
-        let decision = try Self.entry("r10001", 2, .effect(.decide(.revert, reason: Rollout.askedBack)))
+        let decision = try Self.entry(
+            "r10001",
+            2,
+            .effect(.decide(.revert, reason: Rollout.askedBack))
+        )
         let end = try Self.entry("r10001", 3, .effect(.finish(.reverted)))
         try await book.journal.append([decision, end])
         #expect(try await book.takenBack(of: "a") == "")
@@ -424,7 +440,11 @@ struct JournalContractTests {
         try await book.record(1, .deploy, "a", nil)
         let snapshot = Snapshot(facts: [Snapshot.hostFacts: ["client": "OpenSSH 9.2"]])
         try await book.journal.append([
-            try Self.entry("r10001", 2, .event(.hostChecked(host: "web1", outcome: .ready(snapshot))))
+            try Self.entry(
+                "r10001",
+                2,
+                .event(.hostChecked(host: "web1", outcome: .ready(snapshot)))
+            )
         ])
         #expect(try await book.journal.clients(in: "staging") == ["web1": "OpenSSH 9.2"])
         #expect(try await book.journal.clients(in: "production").isEmpty)
