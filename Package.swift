@@ -181,8 +181,8 @@ let package = Package(
         tests(
             "FleetOperationsTests",
             [
-                "FleetOperations", "FleetProject", "FleetPlan", "FleetRollout", "FleetSSH",
-                "FleetTransport", "FleetTestSupport",
+                "FleetOperations", "FleetJournal", "FleetProject", "FleetPlan", "FleetReport",
+                "FleetRollout", "FleetSSH", "FleetTransport", "FleetTestSupport",
             ]
         ),
         tests("FleetDigestTests", ["FleetDigest"]),
@@ -228,7 +228,8 @@ let package = Package(
             [
                 "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport", "FleetTestSupport",
                 .product(name: "GRDB", package: "GRDB.swift"),
-            ]
+            ],
+            exclude: ["Fixtures"]
         ),
         tests(
             "FleetRunnerTests",
@@ -236,7 +237,8 @@ let package = Package(
                 "FleetRunner", "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport",
                 "FleetSSH", "FleetTestSupport", "FleetRunnerSimulator",
                 .product(name: "GRDB", package: "GRDB.swift"),
-            ]
+            ],
+            exclude: ["Fixtures"]
         ),
         tests("FleetCLITests", ["fleet", "FleetTestSupport"]),
         tests("ArchitectureTests", ["FleetTestSupport"]),

@@ -25,6 +25,7 @@ extension Operations {
         let transport = try await controller.openTransport(for: hosts, in: project)
         let (plan, leftOut) = try await undo(request, inventory, hosts)
         return PreparedRollout(
+            of: project.root,
             plan,
             leavingOut: leftOut,
             question: question(plan, inventory.policy, mustAsk: request.target == .newest),
@@ -64,6 +65,7 @@ extension Operations {
             }
         }
         return PreparedRollout(
+            of: project.root,
             plan,
             question: question(plan, inventory.policy, mustAsk: false),
             recheck: isKnown ? .nothing : .policy(policyCheck(inventory)),
@@ -126,6 +128,7 @@ extension Operations {
         }
         let all = begun.plan.hosts.map { Host(name: $0.name, ssh: $0.endpoint.ssh) }
         return PreparedRollout(
+            of: project.root,
             begun.plan,
             resuming: (unfinished, .back),
             touched: begun.hosts.filter(\.isTouched).map(\.name),

@@ -22,6 +22,13 @@ extension Operations {
         _ prepared: PreparedRollout,
         watch: @escaping @Sendable (RolloutUpdate) -> Void = { _ in }
     ) async throws(OperationFailure) -> RunningRollout {
+        guard prepared.project == project.root else {
+            throw OperationFailure(
+                .usage,
+                "what was prepared in \(prepared.project) is not started in \(project.root)",
+                hints: ["prepare it anew", "nothing was changed"]
+            )
+        }
         let plan = prepared.plan
         let terms = prepared.terms
         var until: Int?

@@ -20,6 +20,8 @@ public struct PreparedRollout: Sendable {
     /// Hosts that the rollout which is taken up has touched already.
     public let touched: [HostName]
 
+    /// The project that it was prepared in: its root.
+    let project: String
     /// What is asked before it starts; nil if nobody has to be.
     let question: Question?
     /// What is looked at again once all questions are answered.
@@ -42,6 +44,7 @@ public struct PreparedRollout: Sendable {
     }
 
     init(
+        of project: String,
         _ plan: Plan,
         resuming resumed: (id: RolloutID, direction: ResumeDirection)? = nil,
         leavingOut leftOut: [HostName] = [],
@@ -55,6 +58,7 @@ public struct PreparedRollout: Sendable {
         hosts: [Host],
         isToGoBack: Bool = false
     ) {
+        self.project = project
         self.plan = plan
         self.resumed = resumed
         self.leftOut = leftOut
@@ -175,6 +179,7 @@ extension Operations {
         )
         let isChosen = plan.release != nil && choice.release == nil
         return PreparedRollout(
+            of: project.root,
             plan,
             question: question(plan, inventory.policy, mustAsk: mustAsk || isChosen),
             recheck: .policy(policyCheck(inventory)),
@@ -199,6 +204,7 @@ extension Operations {
             becomeUser: request.becomeUser
         )
         return PreparedRollout(
+            of: project.root,
             plan,
             transport: try await controller.openTransport(for: hosts, in: project),
             selection: request.hosts,
@@ -232,6 +238,7 @@ extension Operations {
         let hosts = plan.hosts.map { Host(name: $0.name, ssh: $0.endpoint.ssh) }
         return .begun(
             PreparedRollout(
+                of: project.root,
                 plan,
                 resuming: (id, request.direction),
                 touched: earlier.hosts.filter(\.isTouched).map(\.name),

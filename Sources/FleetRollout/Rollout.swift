@@ -207,10 +207,11 @@ public struct Rollout: Sendable, Hashable {
         // Nothing is left that it could stop before: all that comes is the verdict, or the way back.
         case (.batch, .rolling), (.batch, .gate), (.batch, .reverting), (.batch, .closing): break
         case (.now, .closing), (.now, .finished), (.batch, .finished), (.step, .closing): break
+        // Nothing was changed yet: what is asked is answered soon.
+        case (_, .planned), (_, .preflight), (_, .locking), (.step, _): drain()
         case (.now, _):
             isDraining = true
             leaveAll()
-        case (.step, _), (.batch, .planned), (.batch, .preflight), (.batch, .locking): drain()
         }
     }
 

@@ -1,6 +1,8 @@
+import FleetJournal
 import FleetOperations
 import FleetPlan
 import FleetProject
+import FleetReport
 import FleetRollout
 import FleetSSH
 import FleetTestSupport
@@ -18,6 +20,7 @@ struct OperationsTests {
     }
 
     private let directory: TemporaryDirectory
+    private let settings: Controller.Settings
     private let controller: Controller
     private var home: String { directory.path + "/home" }
 
@@ -37,20 +40,19 @@ struct OperationsTests {
             """,
             to: "project/playbooks/touch.yml"
         )
-        controller = try Controller(
-            Controller.Settings(
-                stateDirectory: directory.path + "/state",
-                ssh: SSHTransport.Environment(
-                    home: directory.path + "/home",
-                    user: NSUserName(),
-                    agentSocket: nil
-                ),
-                variables: [
-                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory.path + "/home",
-                ],
-                prompt: { _ in .unavailable(reason: "nobody is there") }
-            )
+        settings = Controller.Settings(
+            stateDirectory: directory.path + "/state",
+            ssh: SSHTransport.Environment(
+                home: directory.path + "/home",
+                user: NSUserName(),
+                agentSocket: nil
+            ),
+            variables: [
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory.path + "/home",
+            ],
+            prompt: { _ in .unavailable(reason: "nobody is there") }
         )
+        controller = try Controller(settings)
     }
 
     private func operations(
@@ -238,5 +240,197 @@ struct OperationsTests {
             let resumed = try await operations.start(prepared)
             #expect(try await resumed.end().status == .succeeded)
         }
+    }
+
+    // MARK: Stopping
+
+    /// Three hosts, one after the other, each of which waits until it may go on.
+    private func startThreeHosts() throws -> [SSHDServer] {
+        let servers = try (0..<3).map { _ in try SSHDServer() }
+        let hosts = zip(["one", "two", "three"], servers).map { name, server in
+            "  \(name): { ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), "
+                + "known_hosts: \(server.knownHostsFile) } }\n"
+        }
+        try directory.write(
+            "hosts:\n" + hosts.joined(),
+            to: "project/inventory/production.yml"
+        )
+        try directory.write(
+            """
+            name: Touch
+            serial: [1]
+            steps:
+              - name: first
+                run: |
+                  echo $FLEET_HOST >>"\(home)/said"
+                  until [ -e "\(home)/go" ]; do sleep 0.02; done
+            """,
+            to: "project/playbooks/touch.yml"
+        )
+        return servers
+    }
+
+    private func said() throws -> String {
+        try String(contentsOfFile: home + "/said", encoding: .utf8)
+    }
+
+    private func untilSaid(_ host: String) async throws {
+        try await eventually("\(host) has begun") {
+            (try? said().contains(host)) ?? false
+        }
+    }
+
+    @Test("The engine as a library: plan, start, follow, stop after a batch, read the end")
+    func stopAfterABatch() async throws {
+        let servers = try startThreeHosts()
+        defer { withExtendedLifetime(servers) {} }
+        let operations = operations()
+        let prepared = try await operations.prepare(touch())
+        #expect(prepared.plan.batches.map(\.count) == [1, 1, 1])
+        let running = try await operations.start(prepared)
+        var last: JournalEntry.Body?
+        var hasAsked = false
+        for try await entry in running.events() {
+            if case .effect(.perform) = entry.body, !hasAsked {
+                hasAsked = true
+                running.stop(after: .batch, reason: "lunch", by: operations.initiator)
+                try Command.shell("touch go", in: home)
+            }
+            last = entry.body
+        }
+        #expect(last == .effect(.finish(.interrupted)))
+        let end = try await running.end()
+        #expect(end.status == .interrupted && end.rollout.stopRequest?.reason == "lunch")
+        #expect(end.rollout.hosts.map(\.isTouched) == [true, false, false])
+        #expect(try said() == "one\n")
+        guard case .begun(let rest) = try await operations.prepare(ResumeRequest(nil, .onward))
+        else { return #expect(Bool(false), "it has come to its end") }
+        #expect(try await operations.start(rest).end().status == .succeeded)
+        #expect(try said() == "one\ntwo\nthree\n")
+    }
+
+    /// Another process of this machine, by the same state directory.
+    private func another() throws -> Controller { try Controller(settings) }
+
+    /// Row O28.
+    @Test(
+        "Another process asks a rollout to stop, and is told once it has heard",
+        arguments: [true, false]
+    )
+    func stopFromOutside(now: Bool) async throws {
+        let servers = try startThreeHosts()
+        defer { withExtendedLifetime(servers) {} }
+        let operations = operations()
+        let running = try await operations.start(try await operations.prepare(touch()))
+        try await untilSaid("one")
+        let stopping = try await another().askToStop(
+            nil,
+            after: now ? .now : .step,
+            reason: "it is late",
+            by: Initiator(user: "bob", machine: "m2", command: "stop", version: "0")
+        )
+        #expect(stopping.rollout == running.id)
+        try await stopping.requireHeard(within: 20_000)
+        if !now { try Command.shell("touch go", in: home) }
+        let end = try await running.end()
+        #expect(end.status == .interrupted)
+        #expect(end.rollout.stopRequest?.user == "bob")
+        // Nobody carries it out any more.
+        let late = try await refusal {
+            _ = try await another().askToStop(
+                running.id,
+                after: .now,
+                reason: nil,
+                by: operations.initiator
+            )
+        }
+        #expect(late.status == .refused && late.message.contains("has stopped already"), "\(late)")
+        if now { try Command.shell("touch go", in: home) }
+        guard case .begun(let rest) = try await operations.prepare(ResumeRequest(nil, .onward))
+        else { return #expect(Bool(false), "it has come to its end") }
+        let resumed = try await operations.start(rest)
+        #expect(try await resumed.end().status == .succeeded)
+        // What was asked of the controller before is not asked of this one, and each step ran once.
+        #expect(try said() == "one\ntwo\nthree\n")
+        let over = try await refusal {
+            _ = try await another().askToStop(
+                running.id,
+                after: .now,
+                reason: nil,
+                by: operations.initiator
+            )
+        }
+        #expect(over.message.contains("has come to its end: succeeded"), "\(over)")
+        let lines = try await controller.records.audit(of: "production", limit: 10)
+        #expect(lines.contains { $0.what.contains("to stop after") && $0.why == "it is late" })
+    }
+
+    // MARK: Called wrongly
+
+    /// Somebody who is asked and never says anything.
+    private struct Silent: Asker {
+        func agrees(to question: Question) async -> Bool? {
+            // No event: whoever was asked has gone away.
+            do { try await Task.sleep(for: .seconds(3600)) } catch { return nil }
+            return true
+        }
+    }
+
+    @Test("A face that never answers holds nothing, and goes away when it is cancelled")
+    func neverAnswers() async throws {
+        try directory.write(
+            "ssh: { client: local }\nhosts: [here]\npolicy: { protected: true }\n",
+            to: "project/inventory/production.yml"
+        )
+        let silent = Operations(
+            controller: controller,
+            project: Project(root: directory.path + "/project").trusting(.all),
+            initiator: Initiator(user: "ann", machine: "m", command: "a test", version: "0"),
+            asker: Silent(),
+            tell: { _ in }
+        )
+        let prepared = try await silent.prepare(touch())
+        let waiting = Task { () -> OperationFailure? in
+            do throws(OperationFailure) {
+                _ = try await silent.start(prepared)
+                return nil
+            } catch { return error }
+        }
+        let operations = operations(true)
+        let running = try await operations.start(try await operations.prepare(touch()))
+        #expect(try await running.end().status == .succeeded)
+        waiting.cancel()
+        #expect(await waiting.value?.status == .refused)
+        #expect(try controller.leases.holder(of: "production") == nil)
+    }
+
+    @Test("A follower that never reads keeps nothing, and nobody waits for it")
+    func neverReads() async throws {
+        let operations = operations()
+        let running = try await operations.start(try await operations.prepare(touch()))
+        var follower = running.events().makeAsyncIterator()
+        #expect(try await follower.next()?.sequence == 1)
+        #expect(try await running.end().status == .succeeded)
+        // It finds everything when it comes back.
+        var count = 1
+        while try await follower.next() != nil { count += 1 }
+        #expect(count == (try await controller.journal.entries(of: running.id).count))
+    }
+
+    @Test("What was prepared in one project is not started in another one")
+    func otherProject() async throws {
+        let prepared = try await operations().prepare(touch())
+        try Command.shell("cp -r project other", in: directory.path)
+        let other = Operations(
+            controller: controller,
+            project: Project(root: directory.path + "/other").trusting(.all),
+            initiator: Initiator(user: "ann", machine: "m", command: "a test", version: "0"),
+            asker: Somebody(),
+            tell: { _ in }
+        )
+        let failure = try await refusal { _ = try await other.start(prepared) }
+        #expect(failure.status == .usage && failure.message.contains("is not started in"))
+        #expect(try controller.leases.holder(of: "production") == nil)
+        #expect(!FileManager.default.fileExists(atPath: home + "/.fleet"))
     }
 }

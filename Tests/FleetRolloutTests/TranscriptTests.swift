@@ -164,6 +164,14 @@ private struct Storyteller {
         case "started": return .started
         case "must-halt": return .mustHalt(failure)
         case "interrupted": return .interrupted(signal: 2)
+        case "stop-batch", "stop-step", "stop-now":
+            let point = StopRequest.Point(rawValue: String(words[0].dropFirst(5)))
+            let id = try #require(RolloutID("r1"))
+            return .askedToStop(
+                StopRequest(id, after: try #require(point), user: "ann", machine: "m")
+            )
+        case "superseded":
+            return .superseded(host: host, epoch: 2, failure: Failure("taken up by bob"))
         case "resumed": return .resumed(words.count > 1 ? .back : .onward)
         case "locked": return .locked(host: host, outcome: .done)
         case "lock-refused": return .locked(host: host, outcome: .refused(failure))
