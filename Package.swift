@@ -173,7 +173,10 @@ let package = Package(
         support("FleetTestSupport", ["FleetTransport"]),
         .executableTarget(
             name: "fleet-simulate",
-            dependencies: ["FleetSimulator", "FleetRunnerSimulator", "FleetRollout"],
+            dependencies: [
+                "FleetSimulator", "FleetRunnerSimulator", "FleetRollout", "FleetJournal",
+                "FleetTestSupport",
+            ],
             path: "Tests/Support/fleet-simulate",
             swiftSettings: settings
         ),

@@ -1,3 +1,4 @@
+import FleetJournal
 import FleetRollout
 import FleetRunnerSimulator
 import FleetTestSupport
@@ -34,6 +35,37 @@ struct RunnerSimulationTests {
             weather.outcomes.count >= 5 && weather.kills > 80 && weather.fair > 25,
             "\(weather)"
         )
+    }
+
+    @Test("The real journal says the same at the end, whenever its controller was killed")
+    func realJournal() async throws {
+        try await busily {
+            for seed in 0..<40 as Range<UInt64> {
+                let folder = try TemporaryDirectory()
+                defer { withExtendedLifetime(folder) {} }
+                let journal = try Journal(in: StateDirectory(path: folder.path + "/state"))
+                var simulation = RunnerSimulation(seed: seed, journal: journal)
+                do { _ = try simulation.run() } catch {
+                    throw Command.Failed(description: "seed \(seed): \(error)")
+                }
+            }
+        }
+    }
+
+    @Test(
+        "A host that lets a controller of before in, or does not say what it knows, is found out",
+        arguments: [(RunnerMutant.lowerEpochLetIn, 1270..<1280), (.stepsUntold, 405..<420)]
+    )
+    func mutants(_ mutant: RunnerMutant, _ seeds: Range<UInt64>) async throws {
+        let found = try await busily {
+            seeds.filter { seed in
+                var simulation = RunnerSimulation(seed: seed, mutant: mutant)
+                do { _ = try simulation.run() } catch { return true }
+                return false
+            }
+        }
+        // Without the mistake nothing is found there: ``manySeeds()`` and `scripts/simulate --runner`.
+        #expect(!found.isEmpty, "\(mutant)")
     }
 
     @Test("The same seed is the same story")

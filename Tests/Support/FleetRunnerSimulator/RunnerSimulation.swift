@@ -1,4 +1,5 @@
-internal import FleetJournal
+internal import Dispatch
+public import FleetJournal
 internal import FleetPlan
 public import FleetRollout
 internal import FleetRunner
@@ -46,7 +47,12 @@ public struct RunnerSimulation {
     /// - Parameters:
     ///   - seed: Decides everything.
     ///   - mutant: What is done wrong on purpose; nil for nothing.
-    public init(seed: UInt64, mutant: RunnerMutant? = nil) {
+    ///   - journal: Where records are kept, too; what it says at the end must be the same. Nil for memory only.
+    public init(
+        seed: UInt64,
+        mutant: RunnerMutant? = nil,
+        journal: (any JournalReader & JournalWriter)? = nil
+    ) {
         self.seed = seed
         var random = SeededRandom(seed: seed)
         func pick(_ range: ClosedRange<Int>) -> Int {
@@ -88,7 +94,7 @@ public struct RunnerSimulation {
             mutant: mutant,
             idempotent: Set(idempotent + back)
         )
-        store = SimulatedStore(fleet)
+        store = SimulatedStore(fleet, journal)
         fleet.state.withLock { state in
             for name in names { state.hosts[name]?.isBad = isBad }
         }
@@ -319,6 +325,7 @@ public struct RunnerSimulation {
             if progress.outcome == nil { throw wrong("nothing is said") }
         }
         try checkOutputs()
+        try store.checkJournal()
         let isFair = fleet.state.withLock { $0.faults == 0 } && killCount == 0
         let isBad = fleet.state.withLock { $0.hosts.values.contains(where: \.isBad) }
         let isAllowed = plan.hosts.count <= plan.maxFailures
@@ -370,8 +377,50 @@ final class SimulatedStore: JournalWriter {
 
     private let state = Mutex(State())
     private let fleet: SimulatedFleet
+    /// A real journal, which is told the same.
+    private let journal: (any JournalReader & JournalWriter)?
 
-    init(_ fleet: SimulatedFleet) { self.fleet = fleet }
+    init(_ fleet: SimulatedFleet, _ journal: (any JournalReader & JournalWriter)? = nil) {
+        self.fleet = fleet
+        self.journal = journal
+    }
+
+    /// Waits for a real journal: in here nothing else goes on meanwhile.
+    private static func waiting<T: Sendable>(
+        _ work: @escaping @Sendable () async throws -> T
+    ) -> Result<T, any Error> {
+        let done = DispatchSemaphore(value: 0)
+        let result = Mutex<Result<T, any Error>?>(nil)
+        Task.detached {
+            let found: Result<T, any Error>
+            do { found = .success(try await work()) } catch { found = .failure(error) }
+            result.withLock { $0 = found }
+            done.signal()
+        }
+        done.wait()
+        guard let found = result.withLock({ $0 }) else { preconditionFailure("it was set") }
+        return found
+    }
+
+    /// The real journal holds every record that was durable, as it was, and every output.
+    func checkJournal() throws(RunnerViolation) {
+        guard let journal, let id = entries.first?.rollout else { return }
+        let outputs = outputs
+        let found = Self.waiting {
+            _ = try await journal.verify()
+            let kept = try await journal.outputs(of: id).map { ("\($0.host) \($0.key)", $0.bytes) }
+            return (try await journal.entries(of: id), Dictionary(kept) { $1 })
+        }
+        switch found {
+        case .success(let (kept, bytes)) where kept == entries && bytes == outputs: return
+        case .success(let (kept, _)):
+            throw RunnerViolation(
+                description:
+                    "the journal holds \(kept.count) records and other ones than \(entries.count)"
+            )
+        case .failure(let error): throw RunnerViolation(description: "the journal: \(error)")
+        }
+    }
 
     /// Another journal that says the same so far.
     func fork() -> SimulatedStore {
@@ -430,6 +479,15 @@ final class SimulatedStore: JournalWriter {
             }
             // Killed before it was durable, or just after.
             if !state.isDead || isDurable {
+                if let journal {
+                    let written = Self.waiting {
+                        try await journal.append(entries, outputs: outputs)
+                    }
+                    guard case .success = written else {
+                        fleet.violate("\(written)")
+                        return true
+                    }
+                }
                 state.entries += entries
                 for output in outputs {
                     state.outputs["\(output.host) \(output.key)"] = output.bytes

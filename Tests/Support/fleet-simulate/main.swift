@@ -1,12 +1,15 @@
+import FleetJournal
 import FleetRollout
 import FleetRunnerSimulator
 import FleetSimulator
+import FleetTestSupport
 import Glibc
 
 /// Plays simulated rollouts: `fleet-simulate --seeds N [--from N]`, or `--seed N` with every line.
 ///
 /// `--shrink N` plays as little of a seed that fails as still does. With `--runner` the real runner
-/// performs what is decided, over a simulated transport, store and clock.
+/// performs what is decided, over a simulated transport, store and clock; `--sqlite` keeps a real journal beside the
+/// store, and `--mutant NAME` makes a mistake that must be found.
 struct Arguments {
     var seed: UInt64?
     var shrunk: UInt64?
@@ -14,12 +17,17 @@ struct Arguments {
     var first: UInt64 = 0
     var playsRunner = false
     var mutant: RunnerMutant?
+    var keepsJournal = false
 
     init?(_ words: [String]) {
         var rest = words[...]
         while let word = rest.popFirst() {
             if word == "--runner" {
                 playsRunner = true
+                continue
+            }
+            if word == "--sqlite" {
+                keepsJournal = true
                 continue
             }
             if word == "--mutant" {
@@ -56,12 +64,30 @@ func printShrunk(_ seed: UInt64) -> Bool {
 }
 
 /// Plays the runner's seeds; says and shows which one breaks something.
-func playRunner(_ seeds: Range<UInt64>, _ mutant: RunnerMutant?, isShown: Bool) -> Bool {
+func playRunner(
+    _ seeds: Range<UInt64>,
+    _ mutant: RunnerMutant?,
+    keepsJournal: Bool,
+    isShown: Bool
+) -> Bool {
     var outcomes: [String: Int] = [:]
     var kills = 0
     var splits = 0
     for seed in seeds {
-        var simulation = RunnerSimulation(seed: seed, mutant: mutant)
+        var directory: TemporaryDirectory?
+        defer { withExtendedLifetime(directory) {} }
+        var journal: Journal?
+        if keepsJournal {
+            do {
+                let folder = try TemporaryDirectory()
+                directory = folder
+                journal = try Journal(in: StateDirectory(path: folder.path + "/state"))
+            } catch {
+                print("no journal: \(error)")
+                return false
+            }
+        }
+        var simulation = RunnerSimulation(seed: seed, mutant: mutant, journal: journal)
         do {
             outcomes[try simulation.run().rawValue, default: 0] += 1
             kills += simulation.killCount
@@ -84,9 +110,13 @@ func playRunner(_ seeds: Range<UInt64>, _ mutant: RunnerMutant?, isShown: Bool) 
 if arguments.playsRunner {
     let first = arguments.seed ?? arguments.first
     let count = arguments.seed == nil ? arguments.count : 1
-    exit(
-        playRunner(first..<first + count, arguments.mutant, isShown: arguments.seed != nil) ? 0 : 1
+    let isGood = playRunner(
+        first..<first + count,
+        arguments.mutant,
+        keepsJournal: arguments.keepsJournal,
+        isShown: arguments.seed != nil
     )
+    exit(isGood ? 0 : 1)
 }
 
 if let seed = arguments.shrunk {
