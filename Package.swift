@@ -12,8 +12,16 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+/// `scripts` is a directory of what runs on hosts, which becomes a part of the program.
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], scripts: String? = nil)
+    -> Target
+{
+    .target(
+        name: name,
+        dependencies: dependencies,
+        resources: scripts.map { [.embedInCode($0)] } ?? [],
+        swiftSettings: settings
+    )
 }
 
 func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -78,7 +86,11 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         library("FleetFiles"),
         library("FleetReactor", ["FleetTransport", "CLinux"]),
-        library("FleetHostShell", ["FleetReactor", "FleetTransport", "FleetDigest", "CLinux"]),
+        library(
+            "FleetHostShell",
+            ["FleetReactor", "FleetTransport", "FleetDigest", "CLinux"],
+            scripts: "Shell"
+        ),
         library(
             "FleetSSH",
             [
@@ -125,7 +137,8 @@ let package = Package(
             [
                 "FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetJournal",
                 "FleetHTTP", "FleetDigest",
-            ]
+            ],
+            scripts: "Shell"
         ),
         // The use cases, whatever face stands before them.
         library(

@@ -45,9 +45,19 @@ package enum HostShell {
 
     /// What a shell is told before its first request about a detached step: most shells never
     /// see one, and these functions are most of the text.
-    package static let detachedFunctions = Array(
-        (HostTools.setsid + ownScope + detachedText).utf8
-    )
+    package static let detachedFunctions: [UInt8] = {
+        let step = "fleet_step=" + ShellWord.quote(ShellText.text(PackageResources.step_sh)) + "\n"
+        return Array((HostTools.setsid + ownScope + step).utf8)
+            + ShellText.bytes(
+                PackageResources.detached_sh,
+                PackageResources.start_sh,
+                PackageResources.rest_sh,
+                PackageResources.size_sh,
+                PackageResources.recover_sh,
+                PackageResources.stop_sh,
+                PackageResources.stop_group_sh
+            )
+    }()
 
     /// On this machine itself a step shall outlive whoever started fleet, which may be a service that the step restarts:
     /// systemd ends all that runs in a service's group of processes (systemd.kill(5)).
@@ -65,7 +75,13 @@ package enum HostShell {
 
         """#
 
-    private static let core = Array(coreText.utf8)
+    private static let core = ShellText.bytes(
+        PackageResources.prologue_sh,
+        PackageResources.ask_sudo_sh,
+        PackageResources.hand_sh,
+        PackageResources.run_sh,
+        PackageResources.ready_sh
+    )
 
     /// A command line that runs one script and says how it ended, with the words of the host's
     /// shell; nil if the script cannot stand on a command line.
@@ -185,202 +201,4 @@ package enum HostShell {
         let quoted = words.map { $0.isEmpty ? "''" : ShellWord.quote($0) }
         return Request(line: quoted.joined(separator: " ") + "\n")
     }
-
-    private static let coreText = #"""
-        case $fleet_nonce in ????????????????????????????????) ;; *) exit 96 ;; esac
-        unset IFS CDPATH ENV BASH_ENV POSIXLY_CORRECT
-        if [ -n "${BASH_VERSION-}" ]; then
-            unset -f compgen
-            for fleet_f in $(compgen -A function); do unset -f "$fleet_f"; done
-        fi
-        fleet_umask=
-        cd
-        fleet_group=$$
-        { read -r _ _ _ _ fleet_group _ </proc/$$/stat; } 2>/dev/null
-        case $fleet_group in $$ | $PPID) ;; *) fleet_group=- ;; esac
-        fleet_say() { printf '\n%s %s\n' "$fleet_nonce" "$*"; }
-        fleet_mask() { [ -z "$fleet_umask" ] || umask "$fleet_umask"; }
-        fleet_pw= fleet_askers=
-        fleet_is_asked() { case $fleet_askers in *" $1 "*) ;; *) return 1 ;; esac; }
-        fleet_skip='while IFS= read -r l && [ "$l" != .fleet.go. ]; do :; done; eval "$1"'
-        fleet_sudo() {
-            if fleet_is_asked "$1"; then
-                { printf '%s\n.fleet.go.\n' "$fleet_pw"; cat; } |
-                    sudo -k -S -p '' -u "$1" -- sh -c "$fleet_skip" fleet "$2"
-            else sudo -n -u "$1" -- sh -c 'eval "$1"' fleet "$2"
-            fi
-        }
-        fleet_ask_sudo() {
-            fleet_say BEGIN "$1"
-            # A rule that wants no password, or none at all, asks nothing.
-            if LC_ALL=C sudo -k -n -u "$2" -- true </dev/null 2>/dev/null; then fleet_say END "$1" 0 0; return; fi
-            # One line is handed on, and then the end: sudo asks a second time in vain. A sudo that ends without
-            # a question leaves that line to be sent, which the last word tells.
-            { IFS= read -r fleet_l && printf '%s\n' "$fleet_l"; } | {
-                LC_ALL=C sudo -k -S -p "
-        $3 SUDO $1
-        " -u "$2" -- true 2>&1
-                fleet_say END "$1" $? 1
-            }
-        }
-        fleet_hand() {
-            fleet_say BEGIN "$1"
-            fleet_sudo "$2" "$4" <"$3" 2>&1
-            fleet_say END "$1" $? 0
-        }
-        fleet_run() {
-            fleet_say BEGIN "$1"
-            if [ -n "$2" ]; then
-                (fleet_mask; printf '%s\n' "$3" | fleet_sudo "$2" 'exec sh -s') 2>&1
-            else (fleet_mask; eval "$3") </dev/null 2>&1
-            fi
-            fleet_say END "$1" $? 0
-        }
-        fleet_say READY $fleet_group "$fleet_dir"
-
-        """#
-
-    private static let detachedText = #"""
-        fleet_umask=$(umask)
-        umask 077
-        fleet_boot=0
-        { read -r fleet_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-        fleet_nap() { sleep 0.1 2>/dev/null || sleep 1; }
-        fleet_tell() {
-            fleet_n=0
-            if [ -s "$fleet_dir/$1/out" ]; then
-                fleet_n=$(($(wc -c <"$fleet_dir/$1/out")))
-                fleet_say BEGIN "$1"
-                tail -c "+$2" "$fleet_dir/$1/out" 2>/dev/null
-            fi
-            fleet_r=
-            { read -r fleet_r <"$fleet_dir/$1/rc"; } 2>/dev/null
-            fleet_say END "$1" "${fleet_r:-gone}" $fleet_n
-        }
-        fleet_step='cd "$1" || exit 97
-            start=0
-            { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/$$/stat; } 2>/dev/null
-            echo "$$ $start $3 $2" >pid || exit 97
-            set -C
-            true >go || exit 97
-            if [ -e ../fired ]; then
-                case ${1##*/} in f*)
-                    echo "the dead-man switch has fired: the host went back by itself" >out
-                    echo 98 >rc
-                    exit ;;
-                esac
-            fi
-            if [ -n "$7" ]; then
-                owner=
-                { read -r owner <"$6"; } 2>/dev/null
-                if [ "$owner" != "$7" ]; then
-                    echo "the lock of this host belongs to ${owner:-nobody}" >out
-                    echo fenced >rc
-                    exit
-                fi
-            fi
-            IFS= read -r pw
-            if [ -z "$2" ]; then (cd && umask "$4" && exec sh -s) <script >out 2>&1
-            elif [ -z "$pw" ]; then (cd && umask "$4" && exec sudo -n -u "$2" -- sh -s) <script >out 2>&1
-            else { echo "$pw"; echo .fleet.go.; cat script; } |
-                (cd && umask "$4" && exec sudo -k -S -p "" -u "$2" -- sh -c "$5" fleet "exec sh -s") >out 2>&1
-            fi
-            echo $? >rc'
-        fleet_start() {
-            fleet_s=$fleet_dir/$1
-            # What could not be ended with all its children is not started.
-            [ -n "$fleet_setsid" ] || { fleet_say NOSETSID "$1"; return; }
-            [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
-            mkdir "$fleet_s" 2>/dev/null || {
-                if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1" "$HOME"; fi
-                return
-            }
-            printf '%s\n' "$3" >"$fleet_s/script" || {
-                rm -rf "$fleet_s"
-                fleet_say NOSPOOL "$1" "$HOME"
-                return
-            }
-            set -- "$1" "$fleet_s" "$2" "$fleet_boot" "$fleet_umask" "$fleet_skip" \
-                "$HOME/.fleet/locks/$4/owner" "$5"
-            fleet_k=$1
-            shift
-            if ! fleet_is_asked "$2"; then
-                $fleet_setsid sh -c "$fleet_step" fleet "$@" </dev/null >/dev/null 2>&1 &
-            else
-                printf '%s\n' "$fleet_pw" |
-                    $fleet_setsid sh -c "$fleet_step" fleet "$@" >/dev/null 2>&1 &
-            fi
-            wait $!
-            fleet_tell "$fleet_k" 1
-        }
-        fleet_rest() { fleet_tell "$1" "$2"; }
-        fleet_size() {
-            fleet_n=0
-            [ ! -s "$fleet_dir/$1/out" ] || fleet_n=$(($(wc -c <"$fleet_dir/$1/out")))
-            fleet_say END "$1" $fleet_n 0
-        }
-        fleet_never() {
-            fleet_s=$fleet_dir/$1
-            [ ! -e "$fleet_s/never" ] || return 0
-            mkdir -p "$fleet_s" 2>/dev/null
-            [ ! -s "$fleet_s/rc" ] && (set -C; true >"$fleet_s/go") 2>/dev/null && mkdir "$fleet_s/never"
-        }
-        fleet_group_alive() {
-            case $(LC_ALL=C kill -0 "-$1" 2>&1) in
-            '' | *ermitted*) ;;
-            *) LC_ALL=C kill -0 "$1" 2>/dev/null || return 1 ;;
-            esac
-            fleet_z=
-            for fleet_f in /proc/[0-9]*/stat; do
-                { read -r fleet_x <"$fleet_f"; } 2>/dev/null || continue
-                set -- "$1" ${fleet_x##*) }
-                [ "${4-}" = "$1" ] || continue
-                case $2 in Z | X) fleet_z=1 ;; *) return 0 ;; esac
-            done
-            [ -z "$fleet_z" ]
-        }
-        fleet_signal() {
-            kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null
-            [ -z "$3" ] || printf 'kill -%s -%s\n' "$1" "$2" | fleet_sudo "$3" 'exec sh -s' >/dev/null 2>&1
-        }
-        fleet_alive() {
-            read -r fleet_p fleet_t fleet_b fleet_u 2>/dev/null <"$1/pid" || return 1
-            [ "$fleet_b" = "$fleet_boot" ] || return 1
-            fleet_now=
-            { read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ fleet_now _ </proc/$fleet_p/stat; } 2>/dev/null
-            [ -z "$fleet_now" ] || [ "$fleet_now" = "$fleet_t" ] || return 1
-            fleet_group_alive "$fleet_p"
-        }
-        fleet_recover() {
-            fleet_s=$fleet_dir/$1
-            if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
-            while [ ! -s "$fleet_s/rc" ] && fleet_alive "$fleet_s"; do fleet_nap; done
-            fleet_tell "$1" "$2"
-        }
-        fleet_end_group() {
-            fleet_signal TERM "$1" "$2"
-            fleet_i=0
-            while fleet_group_alive "$1"; do
-                fleet_i=$((fleet_i + 1))
-                [ $fleet_i -ne 50 ] || fleet_signal KILL "$1" "$2"
-                [ $fleet_i -lt 100 ] || return 1
-                fleet_nap
-            done
-        }
-        fleet_stop() {
-            fleet_s=$fleet_dir/$1
-            if fleet_never "$1"; then fleet_say NEVER "$1"; return; fi
-            if [ ! -s "$fleet_s/rc" ] && fleet_alive "$fleet_s"; then
-                fleet_end_group "$fleet_p" "$fleet_u"
-                if fleet_alive "$fleet_s"; then fleet_say STUCK "$1"; return; fi
-            fi
-            fleet_r=
-            { read -r fleet_r <"$fleet_s/rc"; } 2>/dev/null
-            fleet_say END "$1" "${fleet_r:-gone}" 0
-        }
-        fleet_stop_group() {
-            if fleet_end_group "$1" "$2"; then fleet_say END "$1" 0 0; else fleet_say STUCK "$1"; fi
-        }
-
-        """#
 }

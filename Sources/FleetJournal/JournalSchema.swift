@@ -25,7 +25,12 @@ enum JournalSchema {
             throw JournalError.newerSchema(found: found, known: newest)
         }
         guard found < newest else { return }
-        try migrator.migrate(database)
+        while true {
+            do { return try migrator.migrate(database) } catch DatabaseError.SQLITE_CONSTRAINT {
+                // Another fleet has done the same step at the same moment, and it is done: on with the next one.
+                guard try database.read({ try version(of: $0) }) < newest else { return }
+            }
+        }
     }
 
     private static func version(of database: Database) throws -> Int {
