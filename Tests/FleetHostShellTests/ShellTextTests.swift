@@ -30,8 +30,8 @@ struct ShellTextTests {
 
     /// What shellcheck does not know of: SC1007 `a= b=` empties both; SC2016 scripts within scripts are meant for
     /// another shell; SC2034 and SC2154, variables that another file sets or uses; SC2164 a login directory that is
-    /// not there is found out by what is done next; SC2254 `$$` and `$PPID` are numbers; SC3044 is asked of bash alone.
-    private static let unknown = "SC1007,SC2016,SC2034,SC2154,SC2164,SC2254,SC3044"
+    /// not there is found out by what is done next; SC2089 and SC2090, the words hold no space; SC2254 `$$` and `$PPID` are numbers; SC3044 is asked of bash alone.
+    private static let unknown = "SC1007,SC2016,SC2034,SC2089,SC2090,SC2154,SC2164,SC2254,SC3044"
 
     @Test(
         "shellcheck finds nothing in what a shell is told first, and before its first detached step"

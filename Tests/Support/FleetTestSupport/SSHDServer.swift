@@ -162,11 +162,17 @@ public final class SSHDServer: Sendable {
 public enum Loopback {
     private static let count = Atomic<Int>(0)
 
-    /// One of 127.64.0.0 to 127.127.255.255, not given out before by this process, and rarely by another.
+    /// One of 127.64.0.0 to 127.127.255.255, not given out before by this process, nor by another one that was given
+    /// another `FLEET_TEST_LANE`, and rarely by any other.
     public static func address() -> String {
         let number = count.add(1, ordering: .relaxed).oldValue
-        return "127.\(64 + Int(getpid()) % 64).\(number / 250).\(number % 250 + 1)"
+        return "127.\(64 + lane).\(number / 250).\(number % 250 + 1)"
     }
+
+    private static let lane: Int = {
+        let given = ProcessInfo.processInfo.environment["FLEET_TEST_LANE"].flatMap { Int($0) }
+        return given.map { $0 % 2 } ?? 2 + Int(getpid()) % 62
+    }()
 }
 
 /// A listening socket on a loopback address.
