@@ -73,7 +73,7 @@ let package = Package(
         library("FleetRollout", ["FleetPlan", "FleetTransport"]),
         library(
             "FleetReport",
-            ["FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]
+            ["FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]
         ),
 
         // The shell around it: sockets, SQLite, files, the terminal.

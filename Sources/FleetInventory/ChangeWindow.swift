@@ -189,24 +189,13 @@ public struct ChangeWindow: Sendable, Hashable {
         return hour * 60 + minute
     }
 
-    /// Days since 1970 of `2026-12-20` (Hinnant, "chrono-compatible low-level date algorithms").
+    /// Days since 1970 of `2026-12-20`.
     static func date(_ text: String) -> Int? {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count == 3, parts.map(\.count) == [4, 2, 2], let year = number(parts[0]),
-            let month = number(parts[1]), let day = number(parts[2]), (1...12).contains(month),
-            (1...lastDay(of: month, in: year)).contains(day)
+            let month = number(parts[1]), let day = number(parts[2])
         else { return nil }
-        let shifted = month <= 2 ? year - 1 : year
-        let era = shifted / 400
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-            - 719_468
-    }
-
-    private static func lastDay(of month: Int, in year: Int) -> Int {
-        let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-        return month == 2 ? (isLeap ? 29 : 28) : [4, 6, 9, 11].contains(month) ? 30 : 31
+        return CivilDate(year: year, month: month, day: day)?.daysSince1970
     }
 
     private static func number(_ text: Substring) -> Int? {

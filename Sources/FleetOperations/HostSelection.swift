@@ -3,7 +3,7 @@ public import FleetProject
 internal import FleetTransport
 
 /// Which hosts of an environment are meant.
-public struct HostSelection: Sendable, Hashable {
+public struct HostSelection: Sendable, Hashable, Codable {
     /// The environment: `inventory/ENVIRONMENT.yml`.
     public var environment: String
     /// A host pattern, as in `web:!web03`; nil for all hosts.

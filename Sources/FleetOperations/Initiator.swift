@@ -39,7 +39,7 @@ public struct Initiator: Sendable, Hashable {
 }
 
 /// Why a rollout may go on where a rule says no; all of it is recorded.
-public struct RuleException: Sendable, Hashable {
+public struct RuleException: Sendable, Hashable, Codable {
     /// Why a release is deployed that was taken back before.
     public var quarantine: String?
     /// Why the environment's policy does not hold.

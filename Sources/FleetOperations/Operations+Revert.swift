@@ -15,6 +15,15 @@ extension Operations {
     /// - Throws: ``OperationFailure``; nothing was changed.
     public func prepare(_ request: RevertRequest) async throws(OperationFailure) -> PreparedRollout
     {
+        var prepared = try await prepareRevert(request)
+        // What has not come to its end goes back as it is then.
+        if prepared.resumed == nil { prepared.request = .revert(request) }
+        return prepared
+    }
+
+    private func prepareRevert(_ request: RevertRequest) async throws(OperationFailure)
+        -> PreparedRollout
+    {
         let (inventory, hosts) = try request.hosts.hosts(of: project)
         if case .tag(let tag) = request.target {
             return try await prepare(tag, request, inventory, hosts)

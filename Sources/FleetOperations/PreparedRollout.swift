@@ -22,11 +22,13 @@ public struct PreparedRollout: Sendable {
 
     /// The project that it was prepared in: its root.
     let project: String
+    /// What was asked for; nil for what cannot be kept for later.
+    var request: SavedPreparation.Request?
     /// What is asked before it starts; nil if nobody has to be.
-    let question: Question?
+    var question: Question?
     /// What is looked at again once all questions are answered.
     let recheck: Recheck
-    let terms: RolloutTerms
+    var terms: RolloutTerms
     /// Rules that do not hold this time because the request says so.
     let overridden: [String]
     let transport: ClientTransport
@@ -103,7 +105,7 @@ extension Operations {
     {
         var choice = request.choice
         choice.isHotfix = request.terms.exception.hotfix != nil
-        return try await prepare(
+        var prepared = try await prepare(
             .deploy,
             request.playbook,
             request.hosts,
@@ -111,6 +113,8 @@ extension Operations {
             request.terms,
             mustAsk: choice.release == nil
         )
+        prepared.request = .deploy(request)
+        return prepared
     }
 
     /// Prepares a promotion: the very commit that succeeded last on the source.
@@ -143,14 +147,16 @@ extension Operations {
         var deploy = request.deploy
         deploy.choice.release = live.release.tag.map { .tag($0) } ?? .commit(live.release.commit)
         deploy.choice.mustBe = live.release.commit
-        return try await prepare(deploy)
+        var prepared = try await prepare(deploy)
+        prepared.request = .promote(request)
+        return prepared
     }
 
     /// Prepares a playbook; one that deploys a release is a deploy, whoever runs it.
     ///
     /// - Throws: ``OperationFailure``; nothing was changed.
     public func prepare(_ request: RunRequest) async throws(OperationFailure) -> PreparedRollout {
-        try await prepare(
+        var prepared = try await prepare(
             .run,
             request.playbook,
             request.hosts,
@@ -158,6 +164,8 @@ extension Operations {
             request.terms,
             mustAsk: request.replacesData
         )
+        prepared.request = .run(request)
+        return prepared
     }
 
     private func prepare(

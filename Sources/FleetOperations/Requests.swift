@@ -2,7 +2,7 @@ public import FleetPlan
 public import FleetRollout
 
 /// What is said about a release and about how hosts are gone about, as plain values.
-public struct RolloutChoice: Sendable, Hashable {
+public struct RolloutChoice: Sendable, Hashable, Codable {
     /// The release; nil if none is named.
     public var release: ReleaseSelection?
     /// Variables that win over all others.
@@ -23,7 +23,7 @@ public struct RolloutChoice: Sendable, Hashable {
 }
 
 /// Under which terms a rollout begins.
-public struct RolloutTerms: Sendable, Hashable {
+public struct RolloutTerms: Sendable, Hashable, Codable {
     /// When it begins, on the policy's clock, as in `22:00`; nil for at once.
     public var begins: String?
     /// Why it may where a rule says no.
@@ -38,7 +38,7 @@ public struct RolloutTerms: Sendable, Hashable {
 }
 
 /// A release is to be deployed; with ``RuleException/hotfix`` as an emergency.
-public struct DeployRequest: Sendable, Hashable {
+public struct DeployRequest: Sendable, Hashable, Codable {
     /// The playbook: `playbooks/NAME.yml`, or a path.
     public var playbook = "deploy"
     /// Where.
@@ -61,7 +61,7 @@ public struct DeployRequest: Sendable, Hashable {
 }
 
 /// What succeeded last on one environment is to be deployed to another one.
-public struct PromoteRequest: Sendable, Hashable {
+public struct PromoteRequest: Sendable, Hashable, Codable {
     /// Where it succeeded.
     public var source: String
     /// The deploy; its release is chosen here.
@@ -75,7 +75,7 @@ public struct PromoteRequest: Sendable, Hashable {
 }
 
 /// A playbook is to be run.
-public struct RunRequest: Sendable, Hashable {
+public struct RunRequest: Sendable, Hashable, Codable {
     /// The playbook: `playbooks/NAME.yml`, or a path.
     public var playbook: String
     /// Where.
@@ -102,9 +102,9 @@ public struct RunRequest: Sendable, Hashable {
 }
 
 /// Hosts are to go back.
-public struct RevertRequest: Sendable, Hashable {
+public struct RevertRequest: Sendable, Hashable, Codable {
     /// Where to.
-    public enum Target: Sendable, Hashable {
+    public enum Target: Sendable, Hashable, Codable {
         /// What each host ran before the newest rollout that changed it.
         case newest
         /// What each host ran before this one.

@@ -18,7 +18,7 @@ public struct Release: Sendable, Hashable, Codable {
 }
 
 /// What a user asks to deploy.
-public enum ReleaseSelection: Sendable, Hashable {
+public enum ReleaseSelection: Sendable, Hashable, Codable {
     /// The highest semantic version that is not a pre-release.
     case newest
     /// A tag.

@@ -1,3 +1,5 @@
+internal import FleetInventory
+
 /// How text is marked for a terminal; without colour it is left as it is.
 public struct Style: Sendable, Hashable {
     /// Whether escape sequences are written.
@@ -161,20 +163,10 @@ public enum DurationText {
 
     /// A time of day in UTC, `2026-11-22 19:05:12`, from milliseconds since 1970.
     public static func utc(unixMilliseconds: Int) -> String {
-        // Civil date from days (Hinnant, "chrono-compatible low-level date algorithms").
         let seconds = unixMilliseconds / 1000
-        let days = seconds / 86_400 + 719_468
-        let era = days / 146_097
-        let dayOfEra = days - era * 146_097
-        let yearOfEra =
-            (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let day = dayOfYear - (153 * shifted + 2) / 5 + 1
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        let date = CivilDate(daysSince1970: seconds / 86_400)
         let time = seconds % 86_400
-        return "\(year)-\(two(month))-\(two(day)) "
+        return "\(date.year)-\(two(date.month))-\(two(date.day)) "
             + "\(two(time / 3600)):\(two(time / 60 % 60)):\(two(time % 60))"
     }
 

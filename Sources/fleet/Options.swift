@@ -257,6 +257,15 @@ struct ConfirmationOptions: ParsableArguments {
     @Flag(name: [.customShort("n"), .customLong("dry-run")], help: "Print the plan and stop.")
     var isDryRun = false
 
+    @Option(
+        name: .customLong("save"),
+        help: ArgumentHelp(
+            "With --dry-run: keep what would be done in a file, for `fleet apply FILE`.",
+            valueName: "file"
+        )
+    )
+    var saved: String?
+
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
     var isConfirmed = false
 
@@ -267,6 +276,9 @@ struct ConfirmationOptions: ParsableArguments {
     var lockWait: String?
 
     func validate() throws {
+        if saved != nil, !isDryRun {
+            throw ValidationError("--save goes with --dry-run")
+        }
         if let lockWait, YAMLReader.milliseconds(lockWait) == nil {
             throw ValidationError("`\(lockWait)` is not a duration: write 90s or 10m")
         }

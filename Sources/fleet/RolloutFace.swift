@@ -1,5 +1,6 @@
 import Dispatch
 import FleetDigest
+import FleetFiles
 import FleetOperations
 import FleetPlan
 import FleetReport
@@ -32,6 +33,18 @@ struct RolloutFace {
         }
     }
 
+    /// Keeps what was prepared in a file, if one is named.
+    func save(_ prepared: PreparedRollout, in file: String?) throws {
+        guard let file else { return }
+        let saved = try SavedPreparation(prepared, by: operations.initiator)
+        do {
+            try WholeFile.write(saved.bytes, to: Surroundings.fromHere(file), mode: 0o600)
+        } catch {
+            throw OperationFailure(.usage, "\(file) cannot be written: \(error.reason)")
+        }
+        common.tell("saved; `fleet apply \(file)` carries out exactly this, or nothing")
+    }
+
     /// Shows it or carries it out, as the options say; ends the program with what became of it.
     func run(_ prepared: PreparedRollout, _ confirmation: ConfirmationOptions) async throws {
         if !prepared.leftOut.isEmpty {
@@ -39,7 +52,10 @@ struct RolloutFace {
                 "fleet: warning: \(HostRange.fold(prepared.leftOut)) ran nothing before and cannot be put back\n"
             )
         }
-        if confirmation.isDryRun { return try await show(prepared) }
+        if confirmation.isDryRun {
+            try await show(prepared)
+            return try save(prepared, in: confirmation.saved)
+        }
         let status = try await carryOut(prepared)
         if status != .succeeded { throw status }
     }

@@ -433,4 +433,82 @@ struct OperationsTests {
         #expect(try controller.leases.holder(of: "production") == nil)
         #expect(!FileManager.default.fileExists(atPath: home + "/.fleet"))
     }
+
+    // MARK: Kept for later
+
+    @Test("What was kept is carried out as it was, or not at all")
+    func kept() async throws {
+        let operations = operations(true)
+        let prepared = try await operations.prepare(touch())
+        let bytes = try SavedPreparation(prepared, by: operations.initiator).bytes
+        let saved = try SavedPreparation(bytes)
+        #expect(saved.digest == prepared.plan.digest && saved.preparedBy.hasPrefix("ann@m"))
+        let again = try await operations.prepare(saved)
+        #expect(again.plan == prepared.plan)
+        // Somebody always has to agree to it.
+        let nobody = try await refusal { _ = try await self.operations().start(again) }
+        #expect(nobody.message.contains("needs a confirmation"), "\(nobody)")
+        let running = try await operations.start(again)
+        #expect(try await running.end().status == .succeeded)
+        let entries = try await controller.journal.entries(of: running.id)
+        guard case .planned(let plan, _) = entries.first?.body else {
+            return #expect(Bool(false), "no plan")
+        }
+        #expect(plan.digest == saved.digest)
+
+        let playbook = directory.path + "/project/playbooks/touch.yml"
+        let text = try String(contentsOfFile: playbook, encoding: .utf8)
+        for (change, place) in [
+            (text.replacing("echo two", with: "echo zwei"), "the step `second` of here"),
+            (text.replacing("name: first", with: "name: erste"), "the steps of here"),
+        ] {
+            try directory.write(change, to: "project/playbooks/touch.yml")
+            let stale = try await refusal {
+                _ = try await operations.prepare(saved, isConfirmed: true)
+            }
+            #expect(stale.status == .refused)
+            #expect(
+                stale.message
+                    == "E_STALE what would be done has changed since it was saved: \(place)"
+            )
+        }
+        try directory.write(text, to: "project/playbooks/touch.yml")
+        try directory.write(
+            "ssh: { client: local }\nhosts: [there]\n",
+            to: "project/inventory/production.yml"
+        )
+        let moved = try await refusal { _ = try await operations.prepare(saved, isConfirmed: true) }
+        #expect(moved.message.hasSuffix("the hosts"), "\(moved)")
+        #expect(try said() == "one\ntwo\n")
+    }
+
+    @Test("What is no saved plan, or none of this fleet's, is refused")
+    func notKept() async throws {
+        let operations = operations(true)
+        let prepared = try await operations.prepare(touch())
+        let saved = try SavedPreparation(prepared, by: operations.initiator)
+        let text = String(decoding: saved.bytes, as: UTF8.self)
+        let newer = text.replacing("\"form\":1", with: "\"form\":2")
+        for (bytes, words) in [
+            ("", "no plan that fleet has saved"), ("{}", "no plan that fleet has saved"),
+            (String(text.prefix(text.count / 2)), "no plan that fleet has saved"),
+            (newer, "in form 2"),
+        ] {
+            let failure = try await refusal { _ = try SavedPreparation(Array(bytes.utf8)) }
+            #expect(failure.status == .usage && failure.message.contains(words), "\(failure)")
+        }
+        // Whoever writes another digest into it gets nothing else carried out.
+        let forged = try SavedPreparation(
+            Array(text.replacing(saved.digest, with: String(repeating: "0", count: 64)).utf8)
+        )
+        let stale = try await refusal { _ = try await operations.prepare(forged) }
+        #expect(stale.message.contains("E_STALE"), "\(stale)")
+        let command = try await operations.prepare(
+            ExecRequest("true", on: HostSelection("production"))
+        )
+        let exec = try await refusal {
+            _ = try SavedPreparation(command, by: operations.initiator)
+        }
+        #expect(exec.status == .usage)
+    }
 }

@@ -14,6 +14,11 @@ struct PlanCommand: AsyncParsableCommand {
     @OptionGroup var options: RolloutOptions
     @Option(name: [.short, .long], help: "The playbook: playbooks/NAME.yml, or a path.")
     var playbook = "deploy"
+    @Option(
+        name: .customLong("save"),
+        help: ArgumentHelp("Keep it in a file, for `fleet apply FILE`.", valueName: "file")
+    )
+    var saved: String?
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -21,7 +26,12 @@ struct PlanCommand: AsyncParsableCommand {
         let prepared = try await operations.prepare(
             RunRequest(playbook, on: hosts.selection, choice: options.choice)
         )
-        guard common.output == .text else { return common.print(prepared.plan.json) }
-        try await RolloutFace(common: common, operations: operations).show(prepared)
+        let face = RolloutFace(common: common, operations: operations)
+        if common.output == .text {
+            try await face.show(prepared)
+        } else {
+            common.print(prepared.plan.json)
+        }
+        try face.save(prepared, in: saved)
     }
 }
