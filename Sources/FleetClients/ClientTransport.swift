@@ -25,9 +25,15 @@ public final class ClientTransport: Transport {
     /// - Parameters:
     ///   - environment: The user's surroundings.
     ///   - variables: What `ssh` is started with.
-    public init(_ environment: SSHTransport.Environment, variables: [String: String]) {
-        let reactors = ReactorPool()
-        let libssh2 = SSHTransport(environment, reactors: reactors)
+    ///   - resources: What it shares with other transports of this process; nil for some of its own.
+    public init(
+        _ environment: SSHTransport.Environment,
+        variables: [String: String],
+        sharing resources: ConnectionResources? = nil
+    ) {
+        let resources = resources ?? ConnectionResources()
+        let reactors = resources.reactors
+        let libssh2 = SSHTransport(environment, sharing: resources)
         self.libssh2 = libssh2
         let secret: @Sendable (SecretSource) async -> Result<String, TransportError> = { source in
             do throws(TransportError) { return .success(try await libssh2.secret(source)) } catch {

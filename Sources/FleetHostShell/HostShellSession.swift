@@ -125,7 +125,7 @@ extension HostShellSession {
         if shell == nil { try await openShell() }
         if let becomeUser, becomeUser != "root" { shell?.lentTo = becomeUser }
         let answer = try await ask(request, id: Self.runID, within: milliseconds, output: output)
-        if let answer { return try result(answer, bytes: answer.outputBytes) }
+        if let answer { return try result(answer) }
         // The shell itself is waiting, so a second one ends it.
         let group = shell?.group
         let waiting = shell
@@ -146,7 +146,7 @@ extension HostShellSession {
         }
         if let waiting { await free(waiting.channel) }
         return CommandResult(
-            status: .timedOut(confirmedDead: end?.words.first == "END"),
+            status: .timedOut(confirmedDead: end?.isEnd ?? false),
             outputBytes: 0
         )
     }
@@ -187,8 +187,10 @@ extension HostShellSession {
     }
 
     package func stop(_ key: ActionKey) async throws(TransportError) -> Bool {
-        let answer = try await askAside(HostShell.stop(key), id: key.description)
-        return answer.words.first != "STUCK"
+        switch try await askAside(HostShell.stop(key), id: key.description) {
+        case .ended, .neverStarted: return true
+        default: return false
+        }
     }
 
     package func exchange(
@@ -271,13 +273,13 @@ extension HostShellSession {
         shell?.reader.expectQuestion(mark)
         let first = try await next(HostShell.askSudo(user, mark: mark))
         shell?.reader.expectQuestion(nil)
-        if first?.words.first == "END" {
+        if case .ended(_, let number, _) = first {
             // No question: the rule wants no password, or there is no such rule. sudo -n tells.
-            if first?.words.last == "1" { shell?.unsent += Array("\n".utf8) }
+            if number == 1 { shell?.unsent += Array("\n".utf8) }
             sudoAnswers[user] = false
             return
         }
-        guard first?.words.first == "SUDO" else {
+        guard case .asksPassword = first else {
             await dropShell()
             throw .credentialUnusable(
                 reason:
@@ -287,7 +289,7 @@ extension HostShellSession {
         }
         shell?.unsent += Array("\(password)\n".utf8)
         let end = try await next(.none)
-        guard end?.words.first == "END", end?.words.count == 4, end?.words[2] == "0" else {
+        guard case .ended(.exited(0), _, _) = end else {
             // Whatever it waits for now: it gets nothing more.
             await dropShell()
             let why = said()
@@ -325,15 +327,16 @@ extension HostShellSession {
                 guard !error.isRetryable else { throw error }
                 stopped = nil
             }
-            guard let stopped, stopped.words.first != "STUCK" else {
+            switch stopped {
+            // With a status of its own it ended in time; only its output came late.
+            case .ended(.exited, _, _), .ended(.fenced, _, _): hasTimedOut = false
+            case .ended(.gone, _, _), .neverStarted: hasTimedOut = true
+            default:
                 await dropShell()
                 return .ended(
                     CommandResult(status: .timedOut(confirmedDead: false), outputBytes: 0)
                 )
             }
-            // With a status of its own it ended in time; only its output came late.
-            let isOver = stopped.words.count > 2 && stopped.words[2] != "gone"
-            hasTimedOut = !isOver
             isFlood = isFlood && hasTimedOut
             // Its end wakes the first shell, which prints what there is.
             answer = try await ask(.none, id: id, within: Self.stopMilliseconds, output: output)
@@ -341,22 +344,29 @@ extension HostShellSession {
         guard let answer else {
             throw .connectionLost(.command, reason: "the step's end was not reported")
         }
-        switch answer.words.first {
-        case "NEVER": return .neverStarted
-        case "DUPLICATE":
+        let end: ShellAnswer.End
+        let size: Int
+        var received = offset
+        switch answer {
+        case .neverStarted: return .neverStarted
+        case .duplicate:
             throw .connectionLost(.command, reason: "the host has seen \(id) before")
-        case "NOSPOOL", "NOSETSID":
-            let text =
-                answer.words.first == "NOSPOOL"
-                ? "fleet: cannot write to \(answer.words.dropFirst(2).joined(separator: " "))/.fleet on the host "
-                    + "(disk full, read-only, another account's, or not there?)\n"
-                : "fleet: the host has neither setsid, busybox, perl nor python3 to start a step with\n"
-            text.withCString { output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
-            return .ended(CommandResult(status: .exited(96), outputBytes: 0))
-        default: break
+        case .noSpool(let home):
+            return refused(
+                "cannot write to \(home)/.fleet on the host (disk full, read-only, another account's, or not there?)",
+                output
+            )
+        case .noSetsid:
+            return refused(
+                "the host has neither setsid, busybox, perl nor python3 to start a step with",
+                output
+            )
+        case .ended(let how, let number, let outputBytes):
+            end = how
+            size = number
+            received += outputBytes
+        case .size, .asksPassword, .stuck, .unclear: throw unclear(answer)
         }
-        var received = offset + answer.outputBytes
-        let size = answer.words.count > 3 ? Int(answer.words[3]) ?? received : received
         while received < size {
             let rest = try await ask(
                 HostShell.rest(key, from: received),
@@ -364,10 +374,10 @@ extension HostShellSession {
                 within: milliseconds,
                 output: output
             )
-            guard let rest, rest.outputBytes > 0 else {
+            guard case .ended(_, _, let more) = rest, more > 0 else {
                 throw .connectionLost(.command, reason: "output is missing from byte \(received)")
             }
-            received += rest.outputBytes
+            received += more
         }
         if isFlood {
             let text =
@@ -381,8 +391,12 @@ extension HostShellSession {
                 CommandResult(status: .timedOut(confirmedDead: true), outputBytes: received)
             )
         }
-        if answer.words.count > 2, answer.words[2] == "gone" { return .vanished }
-        return .ended(try result(answer, bytes: received))
+        switch end {
+        case .gone: return .vanished
+        case .fenced: return .ended(CommandResult(status: .fenced, outputBytes: received))
+        case .exited(let status):
+            return .ended(CommandResult(status: .exited(status), outputBytes: received))
+        }
     }
 
     /// Waits for a step's end, looking now and then how much it has printed; no answer when the time is
@@ -404,9 +418,8 @@ extension HostShellSession {
             if answer != nil || slice == left { return (answer, false) }
             request = .none
             do throws(TransportError) {
-                let size = try await askAside(HostShell.size(key), id: id)
-                let bytes = size.words.count > 2 ? Int(size.words[2]) ?? 0 : 0
-                if bytes > outputLimit.bytes { return (nil, true) }
+                let answer = try await askAside(HostShell.size(key), id: id)
+                if case .size(let bytes) = answer, bytes > outputLimit.bytes { return (nil, true) }
             } catch {
                 // A host that refuses a second channel cannot be asked.
                 guard !error.isRetryable else { throw error }
@@ -415,19 +428,23 @@ extension HostShellSession {
         }
     }
 
-    private func result(_ answer: ShellAnswer, bytes: Int) throws(TransportError) -> CommandResult {
-        if answer.words.first == "END", answer.words.count == 4, answer.words[2] == "fenced" {
-            return CommandResult(status: .fenced, outputBytes: bytes)
+    /// A step that could not be started there, as one that failed; says why.
+    private func refused(_ why: String, _ output: any OutputSink) -> Recovery {
+        "fleet: \(why)\n".withCString {
+            output.write(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
         }
-        guard answer.words.first == "END", answer.words.count == 4,
-            let status = Int(answer.words[2])
-        else {
-            throw .connectionLost(
-                .command,
-                reason: "the shell said `\(answer.words.joined(separator: " "))`"
-            )
-        }
+        return .ended(CommandResult(status: .exited(96), outputBytes: 0))
+    }
+
+    /// How an attached script ended.
+    private func result(_ answer: ShellAnswer) throws(TransportError) -> CommandResult {
+        guard case .ended(.exited(let status), _, let bytes) = answer else { throw unclear(answer) }
         return CommandResult(status: .exited(status), outputBytes: bytes)
+    }
+
+    private func unclear(_ answer: ShellAnswer) -> TransportError {
+        let said = if case .unclear(let line) = answer { line } else { "\(answer)" }
+        return .connectionLost(.command, reason: "the shell said `\(said)`")
     }
 
     /// Sends a request to the host's shell and reads until the line that ends it; nil when the time
@@ -631,6 +648,11 @@ extension HostShellSession {
         let count = try write(shell.unsent, from: 0, to: shell.channel)
         self.shell?.unsent.removeFirst(count)
     }
+}
+
+extension ShellAnswer {
+    /// Whether something is over.
+    fileprivate var isEnd: Bool { if case .ended = self { true } else { false } }
 }
 
 /// What came first from a shell that was just started.

@@ -108,10 +108,7 @@ package final class ShellChannel<Channel: Sendable> {
                     // Behind sudo's question comes what it says to the answer.
                     isInside = words[0] == "BEGIN" || words[0] == "SUDO"
                     if words[0] != "BEGIN" {
-                        answer = ShellAnswer(
-                            words: words.map(String.init),
-                            outputBytes: outputBytes
-                        )
+                        answer = ShellAnswer(words.map(String.init), outputBytes: outputBytes)
                     }
                     outputBytes = 0
                 }
@@ -120,12 +117,4 @@ package final class ShellChannel<Channel: Sendable> {
         self.reader = reader
         return answer
     }
-}
-
-/// How a request to the host's shell ended.
-package struct ShellAnswer: Sendable {
-    /// The words of the line that ended it, as in `END key status size` or `NEVER key`.
-    package let words: [String]
-    /// How many bytes of output came with it.
-    package let outputBytes: Int
 }

@@ -47,6 +47,8 @@ public final class Controller: Sendable {
     /// Who may change an environment from this machine.
     public let leases: any EnvironmentLeases
     private let settings: Settings
+    /// What the rollouts of this process share on the way to their hosts.
+    private let resources = ConnectionResources()
 
     /// Opens the journal.
     ///
@@ -66,11 +68,15 @@ public final class Controller: Sendable {
 
     /// What reaches a project's hosts, for questions that need no login.
     public func transport(in project: Project) -> ClientTransport {
-        Self.transport(in: project, settings)
+        Self.transport(in: project, settings, sharing: resources)
     }
 
     /// The same without a journal.
-    public static func transport(in project: Project, _ settings: Settings) -> ClientTransport {
+    public static func transport(
+        in project: Project,
+        _ settings: Settings,
+        sharing resources: ConnectionResources? = nil
+    ) -> ClientTransport {
         let reader = SecretReader(root: project.root)
         let prompt = settings.prompt
         var environment = settings.ssh
@@ -82,7 +88,7 @@ public final class Controller: Sendable {
                 return .unavailable(reason: error.reason)
             }
         }
-        return ClientTransport(environment, variables: settings.variables)
+        return ClientTransport(environment, variables: settings.variables, sharing: resources)
     }
 
     /// What reaches some hosts, with every passphrase and password asked for that they need.
@@ -91,7 +97,7 @@ public final class Controller: Sendable {
     public func openTransport(for hosts: [Host], in project: Project)
         async throws(OperationFailure) -> ClientTransport
     {
-        try await Self.openTransport(for: hosts, in: project, settings)
+        try await Self.openTransport(for: hosts, in: project, settings, sharing: resources)
     }
 
     /// The same without a journal.
@@ -100,7 +106,8 @@ public final class Controller: Sendable {
     public static func openTransport(
         for hosts: [Host],
         in project: Project,
-        _ settings: Settings
+        _ settings: Settings,
+        sharing resources: ConnectionResources? = nil
     ) async throws(OperationFailure) -> ClientTransport {
         if !settings.acceptsUnsafeLibrary, let danger = LibSSH2.danger {
             throw OperationFailure(
@@ -109,7 +116,7 @@ public final class Controller: Sendable {
                 hints: ["install the security update of libssh2, or add --accept-libssh2"]
             )
         }
-        let transport = transport(in: project, settings)
+        let transport = transport(in: project, settings, sharing: resources)
         await transport.prepare(hosts.map(\.endpoint))
         return transport
     }

@@ -67,9 +67,10 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
         do {
             self = try CanonicalJSON.decode(SavedPreparation.self, from: bytes)
         } catch {
+            // What exactly is missing in it helps nobody.
             throw OperationFailure(
                 .usage,
-                "this is no plan that fleet has saved: \(error)",
+                "this is no plan that fleet has saved",
                 hints: ["save one with --dry-run --save FILE", "nothing was changed"]
             )
         }

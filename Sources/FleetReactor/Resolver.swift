@@ -4,7 +4,33 @@ internal import Synchronization
 
 /// Finds addresses, each name once per run and off the reactors.
 package final class Resolver: Sendable {
-    package init() {}
+    /// Prepares to ask.
+    ///
+    /// - Parameters:
+    ///   - lifetimeMilliseconds: How long an answer counts; after that it is asked for anew.
+    ///   - lookUp: What knows addresses: the system's resolver.
+    package init(
+        lifetimeMilliseconds: Int = Resolver.lifetimeMilliseconds,
+        lookUp: @escaping LookUp = { name, port, family throws(TransportError) in
+            try HostAddress.lookUp(name, port: port, family: family)
+        }
+    ) {
+        lifetime = UInt64(lifetimeMilliseconds) * 1_000_000
+        self.lookUp = lookUp
+    }
+
+    /// Looks a name up, which may take long.
+    package typealias LookUp =
+        @Sendable (_ name: String, _ port: Int, _ family: Int32) throws(TransportError)
+        -> [HostAddress]
+
+    private let lookUp: LookUp
+
+    /// How long an answer counts, in milliseconds: a process that lives for months follows a host that moves, and a
+    /// thousand hosts that are connected to at once ask for each name once.
+    package static let lifetimeMilliseconds = 60_000
+
+    private let lifetime: UInt64
 
     /// The longest wait for a name server, in milliseconds; its own retries take as long.
     package static let limitMilliseconds = 15_000
@@ -17,7 +43,7 @@ package final class Resolver: Sendable {
 
     private typealias Answer = Result<[HostAddress], TransportError>
 
-    private let asked = Mutex<[Question: Task<Answer, Never>]>([:])
+    private let asked = Mutex<[Question: (task: Task<Answer, Never>, time: UInt64)]>([:])
 
     /// A host's addresses in the order in which they are tried: families alternate, the resolver's
     /// first one first (RFC 8305, section 4).
@@ -29,10 +55,13 @@ package final class Resolver: Sendable {
     {
         if let literal = HostAddress(literal: name, port: port) { return [literal] }
         let question = Question(name: name, port: port, family: family)
+        let now = Reactor.now()
         let task = asked.withLock { asked in
-            if let known = asked[question] { return known }
-            let task = Task { await Self.ask(question) }
-            asked[question] = task
+            if let known = asked[question], now - known.time < lifetime { return known.task }
+            // Nobody asks for what is old any more, so it does not pile up either.
+            asked = asked.filter { now - $0.value.time < lifetime }
+            let task = Task { await ask(question) }
+            asked[question] = (task, now)
             return task
         }
         guard let answer = await Deadline.wait(for: task, milliseconds: Self.limitMilliseconds)
@@ -42,14 +71,10 @@ package final class Resolver: Sendable {
         return try answer.get()
     }
 
-    private static func ask(_ question: Question) async -> Answer {
-        await BlockingQueue.shared.run {
+    private func ask(_ question: Question) async -> Answer {
+        await BlockingQueue.shared.run { [lookUp] in
             do throws(TransportError) {
-                let found = try HostAddress.lookUp(
-                    question.name,
-                    port: question.port,
-                    family: question.family
-                )
+                let found = try lookUp(question.name, question.port, question.family)
                 return .success(HostAddress.alternating(found))
             } catch {
                 return .failure(error)

@@ -1,6 +1,6 @@
 internal import FleetFiles
 public import FleetHostShell
-package import FleetReactor
+internal import FleetReactor
 public import FleetTransport
 internal import Glibc
 internal import Synchronization
@@ -81,8 +81,8 @@ public final class SSHTransport: Transport {
 
     private let environment: Environment
     private let reactors: ReactorPool
-    private let gates = HandshakeGates()
-    private let resolver = Resolver()
+    private let gates: HandshakeGates
+    private let resolver: Resolver
     private let configuration: Result<SSHConfiguration, TransportError>
     private let credentials: CredentialStore
     let files = Files()
@@ -101,14 +101,16 @@ public final class SSHTransport: Transport {
     /// Reads the ssh_config files and prepares the reactors.
     ///
     /// What is wrong with the files is reported by whatever needs them.
-    public convenience init(_ environment: Environment) {
-        self.init(environment, reactors: ReactorPool())
-    }
-
-    /// The same, on reactors that others use, too.
-    package init(_ environment: Environment, reactors: ReactorPool) {
+    ///
+    /// - Parameters:
+    ///   - environment: The user's surroundings.
+    ///   - resources: What it shares with others; nil for some of its own.
+    public init(_ environment: Environment, sharing resources: ConnectionResources? = nil) {
+        let resources = resources ?? ConnectionResources()
         self.environment = environment
-        self.reactors = reactors
+        reactors = resources.reactors
+        gates = resources.gates
+        resolver = resources.resolver
         credentials = CredentialStore(ask: environment.secret)
         do throws(SSHConfiguration.Problem) {
             configuration = .success(
