@@ -1,4 +1,5 @@
 internal import FleetDigest
+internal import FleetJournal
 internal import FleetPlan
 internal import FleetReport
 internal import FleetRollout
@@ -37,14 +38,12 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
     public let unixMilliseconds: Int
     /// What would be done, for people and programs that look at it; ``digest`` is what counts.
     let plan: Plan
+    /// The newest rollout of the environment then; nil if there was none.
+    let newest: RolloutID?
 
-    /// Keeps what was prepared.
-    ///
-    /// - Parameters:
-    ///   - prepared: What was prepared.
-    ///   - initiator: Who prepared it.
-    /// - Throws: ``OperationFailure`` for what cannot be kept: a command, and a rollout that is taken up again.
-    public init(_ prepared: PreparedRollout, by initiator: Initiator) throws(OperationFailure) {
+    init(_ prepared: PreparedRollout, by initiator: Initiator, after newest: RolloutID?)
+        throws(OperationFailure)
+    {
         guard let request = prepared.request else {
             throw OperationFailure(
                 .usage,
@@ -58,6 +57,7 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
         preparedBy = initiator.origin.phrase
         unixMilliseconds = WallClock.unixMilliseconds()
         plan = prepared.plan
+        self.newest = newest
     }
 
     /// Reads what ``bytes`` has written.
@@ -88,6 +88,54 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
 }
 
 extension Operations {
+    /// Keeps what was prepared.
+    ///
+    /// - Parameter prepared: What was prepared.
+    /// - Returns: What can be written to a file.
+    /// - Throws: ``OperationFailure`` for what cannot be kept (a command, and a rollout that is taken up again), and if
+    ///   the journal cannot be read.
+    public func save(_ prepared: PreparedRollout) async throws(OperationFailure) -> SavedPreparation
+    {
+        let newest: RolloutID?
+        do {
+            newest = try await controller.journal.rollouts(
+                RolloutQuery(environment: prepared.plan.environment, limit: 1, changesOnly: true)
+            ).first?.id
+        } catch {
+            throw OperationFailure(error)
+        }
+        return try SavedPreparation(prepared, by: initiator, after: newest)
+    }
+
+    /// Refuses what was carried out already, and what would come on top of a release that nobody had seen then.
+    private func requireUnchanged(since saved: SavedPreparation) async throws(OperationFailure) {
+        let environment = saved.plan.environment
+        var why: String?
+        do throws(JournalError) {
+            let records = try await controller.journal.rollouts(
+                RolloutQuery(environment: environment, limit: nil, changesOnly: true)
+            ).prefix { $0.id != saved.newest }
+            for record in records where record.outcome != .refused && why == nil {
+                let first = try await controller.journal.beginning(of: record.id)?.body
+                if case .planned(let plan, _) = first, plan.digest == saved.digest {
+                    why = "it was carried out already, by rollout \(record.id)"
+                } else if record.kind == .deploy || record.kind == .revert {
+                    why =
+                        "rollout \(record.id) (\(record.kind.rawValue) \(record.release)) has changed "
+                        + "\(environment) since it was saved"
+                }
+            }
+        } catch {
+            throw OperationFailure(error)
+        }
+        guard let why else { return }
+        throw OperationFailure(
+            .refused,
+            "E_STALE \(why)",
+            hints: ["look at it anew, and save it: --dry-run --save FILE", "nothing was changed"]
+        )
+    }
+
     /// Prepares what was kept, anew.
     ///
     /// - Parameters:
@@ -98,6 +146,7 @@ extension Operations {
     public func prepare(_ saved: SavedPreparation, isConfirmed: Bool = false)
         async throws(OperationFailure) -> PreparedRollout
     {
+        try await requireUnchanged(since: saved)
         var prepared =
             switch saved.request {
             case .deploy(let request): try await prepare(request)

@@ -34,9 +34,9 @@ struct RolloutFace {
     }
 
     /// Keeps what was prepared in a file, if one is named.
-    func save(_ prepared: PreparedRollout, in file: String?) throws {
+    func save(_ prepared: PreparedRollout, in file: String?) async throws {
         guard let file else { return }
-        let saved = try SavedPreparation(prepared, by: operations.initiator)
+        let saved = try await operations.save(prepared)
         do {
             try WholeFile.write(saved.bytes, to: Surroundings.fromHere(file), mode: 0o600)
         } catch {
@@ -54,7 +54,7 @@ struct RolloutFace {
         }
         if confirmation.isDryRun {
             try await show(prepared)
-            return try save(prepared, in: confirmation.saved)
+            return try await save(prepared, in: confirmation.saved)
         }
         let status = try await carryOut(prepared)
         if status != .succeeded { throw status }

@@ -175,9 +175,12 @@ struct OperationsTests {
     @Test("Twenty rollouts in twenty environments, some of them stopped, end as they do one by one")
     func twentyAtOnce() async throws {
         let names = (1...20).map { "env\($0)" }
-        for name in names {
+        // A host of its own for each: on one host, one environment's rollout waits for another one's steps.
+        let servers = try names.map { _ in try SSHDServer() }
+        defer { withExtendedLifetime(servers) {} }
+        for (name, server) in zip(names, servers) {
             try directory.write(
-                "ssh: { client: local }\nhosts: [\(name)]\n",
+                "hosts:\n" + Self.line(name, server),
                 to: "project/inventory/\(name).yml"
             )
         }
@@ -187,9 +190,9 @@ struct OperationsTests {
             steps:
               - name: first
                 run: |
-                  echo one >>~/said.$FLEET_ENVIRONMENT
-                  case $FLEET_ENVIRONMENT in *5) until [ -e ~/go.$FLEET_ENVIRONMENT ]; do sleep 0.02; done ;; *7) exit 3 ;; esac
-              - { name: second, run: "echo two >>~/said.$FLEET_ENVIRONMENT" }
+                  echo one >>\(home)/said.$FLEET_ENVIRONMENT
+                  case $FLEET_ENVIRONMENT in *5) until [ -e \(home)/go.$FLEET_ENVIRONMENT ]; do sleep 0.02; done ;; *7) exit 3 ;; esac
+              - { name: second, run: "echo two >>\(home)/said.$FLEET_ENVIRONMENT" }
             """,
             to: "project/playbooks/touch.yml"
         )
@@ -209,7 +212,10 @@ struct OperationsTests {
                             break
                         }
                     }
-                    return (name, try await running.end().status)
+                    let end = try await running.end()
+                    let failures = end.rollout.hosts.compactMap(\.failure)
+                    #expect(end.status != .refused, "\(name): \(failures)")
+                    return (name, end.status)
                 }
             }
             for try await (name, status) in group { ends[name] = status }
@@ -244,13 +250,16 @@ struct OperationsTests {
 
     // MARK: Stopping
 
+    /// A host in an inventory.
+    private static func line(_ name: String, _ server: SSHDServer) -> String {
+        "  \(name): { ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), "
+            + "known_hosts: \(server.knownHostsFile) } }\n"
+    }
+
     /// Three hosts, one after the other, each of which waits until it may go on.
     private func startThreeHosts() throws -> [SSHDServer] {
         let servers = try (0..<3).map { _ in try SSHDServer() }
-        let hosts = zip(["one", "two", "three"], servers).map { name, server in
-            "  \(name): { ssh: { hostname: 127.0.0.1, port: \(server.port), identity_file: \(server.keyFile), "
-                + "known_hosts: \(server.knownHostsFile) } }\n"
-        }
+        let hosts = zip(["one", "two", "three"], servers).map(Self.line)
         try directory.write(
             "hosts:\n" + hosts.joined(),
             to: "project/inventory/production.yml"
@@ -440,7 +449,7 @@ struct OperationsTests {
     func kept() async throws {
         let operations = operations(true)
         let prepared = try await operations.prepare(touch())
-        let bytes = try SavedPreparation(prepared, by: operations.initiator).bytes
+        let bytes = try await operations.save(prepared).bytes
         let saved = try SavedPreparation(bytes)
         #expect(saved.digest == prepared.plan.digest && saved.preparedBy.hasPrefix("ann@m"))
         let again = try await operations.prepare(saved)
@@ -455,6 +464,8 @@ struct OperationsTests {
             return #expect(Bool(false), "no plan")
         }
         #expect(plan.digest == saved.digest)
+        let twice = try await refusal { _ = try await operations.prepare(saved, isConfirmed: true) }
+        #expect(twice.message.contains("carried out already, by rollout \(running.id)"), "\(twice)")
 
         let playbook = directory.path + "/project/playbooks/touch.yml"
         let text = try String(contentsOfFile: playbook, encoding: .utf8)
@@ -462,6 +473,8 @@ struct OperationsTests {
             (text.replacing("echo two", with: "echo zwei"), "the step `second` of here"),
             (text.replacing("name: first", with: "name: erste"), "the steps of here"),
         ] {
+            try directory.write(text, to: "project/playbooks/touch.yml")
+            let saved = try await operations.save(operations.prepare(touch()))
             try directory.write(change, to: "project/playbooks/touch.yml")
             let stale = try await refusal {
                 _ = try await operations.prepare(saved, isConfirmed: true)
@@ -473,11 +486,12 @@ struct OperationsTests {
             )
         }
         try directory.write(text, to: "project/playbooks/touch.yml")
+        let late = try await operations.save(operations.prepare(touch()))
         try directory.write(
             "ssh: { client: local }\nhosts: [there]\n",
             to: "project/inventory/production.yml"
         )
-        let moved = try await refusal { _ = try await operations.prepare(saved, isConfirmed: true) }
+        let moved = try await refusal { _ = try await operations.prepare(late, isConfirmed: true) }
         #expect(moved.message.hasSuffix("the hosts"), "\(moved)")
         #expect(try said() == "one\ntwo\n")
     }
@@ -486,7 +500,7 @@ struct OperationsTests {
     func notKept() async throws {
         let operations = operations(true)
         let prepared = try await operations.prepare(touch())
-        let saved = try SavedPreparation(prepared, by: operations.initiator)
+        let saved = try await operations.save(prepared)
         let text = String(decoding: saved.bytes, as: UTF8.self)
         let newer = text.replacing("\"form\":1", with: "\"form\":2")
         for (bytes, words) in [
@@ -507,7 +521,7 @@ struct OperationsTests {
             ExecRequest("true", on: HostSelection("production"))
         )
         let exec = try await refusal {
-            _ = try SavedPreparation(command, by: operations.initiator)
+            _ = try await operations.save(command)
         }
         #expect(exec.status == .usage)
     }

@@ -32,6 +32,6 @@ struct PlanCommand: AsyncParsableCommand {
         } else {
             common.print(prepared.plan.json)
         }
-        try face.save(prepared, in: saved)
+        try await face.save(prepared, in: saved)
     }
 }
