@@ -53,12 +53,19 @@ public final class Controller: Sendable {
     /// Opens the journal.
     ///
     /// - Throws: ``OperationFailure`` if the state directory or the journal cannot be used.
-    public init(_ settings: Settings) throws(OperationFailure) {
+    public convenience init(_ settings: Settings) throws(OperationFailure) {
+        try self.init(settings, leases: nil)
+    }
+
+    /// The same with other leases than those of the state directory.
+    package init(_ settings: Settings, leases: (any EnvironmentLeases)?)
+        throws(OperationFailure)
+    {
         self.settings = settings
         do {
             directory = try StateDirectory(path: settings.stateDirectory)
             journal = try Journal(in: directory)
-            leases = FileLeases(in: directory)
+            self.leases = leases ?? FileLeases(in: directory)
         } catch {
             throw OperationFailure(error)
         }

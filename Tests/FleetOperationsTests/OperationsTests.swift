@@ -57,10 +57,11 @@ struct OperationsTests {
 
     private func operations(
         _ answer: Bool? = nil,
+        by other: Controller? = nil,
         tell: @escaping @Sendable (Happening) -> Void = { _ in }
     ) -> Operations {
         Operations(
-            controller: controller,
+            controller: other ?? controller,
             project: Project(root: directory.path + "/project").trusting(.all),
             initiator: Initiator(user: "ann", machine: "m", command: "a test", version: "0"),
             asker: Somebody(answer: answer),
@@ -170,6 +171,35 @@ struct OperationsTests {
         waiter.cancel()
         try Command.shell("touch go", in: home)
         #expect(try await running.end().status == .succeeded)
+    }
+
+    /// A lease that is everybody's.
+    private struct NoLeases: EnvironmentLeases {
+        private struct Nothing: EnvironmentLease { func release() {} }
+        func acquire(_ environment: String, for owner: String) async throws(JournalError)
+            -> any EnvironmentLease
+        { Nothing() }
+        func holder(of environment: String) throws(JournalError) -> String? { nil }
+    }
+
+    @Test("Where leases hold nobody back, the hosts' locks still do: no step runs twice")
+    func leaseIgnored() async throws {
+        let servers = try startThreeHosts()
+        defer { withExtendedLifetime(servers) {} }
+        let open = operations(by: try Controller(settings, leases: NoLeases()))
+        let first = try await open.start(try await open.prepare(touch()))
+        try await untilSaid("one")
+        // The journal knows of the first one, unless it is another machine's.
+        let known = try await refusal { _ = try await open.start(try await open.prepare(touch())) }
+        #expect(known.status == .locked && known.message.contains("has not come to its end"))
+        var elsewhere = settings
+        elsewhere.stateDirectory = directory.path + "/elsewhere"
+        let other = operations(by: try Controller(elsewhere, leases: NoLeases()))
+        let second = try await other.start(try await other.prepare(touch()))
+        #expect(try await second.end().status == .locked)
+        try Command.shell("touch go", in: home)
+        #expect(try await first.end().status == .succeeded)
+        #expect(try said() == "one\ntwo\nthree\n")
     }
 
     @Test("Twenty rollouts in twenty environments, some of them stopped, end as they do one by one")
