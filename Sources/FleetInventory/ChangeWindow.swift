@@ -1,4 +1,4 @@
-/// A minute on somebody's clock and calendar.
+/// A minute of a day on the clock of some time zone.
 public struct LocalTime: Sendable, Hashable, Comparable {
     /// Days since 1970-01-01.
     public let day: Int
@@ -22,8 +22,9 @@ public struct LocalTime: Sendable, Hashable, Comparable {
         minute = minutes - day * 1440
     }
 
-    /// Reads `22:00`, which is the next time that a clock shows it, or `2026-12-20 22:00`; nil if the
-    /// text is neither.
+    /// Reads `22:00`, which means the next time that a clock shows it, or `2026-12-20 22:00`.
+    ///
+    /// The result is nil if the text is neither.
     public init?(_ text: String, after now: LocalTime) {
         let words = text.split { $0 == " " || $0 == "T" }.map(String.init)
         guard let last = words.last, let minute = ChangeWindow.minute(last), words.count <= 2 else {
@@ -37,14 +38,15 @@ public struct LocalTime: Sendable, Hashable, Comparable {
         self.init(day: day, minute: minute)
     }
 
-    /// When a zone's clocks show this time, in seconds since 1970.
+    /// Returns the instant at which the clocks of a time zone show this local time, in seconds since 1970.
     ///
-    /// Clocks that are set back show an hour twice: then the next of the two that is to come, and the first
-    /// one if both are over. An hour that they leave out is the time as long after the change.
+    /// When clocks are set back, they show one hour twice: the result is then the first of the two instants after
+    /// `now`, or the earlier one if both are over. A local time that is skipped when clocks are set forward is moved to
+    /// the same distance after the change.
     ///
     /// - Parameters:
-    ///   - now: From when on.
-    ///   - offset: What the zone adds to UTC at a time, in seconds.
+    ///   - now: The instant, in seconds since 1970, after which the result should be.
+    ///   - offset: The offset of the time zone from UTC at an instant, in seconds.
     /// - Returns: Seconds since 1970.
     public func unixSeconds(after now: Int = .min, offset: (Int) -> Int) -> Int {
         let local = (day * 1440 + minute) * 60
@@ -74,11 +76,11 @@ extension Int {
     }
 }
 
-/// A stretch of time that comes back every week, or once.
+/// A period that recurs every week, or occurs once.
 ///
-/// - `Fri 16:00 - Mon 09:00`: from there to there, every week
+/// - `Fri 16:00 - Mon 09:00`: from one time to the other, every week
 /// - `Mon-Thu 09:00-16:00`, `Sat 10:00-12:00`, `daily 22:00-04:00`: these hours of these days
-/// - `2026-12-20 - 2027-01-03`, `2026-12-20 12:00 - 2027-01-03 09:00`: once; a last day counts whole
+/// - `2026-12-20 - 2027-01-03`, `2026-12-20 12:00 - 2027-01-03 09:00`: once; a last day is included completely
 public struct ChangeWindow: Sendable, Hashable {
     private enum Kind: Sendable, Hashable {
         /// Minutes of the week; the second may be the smaller one.
@@ -102,7 +104,7 @@ public struct ChangeWindow: Sendable, Hashable {
         self.kind = kind
     }
 
-    /// Whether a time is in the window: its first minute is, its last one is not.
+    /// Whether a time is in the window, which includes its first minute but not its last one.
     public func contains(_ time: LocalTime) -> Bool {
         switch kind {
         case .weekly(let from, let to):

@@ -1,7 +1,7 @@
 /// A day of the Gregorian calendar.
 ///
-/// Days since 1970 and back by Hinnant, "chrono-compatible low-level date algorithms": a year begins in March there, so
-/// that the day which some years have more is its last one.
+/// The conversion to and from days since 1970 is that of Hinnant, "chrono-compatible low-level date algorithms". It
+/// lets a year begin in March, so that the leap day is the last day of the year.
 public struct CivilDate: Sendable, Hashable {
     /// The year.
     public let year: Int
@@ -10,7 +10,7 @@ public struct CivilDate: Sendable, Hashable {
     /// The day of the month, from 1.
     public let day: Int
 
-    /// A day of the calendar; nil if there is none of that number.
+    /// Creates a day; nil if the calendar has no such day.
     public init?(year: Int, month: Int, day: Int) {
         guard (1...12).contains(month), (1...Self.lastDay(of: month, in: year)).contains(day) else {
             return nil
@@ -20,7 +20,7 @@ public struct CivilDate: Sendable, Hashable {
         self.day = day
     }
 
-    /// The day that is so many days behind 1970-01-01.
+    /// Creates the day that is this number of days after 1970-01-01.
     public init(daysSince1970: Int) {
         let days = daysSince1970 + Self.epochDays
         let era = (days >= 0 ? days : days - Self.eraDays + 1) / Self.eraDays
@@ -34,7 +34,7 @@ public struct CivilDate: Sendable, Hashable {
         year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
     }
 
-    /// How many days it is behind 1970-01-01.
+    /// The number of days from 1970-01-01 to this day.
     public var daysSince1970: Int {
         let shifted = month <= 2 ? year - 1 : year
         let era = (shifted >= 0 ? shifted : shifted - 399) / 400

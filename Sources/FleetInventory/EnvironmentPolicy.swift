@@ -1,12 +1,12 @@
 public import FleetYAML
 
-/// What may be done to an environment, and what must have happened before.
+/// The rules for changing an environment.
 public struct EnvironmentPolicy: Sendable, Hashable {
-    /// What a release must have, to be deployed.
+    /// A condition that a release must meet before it may be deployed.
     public enum Requirement: String, Sendable, Hashable, CaseIterable {
         /// It succeeded on the staging environment.
         case staged
-        /// Somebody has signed it off.
+        /// Somebody has approved it.
         case approved
         /// Its tag is signed, by somebody whom the policy names.
         case signed
@@ -22,8 +22,9 @@ public struct EnvironmentPolicy: Sendable, Hashable {
     public var approvalMilliseconds = 7 * 86_400_000
     /// Whether the approver must be somebody else than the release's author.
     public var needsAnotherApprover = false
-    /// Whether that means everybody who wrote what is new since the release that runs, and not only who made
-    /// the release's own tag and commit.
+    /// Whether "author" includes everybody who wrote a change since the release that runs now.
+    ///
+    /// Otherwise it means only those who made the release's own tag and commit. See ``needsAnotherApprover``.
     public var countsAllAuthors = false
     /// Who may sign tags, as git names them: an address, or a key's fingerprint; empty for whoever git
     /// trusts.
@@ -32,11 +33,11 @@ public struct EnvironmentPolicy: Sendable, Hashable {
     public var freezes: [ChangeWindow] = []
     /// When something may be deployed; empty means always.
     public var windows: [ChangeWindow] = []
-    /// The time zone of both, a name of the tz database.
+    /// The time zone of ``freezes`` and ``windows``; a name of the tz database.
     public var timeZone = "UTC"
-    /// Where it stands in the inventory; nil if it does not.
+    /// The location of the time zone in the inventory file; nil if the file does not set it.
     public var timeZoneLocation: SourceLocation?
-    /// What a hotfix must have all the same; the smoke tests and the way back it always has.
+    /// The requirements that apply even to a hotfix; its smoke tests and its way back always apply.
     public var hotfixRequirements: Set<Requirement> = []
 
     /// A policy that allows everything.
@@ -50,20 +51,20 @@ public struct EnvironmentPolicy: Sendable, Hashable {
         case outside
     }
 
-    /// Whether something may be deployed at a local time; nil if it may.
+    /// Why nothing may be deployed at a local time; nil if a deploy is allowed.
     public func closure(at time: LocalTime) -> Closed? {
         if let freeze = freezes.first(where: { $0.contains(time) }) { return .frozen(freeze) }
         return windows.isEmpty || windows.contains { $0.contains(time) } ? nil : .outside
     }
 
-    /// How far ahead the next opening is looked for, in days.
+    /// The number of days that are searched for the next opening.
     public static let horizonDays = 400
 
-    /// The first minute from a time on at which something may be deployed, in seconds since 1970.
+    /// Returns the first minute, from a given time on, at which a deploy is allowed, in seconds since 1970.
     ///
     /// - Parameters:
-    ///   - seconds: The time to begin at, since 1970.
-    ///   - offset: What the time zone adds to UTC at a time, in seconds: summer time is its business.
+    ///   - seconds: The time at which the search begins, in seconds since 1970.
+    ///   - offset: The offset of the time zone from UTC at a time, in seconds; it accounts for daylight saving time.
     /// - Returns: Nil if there is none within ``horizonDays``.
     public func nextOpening(from seconds: Int, offset: (Int) -> Int) -> Int? {
         let first = seconds - seconds % 60

@@ -34,9 +34,9 @@ public struct Inventory: Sendable, Hashable {
     public let environment: String
     /// The hosts, in the order of the file.
     public var hosts: [Host]
-    /// What may be done to it, and what must have happened before.
+    /// The rules for changing the environment.
     public let policy: EnvironmentPolicy
-    /// Who is told of what happens in it.
+    /// The rules that say which commands are told of events in the environment.
     public let notifications: [NotificationRule]
 
     /// Gathers an environment.

@@ -1,8 +1,8 @@
 internal import FleetYAML
 
-/// Whom to tell of what happens in an environment: a command on the controller's machine.
+/// A rule that runs a command on the controller's machine when something happens in an environment.
 public struct NotificationRule: Sendable, Hashable {
-    /// What there is to tell.
+    /// An event that a rule can be told of.
     public enum Event: String, Sendable, Hashable, CaseIterable {
         /// A rollout begins.
         case started
@@ -14,9 +14,9 @@ public struct NotificationRule: Sendable, Hashable {
         case health
     }
 
-    /// For `sh -c`, in the project's directory.
+    /// The command, run by `sh -c` in the project's directory.
     public let command: String
-    /// Of what it is told.
+    /// The events for which the command is run.
     public let events: Set<Event>
 
     /// Describes a rule.
@@ -25,7 +25,7 @@ public struct NotificationRule: Sendable, Hashable {
         self.events = events
     }
 
-    /// Whether it is told of an event; of an emergency it is told always.
+    /// Whether the command is run for an event; in an emergency it always is.
     public func wants(_ event: Event, isHotfix: Bool) -> Bool { isHotfix || events.contains(event) }
 
     /// Reads `notify`: a list of `{ command, on }`.

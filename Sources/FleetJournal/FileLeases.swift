@@ -1,11 +1,12 @@
 internal import Glibc
 
-/// The right to change environments from this machine, as locks on files of the state directory: the kernel takes them
-/// back when a process ends, however it ends.
+/// Leases for changing environments from this machine, implemented as file locks in the state directory.
+///
+/// The kernel releases a lock when its process ends, for whatever reason.
 public struct FileLeases: EnvironmentLeases {
     private let directory: StateDirectory
 
-    /// Keeps its files in a state directory.
+    /// Creates leases whose files are in a state directory.
     public init(in directory: StateDirectory) { self.directory = directory }
 
     private func path(_ environment: String) -> String { "\(directory.path)/\(environment).lock" }

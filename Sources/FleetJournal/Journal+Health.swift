@@ -8,7 +8,7 @@ extension Journal {
     /// How long answers are kept, in milliseconds: 90 days.
     static let healthMilliseconds = 90 * 86_400_000
 
-    /// Keeps answers, and forgets those that are older than 90 days.
+    /// Stores answers to smoke tests, and deletes those older than 90 days.
     ///
     /// - Throws: ``JournalError/write(reason:)``.
     public func keep(_ samples: [HealthSample], of environment: String)
@@ -41,7 +41,7 @@ extension Journal {
         }
     }
 
-    /// The answer of each host to each smoke test that was kept last, whatever the clock said then.
+    /// Returns the answer of each host to each smoke test that was stored last, regardless of its time stamp.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     public func newestSamples(of environment: String) async throws(JournalError) -> [HealthSample] {

@@ -23,11 +23,12 @@ public final class Journal: JournalWriter, JournalReader {
     /// The environments of rollouts that were written to by this process.
     private let environments = Mutex<[RolloutID: String]>([:])
 
-    /// Twice a second: a request is heard within one.
+    /// The interval between two checks for requests; twice a second, so that a request is received within a second.
     public var requestMilliseconds: Int? { 500 }
 
-    /// Whether the disk is full and the journal lives on what was set aside: what has begun can be
-    /// brought to an end, and nothing more.
+    /// Whether the disk is full and the journal uses the space that was reserved for this case.
+    ///
+    /// A rollout that has begun can be finished then, but no new one can begin.
     public var isOnReserve: Bool { reserve.isUsed }
 
     /// Opens the journal of a state directory, and makes it if there is none.
@@ -80,7 +81,7 @@ public final class Journal: JournalWriter, JournalReader {
 
     // MARK: Writing
 
-    /// Refuses to begin what could not be recorded to its end.
+    /// Refuses to begin a rollout whose records would not fit on the disk.
     ///
     /// - Throws: ``JournalError/stateDirectory(path:reason:fix:)`` if the disk is full.
     public func requireReserve() throws(JournalError) {
@@ -92,12 +93,12 @@ public final class Journal: JournalWriter, JournalReader {
         )
     }
 
-    /// Adds records and what hosts printed, in one transaction, and returns when they are durable.
+    /// Adds records and outputs of hosts in one transaction, and returns once they are durable.
     ///
     /// - Parameters:
     ///   - entries: Records of one rollout, in order.
     ///   - outputs: What hosts printed meanwhile.
-    /// - Returns: Where the journal is then; nil if there was nothing to add.
+    /// - Returns: The journal's new head; nil if there was nothing to add.
     /// - Throws: ``JournalError/write(reason:)``; nothing was added then, and nothing more may be
     ///   done on any host.
     @discardableResult
@@ -139,7 +140,7 @@ public final class Journal: JournalWriter, JournalReader {
     /// How long the write-ahead log may stay when a fleet ends, in bytes.
     private static let longestLogBytes = 64 * 4120
 
-    /// Empties the write-ahead log if it has grown long; to be called last.
+    /// Empties the write-ahead log if it is long; call it last.
     ///
     /// Whoever opens the journal next reads the log from its beginning: 2 ms for the 4 MB at which
     /// SQLite empties it by itself (measured).

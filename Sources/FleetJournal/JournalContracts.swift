@@ -2,73 +2,79 @@ public import FleetPlan
 public import FleetRollout
 public import FleetTransport
 
-/// Where a rollout keeps its records while it is carried out.
+/// Stores the records of a rollout while it is carried out.
 ///
-/// Whoever implements it passes the suite `JournalContractTests`.
+/// Every implementation must pass the suite `JournalContractTests`.
 public protocol JournalWriter: Sendable {
-    /// Refuses to begin what could not be recorded to its end.
+    /// Refuses to begin a rollout whose records would not fit on the disk.
     ///
     /// - Throws: ``JournalError`` if the disk is full.
     func requireReserve() throws(JournalError)
 
-    /// Whether the disk is full and the journal lives on what was set aside: what has begun can be brought to an
-    /// end, and nothing more.
+    /// Whether the disk is full and the journal uses the space that was reserved for this case.
+    ///
+    /// A rollout that has begun can be finished then, but no new one can begin.
     var isOnReserve: Bool { get }
 
-    /// Adds records and what hosts printed, all or none of it, and returns when they are durable; also for a task
-    /// that was cancelled.
+    /// Adds either all or none of some records and outputs, and returns once they are durable.
+    ///
+    /// Cancelling the task does not prevent this.
     ///
     /// - Parameters:
     ///   - entries: Records of one rollout, in order.
     ///   - outputs: What hosts printed meanwhile.
-    /// - Returns: Where the journal is then; nil if there was nothing to add.
+    /// - Returns: The journal's new head; nil if there was nothing to add.
     /// - Throws: ``JournalError/write(reason:)``; nothing was added then, and nothing more may be done on any host.
     @discardableResult
     func append(_ entries: [JournalEntry], outputs: [StoredOutput])
         async throws(JournalError) -> JournalHead?
 
-    /// Whether a record is in the journal, and what it was when a host was told of it.
+    /// Whether the journal holds a record, unchanged since a host was told of it.
     ///
-    /// - Returns: nil if another journal has it, as far as this one can tell.
+    /// - Returns: True if the record is unchanged, false if it is changed or missing, and nil if it seems to belong to
+    ///   another journal.
     /// - Throws: ``JournalError/read(reason:)``.
     func holds(_ head: JournalHead) async throws(JournalError) -> Bool?
 
-    /// How often somebody who carries a rollout out asks for ``requests(to:after:)``, in milliseconds; nil where nobody
-    /// can ask anything of it.
+    /// How often the controller of a rollout calls ``requests(to:after:)``, in milliseconds.
+    ///
+    /// Nil if nobody can send requests through this journal.
     var requestMilliseconds: Int? { get }
 
-    /// What was asked of a rollout from outside, the oldest first.
+    /// Returns the requests that other processes sent to a rollout, the oldest first.
     ///
     /// - Parameters:
     ///   - rollout: The rollout.
-    ///   - number: Only what was asked behind this one; 0 for everything.
-    /// - Returns: What was asked, numbered.
+    ///   - number: The number of a request; only later ones are returned. 0 returns all.
+    /// - Returns: The requests with their numbers.
     /// - Throws: ``JournalError/read(reason:)``.
     func requests(to rollout: RolloutID, after number: Int) async throws(JournalError)
         -> [(number: Int, request: StopRequest)]
 }
 
-/// What a journal answers; nothing here keeps the caller's thread waiting.
+/// Answers questions from the journal without blocking the caller's thread.
 ///
-/// Whoever implements it passes the suite `JournalContractTests`.
+/// Every implementation must pass the suite `JournalContractTests`.
 public protocol JournalReader: Sendable {
     /// Rollouts, the newest first.
     ///
     /// - Throws: ``JournalError``, also if a record that is needed is not what was written.
     func rollouts(_ query: RolloutQuery) async throws(JournalError) -> [RolloutRecord]
 
-    /// Records of a rollout, in order; none if it is not known.
+    /// Returns the records of a rollout, in order; empty if the rollout is not known.
     ///
     /// - Parameters:
     ///   - rollout: The rollout.
-    ///   - sequence: Only records behind this one; 0 for the first.
-    ///   - limit: How many at most; nil for all of them.
+    ///   - sequence: The number of a record; only later ones are returned. 0 returns all.
+    ///   - limit: The largest number of records to return; nil for all.
     /// - Returns: The records.
     /// - Throws: ``JournalError``, also if a record is not what was written.
     func entries(of rollout: RolloutID, after sequence: Int, limit: Int?)
         async throws(JournalError) -> [JournalEntry]
 
-    /// What hosts printed in a rollout, in order; of an attempt whose answer was lost and then found, what was found.
+    /// Returns what hosts printed in a rollout, in order.
+    ///
+    /// If an attempt's answer was lost and recovered later, the recovered output is returned.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
     func outputs(of rollout: RolloutID) async throws(JournalError) -> [StoredOutput]
@@ -78,8 +84,9 @@ public protocol JournalReader: Sendable {
     /// - Throws: ``JournalError``, also if a record is not what was written.
     func snapshots(of rollout: RolloutID) async throws(JournalError) -> [HostName: Snapshot]
 
-    /// Every record that something began with but commands of `exec`, approvals and remarks among them, the newest
-    /// first.
+    /// Returns the first record of every rollout, approval, remark and request to stop, the newest first.
+    ///
+    /// Commands of `exec` are left out.
     ///
     /// - Throws: ``JournalError``, also if a record is not what was written.
     func beginnings(limit: Int) async throws(JournalError) -> [JournalEntry]
@@ -99,33 +106,33 @@ public protocol JournalReader: Sendable {
     /// - Throws: ``JournalError/read(reason:)``.
     func heads() async throws(JournalError) -> [String: JournalHead]
 
-    /// Checks everything that is only ever added to, from the first record to the last.
+    /// Verifies all append-only data, from the first record to the last.
     ///
-    /// - Returns: How many records there are.
+    /// - Returns: The number of records.
     /// - Throws: ``JournalError/corrupt(sequence:reason:)`` for the first thing that is not what was written.
     func verify() async throws(JournalError) -> Int
 }
 
-/// Which rollouts are asked for.
+/// A query that selects rollouts.
 public struct RolloutQuery: Sendable, Hashable {
-    /// Only those of an environment; nil for all.
+    /// The environment whose rollouts are selected; nil for all.
     public var environment: String?
-    /// How many at most; nil for all of them.
+    /// The largest number of rollouts to return; nil for all.
     public var limit: Int?
-    /// Whether commands of `exec` are left out, however many there were.
+    /// Whether commands of `exec` are left out; they do not count towards the limit then.
     public var changesOnly: Bool
-    /// Only what is older than this one; nil for everything.
+    /// The rollout before which the selected ones must be; nil for no such bound.
     public var before: RolloutID?
-    /// How much of ``FleetRollout/RolloutRecord/aim`` is asked for.
+    /// How much of ``FleetRollout/RolloutRecord/aim`` is returned.
     public var aims: Aims
 
-    /// How much is asked for of what rollouts were to change.
+    /// How much of the rollouts' aims a query returns.
     public enum Aims: Sendable, Hashable {
-        /// Nothing.
+        /// No aims.
         case none
-        /// Everything but which of their hosts get what.
+        /// The aims, without the hosts that get each release.
         case releases
-        /// Everything.
+        /// The complete aims.
         case hosts
     }
 
@@ -145,30 +152,32 @@ public struct RolloutQuery: Sendable, Hashable {
     }
 }
 
-/// Who may change an environment.
+/// Grants the right to change an environment to one holder at a time.
 ///
-/// Whoever implements it passes the suite `EnvironmentLeasesTests`.
+/// Every implementation must pass the suite `EnvironmentLeasesTests`.
 public protocol EnvironmentLeases: Sendable {
-    /// Takes the right to change an environment; it is given back by ``EnvironmentLease/release()``, or when nothing
-    /// holds the lease any more, or when the process ends.
+    /// Acquires the right to change an environment.
+    ///
+    /// The right is given back by ``EnvironmentLease/release()``, when the lease is deallocated, or when the process
+    /// ends.
     ///
     /// - Parameters:
     ///   - environment: The environment; a safe file name.
-    ///   - owner: Who that is, for people.
-    /// - Returns: The right.
-    /// - Throws: ``JournalError/locked(environment:owner:)`` if somebody else has it.
+    ///   - owner: A description of the new holder, for people.
+    /// - Returns: The lease.
+    /// - Throws: ``JournalError/locked(environment:owner:)`` if somebody else holds it.
     func acquire(_ environment: String, for owner: String) async throws(JournalError)
         -> any EnvironmentLease
 
-    /// Who has the right to change an environment at this moment; nil if nobody has.
+    /// Returns who has the right to change an environment now; nil if nobody has.
     ///
-    /// - Throws: ``JournalError`` if that cannot be known.
+    /// - Throws: ``JournalError`` if this cannot be determined.
     func holder(of environment: String) throws(JournalError) -> String?
 }
 
 /// The right to change an environment.
 public protocol EnvironmentLease: Sendable {
-    /// Gives the right back at once, whoever else still has a reference to it; a second time nothing happens.
+    /// Gives the right back at once, even if the lease is still referenced elsewhere; further calls have no effect.
     func release()
 }
 
@@ -184,9 +193,9 @@ extension JournalWriter {
         try await append(entries, outputs: [])
     }
 
-    /// Adds a record that stands alone, under a name of its own.
+    /// Adds a record that belongs to no rollout, under a name of its own.
     ///
-    /// - Returns: The name.
+    /// - Returns: The name of the record.
     /// - Throws: ``JournalError/write(reason:)``; nothing was added then.
     @discardableResult
     public func note(_ body: JournalEntry.Body, stamp: RolloutID, at unixMilliseconds: Int)
@@ -274,8 +283,9 @@ extension JournalReader {
         )
     }
 
-    /// The release that the newest rollouts left on an environment, and the newest of them; nil if there is none, or
-    /// hosts were left with different ones.
+    /// Returns the release that an environment's newest rollouts left on it, and the newest of these rollouts.
+    ///
+    /// The result is nil if there is no such release, or the hosts were left with different ones.
     ///
     /// - Throws: As ``rollouts(_:)``.
     public func live(in environment: String) async throws(JournalError)
@@ -301,9 +311,9 @@ extension JournalReader {
         }
     }
 
-    /// What reached each host of an environment the last time that a rollout asked it, in the client's own words.
+    /// Returns the client that last connected to each host of an environment, as the client names itself.
     ///
-    /// Only the newest rollouts are looked at: three of them.
+    /// Only the three newest rollouts are examined.
     ///
     /// - Throws: ``JournalError``, also if a record cannot be read.
     public func clients(in environment: String) async throws(JournalError) -> [HostName: String] {

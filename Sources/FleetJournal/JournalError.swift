@@ -1,6 +1,6 @@
 /// Why the journal cannot be used.
 public enum JournalError: Error, Sendable, Hashable {
-    /// The state directory is missing, not ours, or open to others.
+    /// The state directory is missing, is not owned by the user, or can be accessed by others.
     case stateDirectory(path: String, reason: String, fix: String?)
     /// A record could not be written: the rollout must stop.
     case write(reason: String)

@@ -1,9 +1,9 @@
 public import FleetRollout
 
-/// Where a journal is: its last record and the hash of everything up to it.
+/// The last record of a journal, and the hash of everything up to it.
 ///
-/// Left on every host that a rollout has touched, it shows whether records were changed or taken away
-/// since.
+/// It is stored on every host that a rollout touches, so that records that were changed or removed later can be
+/// detected.
 public struct JournalHead: Sendable, Hashable {
     /// The rollout of the record.
     public let rollout: RolloutID
@@ -11,8 +11,7 @@ public struct JournalHead: Sendable, Hashable {
     public let sequence: Int
     /// The record's hash, in hexadecimal.
     public let hash: String
-    /// The hash of the journal's first record, which tells one journal from another; nil from a fleet that did not
-    /// say.
+    /// The hash of the journal's first record, which identifies the journal; nil if an older fleet did not store it.
     public let journal: String?
 
     /// Names a record.
@@ -23,7 +22,7 @@ public struct JournalHead: Sendable, Hashable {
         self.journal = journal
     }
 
-    /// Reads what ``text`` has written; nil if it is something else.
+    /// Reads what ``text`` returns; nil if the text is something else.
     public init?(text: String) {
         let words = text.split(separator: " ")
         guard words.count == 3 || words.count == 4, let rollout = RolloutID(String(words[0])),
@@ -37,7 +36,7 @@ public struct JournalHead: Sendable, Hashable {
         )
     }
 
-    /// One line.
+    /// The head as one line of text.
     public var text: String {
         "\(rollout) \(sequence) \(hash)" + (journal.map { " \($0)" } ?? "")
     }

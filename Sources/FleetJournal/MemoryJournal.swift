@@ -3,7 +3,7 @@ public import FleetRollout
 public import FleetTransport
 internal import Synchronization
 
-/// A journal that lives as long as its process: for simulations and tests, by the same contract.
+/// A journal in memory, for simulations and tests, that fulfils the same contract.
 public final class MemoryJournal: JournalWriter, JournalReader {
     private struct State {
         var entries: [(entry: JournalEntry, environment: String, hash: String)] = []
@@ -13,7 +13,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
 
     private let state = Mutex(State())
 
-    /// An empty one.
+    /// Creates an empty journal.
     public init() {}
 
     /// As ``JournalWriter`` promises.
@@ -233,7 +233,7 @@ public final class MemoryLeases: EnvironmentLeases {
     private let owners = Mutex<[String: (number: Int, owner: String)]>([:])
     private let last = Mutex(0)
 
-    /// Nobody has anything.
+    /// Creates leases of which none is held.
     public init() {}
 
     /// As ``EnvironmentLeases`` promises.

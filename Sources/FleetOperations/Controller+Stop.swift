@@ -5,7 +5,7 @@ public import FleetRollout
 internal import FleetRunner
 
 extension Controller {
-    /// A rollout that was asked to stop.
+    /// A request to stop a rollout that has been recorded.
     public struct Stopping: Sendable {
         /// The rollout.
         public let rollout: RolloutID
@@ -13,11 +13,11 @@ extension Controller {
         public let request: StopRequest
         let journal: any JournalReader
 
-        /// Waits until whoever carries the rollout out has heard the request, and recorded that.
+        /// Waits until the controller of the rollout has recorded that it received the request.
         ///
-        /// - Parameter milliseconds: How long at most.
-        /// - Throws: ``OperationFailure`` if nobody has heard it by then, and the rollout has not come to its end
-        ///   either; the request stands all the same.
+        /// - Parameter milliseconds: The longest time to wait, in milliseconds.
+        /// - Throws: ``OperationFailure`` if the rollout has neither recorded the request nor ended within that time.
+        ///   The request stays in effect.
         public func requireHeard(within milliseconds: Int) async throws(OperationFailure) {
             guard try await !isHeard(within: milliseconds) else { return }
             throw OperationFailure(
@@ -62,16 +62,18 @@ extension Controller {
         let askedUnixMilliseconds: Int
     }
 
-    /// Asks a rollout to stop that any process of this machine carries out; it hears that within a second.
+    /// Asks a rollout that runs on this machine, in any process, to stop.
+    ///
+    /// The process that carries out the rollout receives the request within a second.
     ///
     /// - Parameters:
-    ///   - id: The rollout; nil for the only one that has not come to its end.
-    ///   - point: After what.
-    ///   - reason: Why; it is recorded. Nil if there is nothing to say.
-    ///   - initiator: Who asks.
-    /// - Returns: What was asked.
-    /// - Throws: ``OperationFailure`` for a rollout that there is not, that has come to its end, or that nobody carries
-    ///   out at this moment; nothing was asked then.
+    ///   - id: The rollout; nil for the only unfinished one.
+    ///   - point: The point at which the rollout stops.
+    ///   - reason: Why the rollout should stop; it is recorded. Nil if no reason is given.
+    ///   - initiator: Who makes the request.
+    /// - Returns: The request, on which the caller can wait.
+    /// - Throws: ``OperationFailure`` if the rollout does not exist, has ended, or is not being carried out on this
+    ///   machine. Nothing is recorded then.
     public func askToStop(
         _ id: RolloutID?,
         after point: StopRequest.Point,

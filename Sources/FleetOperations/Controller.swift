@@ -10,23 +10,24 @@ internal import FleetTransport
 
 /// The engine of a process: where its journal is, and how it reaches hosts.
 public final class Controller: Sendable {
-    /// What a face finds around it and hands over: the engine itself looks at no environment variable, and asks at no
-    /// terminal.
+    /// What the user interface passes to the engine.
+    ///
+    /// The engine itself reads no environment variables and asks no questions at a terminal.
     public struct Settings: Sendable {
         /// Where the journal is kept; an absolute path.
         public var stateDirectory: String
-        /// How SSH reaches hosts from here; secrets are answered by way of the project.
+        /// The local SSH environment; its source of secrets is replaced by the project's.
         public var ssh: SSHTransport.Environment
-        /// What programs are started with.
+        /// The environment variables of the local programs that fleet starts to reach hosts.
         public var variables: [String: String]
-        /// Whether a libssh2 that is known to be unsafe is used all the same.
+        /// Whether fleet may use a libssh2 that is known to be unsafe.
         public var acceptsUnsafeLibrary = false
         /// Where packed directories are kept.
         public var archives: String { stateDirectory + "/uploads" }
         /// Asks a person for a secret, as in `the passphrase of ~/.ssh/id_ed25519`.
         public var prompt: @Sendable (String) async -> SecretAnswer
 
-        /// Describes the surroundings.
+        /// Creates the settings.
         public init(
             stateDirectory: String,
             ssh: SSHTransport.Environment,
@@ -73,7 +74,7 @@ public final class Controller: Sendable {
 
     var archives: String { settings.archives }
 
-    /// What reaches a project's hosts, for questions that need no login.
+    /// The transport for questions about a project's hosts that need no login.
     public func transport(in project: Project) -> ClientTransport {
         Self.transport(in: project, settings, sharing: resources)
     }
@@ -98,18 +99,18 @@ public final class Controller: Sendable {
         return ClientTransport(environment, variables: settings.variables, sharing: resources)
     }
 
-    /// What reaches some hosts, with every passphrase and password asked for that they need.
+    /// Returns a transport to some hosts, after asking for every passphrase and password that they need.
     ///
-    /// - Throws: ``OperationFailure`` for a libssh2 that is known to be unsafe.
+    /// - Throws: ``OperationFailure`` if the installed libssh2 is known to be unsafe and the settings do not accept it.
     public func openTransport(for hosts: [Host], in project: Project)
         async throws(OperationFailure) -> ClientTransport
     {
         try await Self.openTransport(for: hosts, in: project, settings, sharing: resources)
     }
 
-    /// The same without a journal.
+    /// Does the same without opening a journal.
     ///
-    /// - Throws: As ``openTransport(for:in:)``.
+    /// - Throws: The same errors as ``openTransport(for:in:)``.
     public static func openTransport(
         for hosts: [Host],
         in project: Project,

@@ -11,9 +11,9 @@ public struct HostLocks: Sendable {
     public struct Holder: Sendable, Hashable {
         /// The host.
         public let host: HostName
-        /// Nil if it is free, or could not be asked.
+        /// The owner of the lock; nil if the lock is free or the host could not be asked.
         public let owner: String?
-        /// Who it is and since when; why the host could not be asked; or `free`.
+        /// The owner and the time of locking, the reason why the host could not be asked, or `free`.
         public let text: String
         /// Whether nobody holds it.
         public var isFree: Bool { owner == nil && text == "free" }
@@ -138,9 +138,9 @@ public struct HostLocks: Sendable {
 }
 
 extension Operations {
-    /// The locks of some hosts.
+    /// Returns the locks of the selected hosts.
     ///
-    /// - Throws: ``OperationFailure`` for hosts that there are not.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist.
     public func locks(of selection: HostSelection) async throws(OperationFailure) -> HostLocks {
         let (_, hosts) = try selection.hosts(of: project)
         return HostLocks(

@@ -2,7 +2,7 @@ public import FleetInventory
 public import FleetProject
 internal import FleetTransport
 
-/// Which hosts of an environment are meant.
+/// The hosts of an environment that an operation applies to.
 public struct HostSelection: Sendable, Hashable, Codable {
     /// The environment: `inventory/ENVIRONMENT.yml`.
     public var environment: String
@@ -13,20 +13,21 @@ public struct HostSelection: Sendable, Hashable, Codable {
     /// Whether the password that sudo wants is asked for, whatever the inventory says.
     public var asksForBecomePassword = false
 
-    /// Means all hosts of an environment, or those of a pattern.
+    /// Selects all hosts of an environment, or those that match a pattern.
     public init(_ environment: String, limit: String? = nil) {
         self.environment = environment
         self.limit = limit
     }
 
-    /// The environment, and those of its hosts that are meant.
+    /// Returns the environment's inventory and the selected hosts.
     ///
     /// - Parameters:
     ///   - project: The project.
-    ///   - isOnlyShown: Whether no host is connected to.
+    ///   - isOnlyShown: Whether the hosts are only displayed and never connected to; values that nobody has agreed to
+    ///     are then accepted.
     /// - Returns: The inventory and the hosts.
-    /// - Throws: ``OperationFailure`` for an environment that there is not, files that are wrong, values that nobody
-    ///   has agreed to, and a pattern that matches nothing.
+    /// - Throws: ``OperationFailure`` if the environment does not exist, a file is invalid, nobody has agreed to a
+    ///   value that needs an agreement, or the pattern matches no host.
     public func hosts(of project: Project, isOnlyShown: Bool = false) throws(OperationFailure)
         -> (Inventory, [Host])
     {

@@ -73,7 +73,7 @@ struct HotfixReminder {
 }
 
 extension Operations {
-    /// What to remind whoever asks how the environment is; nil for nothing.
+    /// The reminder about a hotfix to show with the environment's status; nil if there is none.
     ///
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func hotfixReminder(of inventory: Inventory) async throws(OperationFailure) -> String? {

@@ -1,17 +1,17 @@
 public import FleetRollout
 
-/// Who asks for something, from where, by which words: what the journal keeps of it.
+/// Who started an operation, on which machine and with which command, as the journal records it.
 public struct Initiator: Sendable, Hashable {
     /// The person, or the account.
     public let user: String
-    /// The machine that it is asked on.
+    /// The machine on which the operation was started.
     public let machine: String
-    /// What was typed, without anything that could be secret.
+    /// The command line, without anything that could be secret.
     public let command: String
     /// The version of fleet.
     public let version: String
 
-    /// Names who asks.
+    /// Creates an initiator.
     public init(user: String, machine: String, command: String, version: String) {
         self.user = user
         self.machine = machine
@@ -34,24 +34,24 @@ public struct Initiator: Sendable, Hashable {
         )
     }
 
-    /// The same without any rule left out.
+    /// The origin of a rollout that overrides no rule.
     public var origin: RolloutOrigin { origin() }
 }
 
-/// Why a rollout may go on where a rule says no; all of it is recorded.
+/// The reasons why a rollout may proceed although a rule forbids it; all of them are recorded.
 public struct RuleException: Sendable, Hashable, Codable {
-    /// Why a release is deployed that was taken back before.
+    /// Why a release is deployed again although it was reverted before; nil if the rule applies.
     public var quarantine: String?
-    /// Why the environment's policy does not hold.
+    /// Why the environment's policy is overridden; nil if the policy applies.
     public var override: String?
-    /// Why it is an emergency; nil if it is none.
+    /// Why the rollout is an emergency; nil if it is not one.
     public var hotfix: String?
-    /// Why a release is taken back.
+    /// Why a release is reverted; nil if no reason is given.
     public var revert: String?
-    /// Why it goes on without records that hosts were told of.
+    /// Why the rollout proceeds although hosts know of records that the journal lacks; nil if the rule applies.
     public var records: String?
 
-    /// Says why for each rule; nil where the rule holds.
+    /// Creates the reasons, one for each rule; nil where the rule applies.
     public init(
         quarantine: String? = nil,
         override: String? = nil,

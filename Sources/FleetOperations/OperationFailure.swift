@@ -7,17 +7,17 @@ public import FleetRollout
 public import FleetTransport
 public import FleetYAML
 
-/// Why a use case ended before it did anything: what was seen, and what to do next.
+/// Why an operation ended before it changed anything: what was found, and what to do next.
 ///
-/// A value, which a face renders: a terminal with colours, a server as JSON.
+/// It is a value that the user interface renders: a terminal with colours, a server as JSON.
 public struct OperationFailure: Error, Sendable {
-    /// What kind of failure it is; a program exits with it.
+    /// The kind of failure, which is also the exit status of the program.
     public let status: ExitStatus
-    /// What was seen, behind the name of the rule that says no, as in `E_FROZEN …`.
+    /// What was found, preceded by the token of the rule that refused, as in `E_FROZEN …`.
     public let message: String
-    /// What may be done about it, the next command to type among it.
+    /// What the user can do about it, including the next command to type.
     public let hints: [String]
-    /// What is wrong in files, by line and column; nil if it is not about files.
+    /// The errors in project files, by line and column; nil if the failure does not concern files.
     public let diagnostics: Diagnostics?
 
     /// Describes a failure.
@@ -28,7 +28,7 @@ public struct OperationFailure: Error, Sendable {
         diagnostics = nil
     }
 
-    /// Files that are wrong.
+    /// Creates the failure for invalid project files.
     public init(_ diagnostics: Diagnostics) {
         status = .invalidFiles
         message = diagnostics.rendered
@@ -36,7 +36,7 @@ public struct OperationFailure: Error, Sendable {
         self.diagnostics = diagnostics
     }
 
-    /// A project that cannot be read, or may not do here what it wants to.
+    /// Creates the failure for a project that cannot be read, or whose files need an agreement that nobody has given.
     public init(_ error: ProjectError) {
         switch error {
         case .unknown(let message, let hints): self.init(.usage, message, hints: hints)
@@ -53,17 +53,17 @@ public struct OperationFailure: Error, Sendable {
         }
     }
 
-    /// A pattern that no host matches.
+    /// Creates the failure for a host pattern that selects no host.
     public init(_ error: HostPattern.Unmatched) {
         self.init(.usage, error.message, hints: error.hints)
     }
 
-    /// A release that there is not.
+    /// Creates the failure for a release that could not be chosen.
     public init(_ error: ReleaseRefused) {
         self.init(.refused, error.message, hints: error.hints + ["nothing was changed"])
     }
 
-    /// A journal that cannot be used.
+    /// Creates the failure for a journal that cannot be used.
     public init(_ error: JournalError) {
         let status: ExitStatus =
             switch error {
@@ -74,7 +74,7 @@ public struct OperationFailure: Error, Sendable {
         self.init(status, error.message, hints: error.hint.map { [$0] } ?? [])
     }
 
-    /// A host that cannot be asked what has to be known before anything is touched.
+    /// Creates the failure for a host that cannot be asked a question that must be answered before any change.
     public init(_ error: TransportError, host: HostName) {
         self.init(
             .refused,

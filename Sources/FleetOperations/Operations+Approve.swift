@@ -6,22 +6,22 @@ internal import FleetRollout
 internal import FleetRunner
 internal import FleetTransport
 
-/// A release is to be signed off for an environment, or that is to be taken back.
+/// A request to approve a release for an environment, or to withdraw an approval.
 public struct ApprovalRequest: Sendable, Hashable {
     /// A tag, or a commit's full id.
     public var release: String
-    /// Where it may go.
+    /// The hosts to which the release may be deployed.
     public var hosts: HostSelection
     /// Why, in the approver's words.
     public var note: String
     /// The playbook that deploys it.
     public var playbook = "deploy"
-    /// Whether an approval is taken back.
+    /// Whether the request withdraws an approval instead of giving one.
     public var isWithdrawal = false
-    /// Whether git's `user.email` in the project says who approves: not where a CI system does.
+    /// Whether the approver is git's `user.email` in the project; false where a CI system makes the request.
     public var asksGit = true
 
-    /// Asks for an approval.
+    /// Creates a request to approve a release.
     public init(_ release: String, for hosts: HostSelection, note: String) {
         self.release = release
         self.hosts = hosts
@@ -33,16 +33,16 @@ public struct ApprovalRequest: Sendable, Hashable {
 public struct RecordedApproval: Sendable, Hashable {
     /// The approval.
     public let approval: Approval
-    /// What the environment's policy still misses.
+    /// The policy's requirements for approval that are still not met, in words.
     public let missing: [String]
-    /// Whether the policy asks for approvals at all.
+    /// Whether the environment's policy requires approvals.
     public let isAskedFor: Bool
 }
 
 extension Operations {
-    /// Records an approval of exactly what would be done now.
+    /// Records an approval of exactly what a deploy would do now.
     ///
-    /// - Throws: ``OperationFailure``; nothing was recorded.
+    /// - Throws: ``OperationFailure``; nothing is recorded then.
     public func approve(_ request: ApprovalRequest) async throws(OperationFailure)
         -> RecordedApproval
     {

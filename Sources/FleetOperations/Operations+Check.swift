@@ -4,22 +4,22 @@ internal import FleetPlaybook
 internal import FleetProject
 internal import FleetYAML
 
-/// What a look at all of a project's files has found, where nothing is wrong in them.
+/// The result of checking all files of a project that are valid.
 public struct ProjectCheck: Sendable {
-    /// The environments: how many hosts and groups each has.
+    /// The environments, with the number of hosts and groups of each.
     public let environments: [(name: String, hosts: Int, groups: Int)]
-    /// The playbooks: how many steps each has, and whether a smoke test proves which release answers.
+    /// The playbooks, with the number of steps of each and whether a smoke test proves which release answers.
     public let playbooks: [(name: String, steps: Int, provesRelease: Bool)]
-    /// What the files would do on this machine that nobody has agreed to.
+    /// What the project's files would do on this machine that nobody has agreed to yet.
     public let lacking: [String]
 }
 
 extension UnrecordedOperations {
-    /// Looks at every inventory, every playbook, and how they fit; contacts no host.
+    /// Checks every inventory, every playbook, and whether they fit each other; contacts no host.
     ///
-    /// - Parameter environment: Only this environment; nil for all.
-    /// - Returns: What is there.
-    /// - Throws: ``OperationFailure`` with everything that is wrong, at once.
+    /// - Parameter environment: The only environment to check; nil for all.
+    /// - Returns: The environments and playbooks that were found.
+    /// - Throws: ``OperationFailure`` with all errors that were found.
     public func check(only environment: String?) async throws(OperationFailure) -> ProjectCheck {
         // What is looked at only has no effect here.
         let everything = project.trusting(.all)

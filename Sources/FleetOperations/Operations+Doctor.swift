@@ -6,20 +6,20 @@ internal import FleetRunner
 internal import FleetSSH
 internal import FleetTransport
 
-/// What this machine has to reach hosts with.
+/// The SSH programs and libraries that this machine has.
 public struct MachineFindings: Sendable {
-    /// The system's `ssh`, as it calls itself; nil if there is none that can be used.
+    /// The version that the system's `ssh` reports; nil if no usable `ssh` is installed.
     public let openSSH: String?
-    /// Why not.
+    /// Why the system's `ssh` cannot be used; nil if it can.
     public let whyNoOpenSSH: String?
-    /// The libssh2 that is used.
+    /// The version of libssh2 in use.
     public let libssh2: String
-    /// What that cannot do, and what helps.
+    /// What this version of libssh2 cannot do, each with a remedy.
     public let limitations: [(text: String, cure: String)]
-    /// Why it must not be used; nil if nothing speaks against it.
+    /// Why this version of libssh2 must not be used; nil if it is safe as far as is known.
     public let danger: String?
 
-    /// Looks at this machine; contacts nobody.
+    /// Examines this machine; contacts no host.
     public static func look() async -> MachineFindings {
         var ssh: String?
         var why: String?
@@ -39,10 +39,10 @@ public struct MachineFindings: Sendable {
 }
 
 extension UnrecordedOperations {
-    /// Logs in to every host and looks at what it is like; changes nothing.
+    /// Logs in to every host and examines it; changes nothing.
     ///
-    /// - Returns: What was found, and why libssh2 does not reach a host where `ssh` does.
-    /// - Throws: ``OperationFailure`` for hosts that there are not.
+    /// - Returns: The findings for each host, and why libssh2 cannot reach it if the system's `ssh` has to.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist.
     public func examine(_ selection: HostSelection) async throws(OperationFailure)
         -> [(findings: HostFindings, why: String?)]
     {

@@ -3,22 +3,22 @@ internal import FleetPlaybook
 public import FleetRunner
 public import FleetTransport
 
-/// A file or a directory is to be brought from many hosts.
+/// A request to fetch a file or a directory from many hosts.
 public struct FetchRequest: Sendable, Hashable {
     /// The path on the hosts; `~/` is the account's home.
     public var path: String
     /// Which hosts.
     public var hosts: HostSelection
-    /// Where a directory is made for each host, here.
+    /// The local directory in which one subdirectory is made for each host.
     public var directory: String
-    /// The most hosts in flight.
+    /// The largest number of hosts that are contacted at once.
     public var fanout = 32
     /// The longest one host may take, in milliseconds.
     public var timeoutMilliseconds = 600_000
-    /// The account that reads it, through sudo; nil for the login account.
+    /// The account that reads the file, through sudo; nil for the login account.
     public var becomeUser: String?
 
-    /// Asks for a path.
+    /// Creates a request for one path.
     public init(_ path: String, from hosts: HostSelection, into directory: String) {
         self.path = path
         self.hosts = hosts
@@ -27,13 +27,13 @@ public struct FetchRequest: Sendable, Hashable {
 }
 
 extension UnrecordedOperations {
-    /// Brings a path from every host, each complete and checked or not at all.
+    /// Fetches a path from every host; each transfer is complete and verified, or leaves nothing behind.
     ///
     /// - Parameters:
-    ///   - request: What, and from where.
-    ///   - progress: Told how far a host has come; often, on any thread, must not block.
-    /// - Returns: What became of each host's, in the hosts' order.
-    /// - Throws: ``OperationFailure`` for hosts that there are not.
+    ///   - request: The path, the hosts and the limits.
+    ///   - progress: Called often, on any thread, with the progress of each host; it must not block.
+    /// - Returns: The result for each host, in the order of the hosts.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist.
     public func fetch(
         _ request: FetchRequest,
         progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void

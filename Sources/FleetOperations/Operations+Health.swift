@@ -8,34 +8,34 @@ internal import FleetRunner
 internal import FleetTransport
 internal import FleetYAML
 
-/// One round of questions about an environment's health.
+/// The result of asking every smoke test of an environment once.
 public struct HealthRound: Sendable {
-    /// What every host answered now.
+    /// The answers of this round.
     public let newest: [HealthSample]
-    /// What was answered since a moment, these among them.
+    /// All answers since ``sinceUnixMilliseconds``, including those of this round.
     public let history: [HealthSample]
-    /// That moment, and now, in milliseconds since 1970.
+    /// The beginning of the history, in milliseconds since 1970.
     public let sinceUnixMilliseconds: Int
-    /// See above.
+    /// The time of this round, in milliseconds since 1970.
     public let unixMilliseconds: Int
-    /// Whether every answer was good.
+    /// Whether all answers of this round are healthy.
     public let isHealthy: Bool
-    /// Whether it fell ill or recovered since it was asked last.
+    /// Whether the environment became unhealthy or recovered since the previous round.
     public let hasChanged: Bool
     /// The round in one line.
     public let summary: String
 }
 
-/// Asks an environment's hosts their smoke tests, once or again and again; changes nothing.
+/// Runs the smoke tests of an environment, once or repeatedly; changes nothing on the hosts.
 public struct HealthWatch: Sendable {
     let survey: HealthSurvey
     let environment: String
     let journal: Journal
 
-    /// Asks once, and keeps what was answered.
+    /// Asks every smoke test once and stores the answers in the journal.
     ///
-    /// - Parameter milliseconds: How far back the history goes.
-    /// - Returns: The round.
+    /// - Parameter milliseconds: The length of the history to return, in milliseconds.
+    /// - Returns: The answers, and the history.
     /// - Throws: ``OperationFailure`` if the journal cannot be read or written.
     public func ask(sinceMilliseconds milliseconds: Int) async throws(OperationFailure)
         -> HealthRound
@@ -71,14 +71,14 @@ public struct HealthWatch: Sendable {
 }
 
 extension Operations {
-    /// Prepares to ask an environment how it is.
+    /// Prepares to run an environment's smoke tests.
     ///
     /// - Parameters:
     ///   - selection: The hosts.
-    ///   - playbook: The playbook whose smoke tests are asked.
-    ///   - slowMilliseconds: What takes longer is unhealthy.
-    /// - Returns: What asks.
-    /// - Throws: ``OperationFailure`` for files that are wrong, and a playbook without a smoke test.
+    ///   - playbook: The playbook that defines the smoke tests.
+    ///   - slowMilliseconds: The time, in milliseconds, beyond which an answer counts as unhealthy.
+    /// - Returns: A watch that runs the smoke tests.
+    /// - Throws: ``OperationFailure`` if a file is invalid or the playbook has no smoke test.
     public func health(of selection: HostSelection, playbook: String, slowMilliseconds: Int)
         async throws(OperationFailure) -> HealthWatch
     {
@@ -118,12 +118,12 @@ extension Operations {
         )
     }
 
-    /// Tells whoever shall hear that an environment fell ill or recovered.
+    /// Notifies the configured commands that an environment became unhealthy or recovered.
     ///
     /// - Parameters:
-    ///   - round: What was found.
+    ///   - round: The round in which the health changed.
     ///   - environment: The environment.
-    ///   - command: A command to run here, besides what the environment's `notify` names; nil for none.
+    ///   - command: A local command to run in addition to those of the environment's `notify`; nil for none.
     public func tellOfChange(_ round: HealthRound, of environment: String, command: String?) async {
         await tell(.health(of: environment, round.summary))
         guard let command else { return }

@@ -8,11 +8,11 @@ internal import FleetYAML
 public struct HostLine: Sendable, Hashable, Encodable {
     /// Its name.
     public let host: String
-    /// What reaches it; of `auto` what is tried first.
+    /// The client that connects to the host; for `auto`, the client that is tried first.
     public let client: String
-    /// Its address; empty for this machine itself.
+    /// The host's address; empty if the host is this machine.
     public let address: String
-    /// The TCP port; 0 for this machine itself.
+    /// The TCP port; 0 if the host is this machine.
     public let port: Int
     /// The account that logs in.
     public let user: String
@@ -20,7 +20,7 @@ public struct HostLine: Sendable, Hashable, Encodable {
     public let groups: [String]
     /// Its variables.
     public let variables: [String: String]
-    /// The way in one word, as in `deploy@10.0.0.1:22`.
+    /// A short form of account, address and port, as in `deploy@10.0.0.1:22`.
     public let way: String
 
     private enum CodingKeys: CodingKey {
@@ -29,9 +29,9 @@ public struct HostLine: Sendable, Hashable, Encodable {
 }
 
 extension UnrecordedOperations {
-    /// Lists hosts and how they are reached; contacts none.
+    /// Lists hosts and how they are reached; contacts no host.
     ///
-    /// - Throws: ``OperationFailure`` for hosts that there are not, and a configuration that cannot be read.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist or a configuration file cannot be read.
     public func hosts(_ selection: HostSelection) async throws(OperationFailure) -> [HostLine] {
         let (_, hosts) = try selection.hosts(of: project, isOnlyShown: true)
         let transport = Controller.transport(in: project, settings)
@@ -54,9 +54,9 @@ extension UnrecordedOperations {
         return lines
     }
 
-    /// Every setting of one host, where it comes from, and where `ssh` would do otherwise.
+    /// Explains every setting of one host: its source, and where `ssh` would behave differently.
     ///
-    /// - Throws: ``OperationFailure`` for a host that there is not, and a configuration that cannot be read.
+    /// - Throws: ``OperationFailure`` if the host does not exist or a configuration file cannot be read.
     public func explain(_ name: String, of selection: HostSelection)
         async throws(OperationFailure) -> [ClientTransport.Explanation]
     {

@@ -5,12 +5,13 @@ internal import FleetRunner
 public import FleetTransport
 
 extension Operations {
-    /// Locks hosts by hand, all or none, so that no rollout changes them.
+    /// Locks all selected hosts by hand, or none of them, so that no rollout changes them.
     ///
     /// - Parameters:
     ///   - selection: The hosts.
-    ///   - reason: Why; whoever finds the lock reads it.
-    /// - Throws: ``OperationFailure`` if somebody else holds one, or a host cannot be asked; no host is locked then.
+    ///   - reason: Why the hosts are locked; it is shown to everybody who finds the lock.
+    /// - Throws: ``OperationFailure`` if somebody else holds one of the locks, or a host cannot be asked; no host is
+    ///   locked then.
     public func acquireLocks(of selection: HostSelection, reason: String)
         async throws(OperationFailure)
     {
@@ -24,9 +25,9 @@ extension Operations {
         throw HostLocks.failure(refusals, "no host was locked")
     }
 
-    /// Gives back what ``acquireLocks(of:reason:)`` took.
+    /// Releases the locks that ``acquireLocks(of:reason:)`` took.
     ///
-    /// - Returns: Who holds the locks now.
+    /// - Returns: The holder of each lock afterwards.
     /// - Throws: ``OperationFailure`` if a host cannot be asked.
     public func releaseLocks(of selection: HostSelection) async throws(OperationFailure)
         -> [HostLocks.Holder]
@@ -38,15 +39,16 @@ extension Operations {
         return await locks.holders()
     }
 
-    /// Takes the locks away from their owner, and ends what still runs of theirs.
+    /// Breaks the locks of one owner, and ends the steps of that owner that still run.
     ///
     /// - Parameters:
-    ///   - locks: The locks, of hosts that have been asked.
-    ///   - holders: What they said.
-    ///   - owner: Who shall lose them.
-    ///   - reason: Why; it is recorded before anything is done.
-    /// - Returns: The hosts on which they were broken.
-    /// - Throws: ``OperationFailure`` for an owner who holds none, and hosts on which they stay.
+    ///   - locks: The locks of the hosts.
+    ///   - holders: The holders of these locks, as the hosts reported them.
+    ///   - owner: The owner whose locks are broken.
+    ///   - reason: Why the locks are broken; it is recorded before anything is done.
+    /// - Returns: The hosts whose locks were broken.
+    /// - Throws: ``OperationFailure`` if the owner holds none of the locks, a lock could not be broken, or a host could
+    ///   not be asked.
     public func breakLocks(
         _ locks: HostLocks,
         heldBy holders: [HostLocks.Holder],

@@ -6,25 +6,25 @@ public import FleetRollout
 internal import FleetRunner
 public import FleetTransport
 
-/// What fleet has left on hosts, compared with the journal.
+/// The differences between what fleet left on hosts and what the journal says.
 public struct Reconciliation: Sendable {
-    /// Something that does not fit, with the command that mends it, and where.
+    /// One difference, the command that repairs it, and the hosts that it concerns.
     public struct Finding: Sendable, Hashable {
-        /// What, in one line.
+        /// The difference in one line.
         public let text: String
-        /// On which hosts; empty if it concerns the environment.
+        /// The hosts that the difference concerns; empty if it concerns the whole environment.
         public internal(set) var hosts: [HostName]
     }
 
-    /// Who changes the environment from this machine at this moment; nil for nobody.
+    /// Who is changing the environment from this machine now; nil if nobody is.
     public let holder: String?
-    /// The rollout that has not come to its end; nil for none.
+    /// The unfinished rollout of the environment; nil if there is none.
     public let unfinished: RolloutID?
-    /// What does not fit.
+    /// The differences that were found.
     public internal(set) var findings: [Finding] = []
     /// The hosts that were asked.
     public let hosts: [HostName]
-    /// Whether everything is as the journal says.
+    /// Whether there is no difference and no unfinished rollout.
     public var isGood: Bool { findings.isEmpty && unfinished == nil }
 
     mutating func find(_ host: HostName, _ text: String) {
@@ -36,32 +36,32 @@ public struct Reconciliation: Sendable {
     }
 }
 
-/// How the journal stands to what hosts were told of it.
+/// The comparison of the journal with the last journal record that each host was told of.
 public struct Verification: Sendable {
-    /// What a host was told of.
+    /// How the record that one host was told of compares with the journal.
     public enum Answer: Sendable, Hashable {
-        /// A record that is here, as it was.
+        /// The journal holds the record, unchanged.
         case agrees
-        /// Nothing.
+        /// The host was told of no record.
         case nothing
-        /// A record that is changed or missing here.
+        /// The record is changed or missing in the journal.
         case missed(rollout: RolloutID, sequence: Int)
-        /// A record of a rollout that is not in this journal.
+        /// The record belongs to a rollout that is not in this journal.
         case foreign(rollout: RolloutID)
-        /// Something that cannot be read any more.
+        /// What the host was told can no longer be read.
         case garbled
-        /// Nobody knows: why the host could not be asked.
+        /// The host could not be asked, for this reason.
         case unknown(String)
     }
 
-    /// What each host was told of, in the inventory's order.
+    /// The result for each host, in the order of the inventory.
     public let answers: [(host: HostName, answer: Answer)]
 }
 
 extension Operations {
-    /// Compares what fleet has left on every host with what the journal says; changes nothing.
+    /// Compares what fleet left on every host with what the journal says; changes nothing.
     ///
-    /// - Throws: ``OperationFailure`` for hosts that there are not, and a journal that cannot be read.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist or the journal cannot be read.
     public func reconcile(_ selection: HostSelection) async throws(OperationFailure)
         -> Reconciliation
     {
@@ -91,9 +91,9 @@ extension Operations {
         }
     }
 
-    /// Compares what every host was told of the journal with what it holds.
+    /// Checks that the journal still holds the record that each host was told of last.
     ///
-    /// - Throws: ``OperationFailure`` for an environment that there is not, and a journal that cannot be read.
+    /// - Throws: ``OperationFailure`` if the environment does not exist or the journal cannot be read.
     public func verifyJournal(against environment: String) async throws(OperationFailure)
         -> Verification
     {

@@ -5,28 +5,28 @@ public import FleetRollout
 internal import FleetRunner
 public import FleetTransport
 
-/// What hosts still knew of rollouts that the journal had lost.
+/// The rollouts that were missing in the journal and were recovered from the hosts.
 public struct Recovery: Sendable {
-    /// A rollout that is in the journal again.
+    /// A rollout that was written to the journal again.
     public struct Found: Sendable {
         /// Its name.
         public let id: RolloutID
-        /// Where it had come to.
+        /// The state of the rollout, as far as the hosts know it.
         public let rollout: Rollout
     }
 
     /// The rollouts, oldest first.
     public internal(set) var found: [Found] = []
-    /// Hosts that could not be asked, or whose records make no sense, and why.
+    /// The hosts that could not be asked or whose records could not be understood, each with the reason.
     public internal(set) var problems: [(host: HostName, text: String)] = []
-    /// Whether no host remembers a rollout that the journal does not know.
+    /// Whether the journal already knew every rollout that the hosts remember.
     public internal(set) var isNothingLost = true
 }
 
 extension Operations {
-    /// Rebuilds the journal of unfinished rollouts from what the hosts have kept; changes nothing on them.
+    /// Restores missing journal records of unfinished rollouts from what the hosts keep; changes nothing on the hosts.
     ///
-    /// - Throws: ``OperationFailure`` for hosts that there are not, and a journal that cannot be read or written.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist, or the journal cannot be read or written.
     public func recover(_ selection: HostSelection) async throws(OperationFailure) -> Recovery {
         let (inventory, hosts) = try selection.hosts(of: project)
         let transport = try await controller.openTransport(for: hosts, in: project)

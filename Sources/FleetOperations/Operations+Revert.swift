@@ -8,11 +8,11 @@ internal import FleetRollout
 internal import FleetTransport
 
 extension Operations {
-    /// Prepares a way back: of a rollout, or to a tag.
+    /// Prepares a revert of a rollout, or a return to a tag.
     ///
-    /// A rollout that has not come to its end is taken up and goes back as a whole.
+    /// An unfinished rollout is resumed and reverted as a whole.
     ///
-    /// - Throws: ``OperationFailure``; nothing was changed.
+    /// - Throws: ``OperationFailure``; nothing is changed then.
     public func prepare(_ request: RevertRequest) async throws(OperationFailure) -> PreparedRollout
     {
         var prepared = try await prepareRevert(request)

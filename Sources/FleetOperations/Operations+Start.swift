@@ -9,15 +9,17 @@ internal import FleetTransport
 internal import Synchronization
 
 extension Operations {
-    /// Starts what was prepared: asks, waits, looks again, locks, and begins.
+    /// Starts a prepared rollout: asks for confirmation, waits, checks again, locks the hosts, and begins.
     ///
-    /// Everything that can be known or asked comes before a wait: nobody may be there afterwards.
+    /// All questions and all checks that are possible in advance come before any wait, because nobody may be present
+    /// afterwards.
     ///
     /// - Parameters:
-    ///   - prepared: What was prepared, and shown.
-    ///   - watch: Told of every record once it is durable, of outputs and of transfers; must not block.
-    /// - Returns: The rollout, which has begun.
-    /// - Throws: ``OperationFailure``; nothing was changed, and nothing is held.
+    ///   - prepared: The rollout, as it was prepared and shown.
+    ///   - watch: Called with every record once it is durable, with outputs, and with the progress of transfers; it
+    ///     must not block.
+    /// - Returns: The running rollout.
+    /// - Throws: ``OperationFailure``; no host is changed and no lock is held then.
     public func start(
         _ prepared: PreparedRollout,
         watch: @escaping @Sendable (RolloutUpdate) -> Void = { _ in }

@@ -9,27 +9,27 @@ internal import FleetRunner
 internal import FleetTransport
 internal import FleetYAML
 
-/// What hosts run, beside what the journal says.
+/// What an environment's hosts run, compared with what the journal says.
 public struct EnvironmentStatus: Sendable {
-    /// Every host that was asked.
+    /// The state of every host that was asked.
     public let hosts: [HostStatus]
-    /// The newest rollout that was no command; nil if there is none.
+    /// The newest rollout, commands of `exec` not counted; nil if there is none.
     public let last: HistoryLine?
-    /// Whether somebody changes the environment from this machine at this moment.
+    /// Whether somebody is changing the environment from this machine now.
     public let isRunning: Bool
-    /// A hotfix that has not come to where all changes come from; nil for none.
+    /// A reminder of a hotfix that is not yet in staging or in the release branch; nil if there is none.
     public let reminder: String?
 }
 
 extension Operations {
-    /// Asks every host what it really runs; changes nothing.
+    /// Asks every host which release it runs; changes nothing.
     ///
     /// - Parameters:
     ///   - selection: The hosts.
-    ///   - playbook: The playbook that says where the release lives.
-    /// - Returns: What they said.
-    /// - Throws: ``OperationFailure`` for files that are wrong, a playbook that deploys nothing, and a journal that
-    ///   cannot be read.
+    ///   - playbook: The playbook that says where the release is installed.
+    /// - Returns: The answers of the hosts, compared with the journal.
+    /// - Throws: ``OperationFailure`` if a file is invalid, the playbook deploys no release, or the journal cannot be
+    ///   read.
     public func status(of selection: HostSelection, playbook: String = "deploy")
         async throws(OperationFailure) -> EnvironmentStatus
     {

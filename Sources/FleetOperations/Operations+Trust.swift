@@ -7,23 +7,25 @@ internal import FleetRunner
 public import FleetSSH
 public import FleetTransport
 
-/// What a project's files would do on this machine, beside what somebody has agreed to.
+/// What a project's files would do on this machine, compared with what somebody has agreed to.
 public struct FileAgreement: Sendable {
-    /// Everything that they would do, and in which file it stands.
+    /// Everything that the files would do, with the file that says so and whether it was agreed to.
     public let values: [(text: String, file: String, isKnown: Bool)]
-    /// What was agreed to and is not there any more.
+    /// What was agreed to and is no longer in the files.
     public let gone: [String]
-    /// Files that are not valid, and so were not looked at.
+    /// Files that are invalid and were therefore not examined.
     public let invalidFiles: [String]
-    /// What CI is given to agree to exactly that.
+    /// The digest of ``values``, by which CI can agree to exactly these.
     public let digest: String
-    /// Whether somebody has to agree.
+    /// Whether ``values`` differ from what was agreed to, so that somebody has to agree anew.
     public let isNew: Bool
 }
 
-/// The keys of an environment's hosts, asked for in stages: a host behind others can only be seen once those are known.
+/// Collects the SSH keys of an environment's hosts in stages.
+///
+/// A host behind a jump host can only be asked once the key of the jump host is known.
 public struct KeyCollection: Sendable {
-    /// What a host offered: nil for this machine itself.
+    /// A host, and the key that it offers or an error; the key is nil if the host is this machine.
     public typealias Found = (host: HostName, result: Result<OfferedHostKey?, TransportError>)
 
     /// How many stages there are.
@@ -32,12 +34,12 @@ public struct KeyCollection: Sendable {
     let transport: ClientTransport
     let operations: UnrecordedOperations
 
-    /// Asks the hosts of a stage for their keys, many at a time.
+    /// Asks the hosts of one stage for their keys, several hosts at a time.
     ///
     /// - Parameters:
-    ///   - stage: Its number, from 0.
-    ///   - fanout: The most hosts in flight.
-    /// - Returns: What they offered, by name.
+    ///   - stage: The number of the stage, from 0.
+    ///   - fanout: The largest number of hosts that are asked at once.
+    /// - Returns: The offered keys, sorted by host name.
     public func collect(_ stage: Int, fanout: Int) async -> [Found] {
         let found: [Found] = await stages[stage].windowed(fanout) { ($0.name, await ask($0)) }
         return found.sorted { $0.host < $1.host }
@@ -51,14 +53,15 @@ public struct KeyCollection: Sendable {
         }
     }
 
-    /// Remembers keys that a person has compared.
+    /// Stores keys that a person has compared with the real ones.
     ///
-    /// A known_hosts of the project's that this has just written is as agreed to as it was before; nothing else is.
+    /// If this changes a known_hosts file of the project that was agreed to, the changed file counts as agreed to as
+    /// well; no other change does.
     ///
     /// - Parameters:
     ///   - keys: The keys.
-    ///   - user: Who has compared them.
-    /// - Throws: ``OperationFailure`` if they cannot be kept.
+    ///   - user: The person who compared them.
+    /// - Throws: ``OperationFailure`` if the keys cannot be stored.
     public func remember(_ keys: [OfferedHostKey], by user: String) async throws(OperationFailure) {
         let project = operations.project
         // What came in while the question stood there is nobody's word.
@@ -87,11 +90,11 @@ extension UnrecordedOperations {
     /// What people have agreed to on this machine.
     var trustStore: TrustStore { TrustStore(in: settings.stateDirectory) }
 
-    /// What the project's files would do here.
+    /// Returns what the project's files would do on this machine.
     ///
-    /// - Parameter playbook: A playbook that is not in `playbooks`, by its path; nil for none.
-    /// - Returns: All of it.
-    /// - Throws: ``OperationFailure`` for a playbook that there is not.
+    /// - Parameter playbook: The path of a playbook outside `playbooks` to include; nil for none.
+    /// - Returns: Everything that the files would do, and what was agreed to.
+    /// - Throws: ``OperationFailure`` if the playbook does not exist.
     public func fileAgreement(with playbook: String?) async throws(OperationFailure)
         -> FileAgreement
     {
@@ -112,9 +115,9 @@ extension UnrecordedOperations {
         )
     }
 
-    /// Keeps a person's word that the project's files may do exactly that here.
+    /// Records that a person agrees to everything in an agreement.
     ///
-    /// - Throws: ``OperationFailure`` if it cannot be kept.
+    /// - Throws: ``OperationFailure`` if the agreement cannot be stored.
     public func agree(to agreement: FileAgreement, by user: String) throws(OperationFailure) {
         try keep(Set(agreement.values.map(\.text)), by: user)
     }
@@ -138,9 +141,9 @@ extension UnrecordedOperations {
         }
     }
 
-    /// Prepares to collect the keys of hosts, and of those before them.
+    /// Prepares to collect the keys of hosts and of the jump hosts in front of them.
     ///
-    /// - Throws: ``OperationFailure`` for hosts that there are not, and a configuration that cannot be read.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist or a configuration file cannot be read.
     public func keys(of selection: HostSelection) async throws(OperationFailure) -> KeyCollection {
         let (_, hosts) = try selection.hosts(of: project)
         let transport = try await Controller.openTransport(for: hosts, in: project, settings)

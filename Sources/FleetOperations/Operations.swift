@@ -2,28 +2,28 @@ internal import FleetClients
 internal import FleetInventory
 public import FleetProject
 
-/// The door to the engine: the use cases of one project, for one who asks.
+/// The entry point of the engine: the operations on one project, for one initiator.
 ///
-/// A request goes in as a value; questions and happenings come out while it is prepared and carried out; the end is a
-/// value, too. What is decided here is decided once, whatever face stands before it.
+/// Each operation takes a request as a value and returns a value. While it runs it may ask questions and report what it
+/// does. All decisions are made here, so that they are the same for every user interface.
 public struct Operations: Sendable {
     /// The engine.
     public let controller: Controller
     /// The project.
     public let project: Project
-    /// Who asks.
+    /// Who starts the operations.
     public let initiator: Initiator
     let asker: any Asker
     let tell: @Sendable (Happening) -> Void
 
-    /// Opens the door.
+    /// Creates the entry point.
     ///
     /// - Parameters:
     ///   - controller: The engine.
     ///   - project: The project.
-    ///   - initiator: Who asks.
-    ///   - asker: Who answers questions.
-    ///   - tell: Told what is being done; must not block.
+    ///   - initiator: Who starts the operations.
+    ///   - asker: Answers the questions that an operation asks.
+    ///   - tell: Called with what an operation is doing; it must not block.
     public init(
         controller: Controller,
         project: Project,

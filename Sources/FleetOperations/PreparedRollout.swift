@@ -7,17 +7,17 @@ public import FleetRollout
 public import FleetTransport
 internal import FleetYAML
 
-/// What a request led to: exactly what is shown, agreed to and carried out.
+/// A rollout that was prepared from a request: exactly what is shown, confirmed and carried out.
 ///
-/// Nothing was changed to make it, and nothing is held by it.
+/// Preparing it changes nothing, and it holds no lock.
 public struct PreparedRollout: Sendable {
-    /// What is carried out.
+    /// The plan that is carried out.
     public let plan: Plan
-    /// The rollout that is taken up again, and which way; nil for a new one.
+    /// The rollout that is resumed, and in which direction; nil for a new rollout.
     public let resumed: (id: RolloutID, direction: ResumeDirection)?
-    /// Hosts that would be put back and cannot be, because they ran nothing before.
+    /// Hosts that cannot be reverted because they ran nothing before.
     public let leftOut: [HostName]
-    /// Hosts that the rollout which is taken up has touched already.
+    /// Hosts that the resumed rollout has already touched.
     public let touched: [HostName]
 
     /// The project that it was prepared in: its root.
@@ -77,7 +77,7 @@ public struct PreparedRollout: Sendable {
 }
 
 extension Operations {
-    /// What reaches each host of a prepared rollout, as far as is known without asking them.
+    /// Returns the client expected to connect to each host, as far as it is known without contacting the hosts.
     ///
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func clients(of prepared: PreparedRollout) async throws(OperationFailure)
@@ -86,7 +86,7 @@ extension Operations {
         try await controller.clients(of: prepared.plan, prepared.transport)
     }
 
-    /// What stands against a prepared rollout now, in words: nobody is refused for asking.
+    /// Lists the policy rules that would refuse the rollout now, in words; an objection is not an error.
     ///
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func objections(to prepared: PreparedRollout) async throws(OperationFailure) -> [String]
@@ -117,9 +117,9 @@ extension Operations {
         return prepared
     }
 
-    /// Prepares a promotion: the very commit that succeeded last on the source.
+    /// Prepares to deploy the commit that last succeeded on the source environment.
     ///
-    /// - Throws: ``OperationFailure``, as if no release has succeeded there; nothing was changed.
+    /// - Throws: ``OperationFailure``, for example if no release has succeeded there; nothing is changed then.
     public func prepare(_ request: PromoteRequest) async throws(OperationFailure) -> PreparedRollout
     {
         let live: (release: Release, rollout: RolloutID)?
@@ -152,9 +152,9 @@ extension Operations {
         return prepared
     }
 
-    /// Prepares a playbook; one that deploys a release is a deploy, whoever runs it.
+    /// Prepares to run a playbook; a playbook that deploys a release is treated as a deploy.
     ///
-    /// - Throws: ``OperationFailure``; nothing was changed.
+    /// - Throws: ``OperationFailure``; nothing is changed then.
     public func prepare(_ request: RunRequest) async throws(OperationFailure) -> PreparedRollout {
         var prepared = try await prepare(
             .run,
@@ -198,9 +198,9 @@ extension Operations {
         )
     }
 
-    /// Prepares a command on every host.
+    /// Prepares to run one command on every host.
     ///
-    /// - Throws: ``OperationFailure``; nothing was changed.
+    /// - Throws: ``OperationFailure``; nothing is changed then.
     public func prepare(_ request: ExecRequest) async throws(OperationFailure) -> PreparedRollout {
         let (inventory, hosts) = try request.hosts.hosts(of: project)
         let plan = Planner.exec(
@@ -222,9 +222,9 @@ extension Operations {
 
     // MARK: Rollouts that were begun
 
-    /// Prepares to take a rollout up again, from its journal alone: what the files say by now does not matter.
+    /// Prepares to resume a rollout from its recorded plan; later changes to the project's files have no effect on it.
     ///
-    /// - Throws: ``OperationFailure`` for a rollout that there is not, or that cannot be taken up; nothing was changed.
+    /// - Throws: ``OperationFailure`` if the rollout does not exist or cannot be resumed; nothing is changed then.
     public func prepare(_ request: ResumeRequest) async throws(OperationFailure)
         -> Resumption
     {
@@ -259,11 +259,11 @@ extension Operations {
         )
     }
 
-    /// What a request to take a rollout up led to.
+    /// The result of a request to resume a rollout.
     public enum Resumption: Sendable {
-        /// It is taken up.
+        /// The rollout can be resumed as prepared.
         case begun(PreparedRollout)
-        /// It has come to its end already.
+        /// The rollout has already ended.
         case over(RolloutID, RolloutOutcome, Plan.Kind)
     }
 

@@ -4,18 +4,18 @@ internal import FleetReport
 internal import FleetRollout
 internal import FleetTransport
 
-/// How a project is found, and what of its files takes effect here.
+/// Where to look for a project, and which of its files' settings take effect on this machine.
 public struct ProjectOpening: Sendable, Hashable {
     /// The project's directory, absolute; nil to look for it from ``workingDirectory`` upwards.
     public var root: String?
-    /// Where one looks from; absolute.
+    /// The absolute path of the directory at which the search starts.
     public var workingDirectory: String
-    /// What the project's files may do here: their digest, or `all`; nil for what people have agreed to.
+    /// The digest of what the project's files may do here, or `all`; nil for what people have agreed to.
     public var agreement: String?
-    /// Where it is kept what people have agreed to.
+    /// The directory that stores what people have agreed to.
     public var stateDirectory: String
 
-    /// Names a place to look from.
+    /// Creates the description of a project to open.
     public init(
         root: String?,
         workingDirectory: String,
@@ -33,9 +33,10 @@ public struct ProjectOpening: Sendable, Hashable {
 
     /// Opens the project.
     ///
-    /// - Parameter tell: Told that an agreement does not hold any more: whoever only looks is not kept from it.
-    /// - Returns: The project, in which what nobody has agreed to takes no effect.
-    /// - Throws: ``OperationFailure`` if there is none, or it cannot be read.
+    /// - Parameter tell: Called with a warning if ``agreement`` does not match the files; the project is opened all the
+    ///   same.
+    /// - Returns: The project; settings that nobody has agreed to have no effect in it.
+    /// - Throws: ``OperationFailure`` if there is no project, or it cannot be read.
     public func open(_ tell: @Sendable (Happening) -> Void) async throws(OperationFailure)
         -> Project
     {

@@ -1,29 +1,29 @@
 public import FleetPlan
 
-/// What a use case has to know from a person before it starts.
+/// A question that a person must answer before an operation starts.
 public enum Question: Sendable, Hashable {
-    /// Whether to go on: something was chosen for them.
+    /// Whether to go on with a plan, yes or no.
     case confirm(Plan)
-    /// The environment's name, typed: it is protected.
+    /// Whether to go on with a plan; the person has to type the name of its protected environment.
     case typeName(Plan)
 }
 
-/// Who answers questions: a person at a terminal, a browser, or nobody.
+/// Answers questions, for example through a terminal or a browser.
 public protocol Asker: Sendable {
-    /// Asks, and waits as long as it takes.
+    /// Asks a question and waits for the answer, without a time limit.
     ///
-    /// - Returns: Whether they agree; nil if there is nobody who could be asked.
+    /// - Returns: Whether the person agrees; nil if nobody can be asked.
     func agrees(to question: Question) async -> Bool?
 }
 
-/// What a use case says while it works; none of it is a result.
+/// A message that an operation sends while it works; no message is a result.
 public enum Happening: Sendable, Hashable {
-    /// What is being done.
+    /// What the operation is doing.
     case progress(String)
-    /// What was found out on the way.
+    /// Something that the operation found out.
     case note(String)
-    /// What is waited for, which may take long.
+    /// What the operation is waiting for, possibly for a long time.
     case waiting(String)
-    /// What somebody should know, and what may be done about it.
+    /// A problem that the user should know of, and what can be done about it.
     case warning(String, next: String? = nil)
 }

@@ -5,11 +5,11 @@ public import FleetReport
 internal import FleetRollout
 
 extension Records {
-    /// The newest releases that are tagged in a clone, and where each one is live or was taken back.
+    /// Lists the newest tagged releases of a clone, and the environments where each is live or was reverted.
     ///
     /// - Parameters:
     ///   - directory: A directory in the clone.
-    ///   - limit: How many at most.
+    ///   - limit: The largest number of releases to return.
     /// - Returns: The releases, the highest version first.
     /// - Throws: ``OperationFailure`` if there is no clone, or the journal cannot be read.
     public func releases(in directory: String, limit: Int) async throws(OperationFailure)

@@ -4,18 +4,18 @@ public import FleetReport
 public import FleetRollout
 internal import FleetTransport
 
-/// What the journal says: questions that contact no host and need no project.
+/// Answers questions from the journal, without contacting a host and without a project.
 public struct Records: Sendable {
     let journal: any JournalReader
 
     init(_ journal: any JournalReader) { self.journal = journal }
 
-    /// The newest rollouts first.
+    /// Lists rollouts, the newest first.
     ///
     /// - Parameters:
-    ///   - environment: Only its rollouts; nil for all.
-    ///   - limit: How many at most.
-    /// - Returns: A line for each.
+    ///   - environment: The environment whose rollouts are listed; nil for all.
+    ///   - limit: The largest number of rollouts to return.
+    /// - Returns: One line for each rollout.
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func history(of environment: String?, limit: Int) async throws(OperationFailure)
         -> [HistoryLine]
@@ -53,20 +53,20 @@ public struct Records: Sendable {
         }
     }
 
-    /// Looks at every record of the journal.
+    /// Verifies every record of the journal.
     ///
-    /// - Returns: How many there are.
-    /// - Throws: ``OperationFailure`` if one is not as it was written.
+    /// - Returns: The number of records.
+    /// - Throws: ``OperationFailure`` if a record is not as it was written.
     public func verify() async throws(OperationFailure) -> Int {
         do { return try await journal.verify() } catch { throw OperationFailure(error) }
     }
 
-    /// Who did what, the newest first; commands of `exec` are left out.
+    /// Lists who did what, the newest first; commands of `exec` are left out.
     ///
     /// - Parameters:
-    ///   - environment: Only there; nil for everywhere.
-    ///   - limit: How many at most.
-    /// - Returns: A line for each.
+    ///   - environment: The environment whose entries are listed; nil for all.
+    ///   - limit: The largest number of entries to return.
+    /// - Returns: One line for each entry.
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func audit(of environment: String?, limit: Int) async throws(OperationFailure)
         -> [AuditLine]
@@ -141,9 +141,9 @@ public struct Records: Sendable {
         public let entries: [JournalEntry]
         /// Who began it, and why.
         public let origin: RolloutOrigin
-        /// Where it has come to.
+        /// The state that the rollout has reached.
         public let rollout: Rollout
-        /// What hosts printed, in order; empty if that was not asked for.
+        /// What hosts printed, in order; empty if outputs were not requested.
         public let outputs: [StepOutput]
     }
 
@@ -153,17 +153,17 @@ public struct Records: Sendable {
         public let host: String
         /// The step.
         public let step: String
-        /// What was kept.
+        /// The bytes that were kept.
         public let bytes: [UInt8]
-        /// How many bytes it printed, and how many of these were not kept.
+        /// The number of bytes that the step printed.
         public let totalBytes: Int
-        /// See above.
+        /// The number of printed bytes that were not kept.
         public let droppedBytes: Int
     }
 
-    /// What happened in a rollout.
+    /// Returns everything that was recorded of a rollout.
     ///
-    /// - Throws: ``OperationFailure`` if the journal does not know it, or cannot be read.
+    /// - Throws: ``OperationFailure`` if the journal does not know the rollout, or cannot be read.
     public func story(of id: RolloutID, withOutputs: Bool) async throws(OperationFailure) -> Story {
         let entries: [JournalEntry]
         let outputs: [StoredOutput]

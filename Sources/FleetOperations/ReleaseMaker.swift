@@ -4,13 +4,13 @@ internal import FleetProject
 internal import FleetReport
 internal import FleetRollout
 
-/// A release that is to be made.
+/// A request to make a release.
 public struct ReleaseRequest: Sendable, Hashable {
     /// `major`, `minor`, `patch`, or a version, as in `v1.4.0`.
     public var version: String
     /// The label of a pre-release; nil for none.
     public var prerelease: String?
-    /// The release branch; nil for the remote's own, or `main`.
+    /// The release branch; nil for the default branch of the remote, or `main` if the remote names none.
     public var branch: String?
     /// The remote that the tag is pushed to.
     public var remote = "origin"
@@ -31,14 +31,14 @@ public struct ReleaseProposal: Sendable, Hashable {
     public let commit: String
     /// The release before it; nil for the first one.
     public let since: String?
-    /// A higher version that the commit does not have behind it; nil for none.
+    /// A higher version whose commit is not an ancestor of ``commit``; nil if there is none.
     public let higherElsewhere: String?
-    /// What has changed since, a line for each, the newest first.
+    /// The changes since the previous release, one line each, the newest first.
     public let changes: [String]
     let request: ReleaseRequest
 }
 
-/// Makes releases in a clone of the application's repository; contacts its remote and no host.
+/// Makes releases in a clone of the application's repository; contacts the clone's remote but no host.
 public struct ReleaseMaker: Sendable {
     private let repository: GitRepository
 
@@ -57,10 +57,10 @@ public struct ReleaseMaker: Sendable {
     private static let recordedChanges = 300
     private static let changeCharacters = 160
 
-    /// Finds out which release would be made now; nothing is published.
+    /// Determines which release would be made now; publishes nothing.
     ///
-    /// - Throws: ``OperationFailure`` for a clone that is dirty, elsewhere or not pushed, CI that is not green, and a
-    ///   version that is lower, used or moved.
+    /// - Throws: ``OperationFailure`` if the clone has local changes or is not at a pushed commit of the release
+    ///   branch, if CI is not green, or if the version is too low, is already used, or its tag was moved.
     public func propose(_ request: ReleaseRequest) async throws(OperationFailure) -> ReleaseProposal
     {
         do {
@@ -90,9 +90,9 @@ public struct ReleaseMaker: Sendable {
         }
     }
 
-    /// Tags the commit and pushes the tag; takes the tag away again where nobody has seen it.
+    /// Tags the commit and pushes the tag; if the push reached no remote, the local tag is deleted again.
     ///
-    /// - Throws: ``OperationFailure``, which says whether the tag is published, or may be.
+    /// - Throws: ``OperationFailure``, which says whether the tag is published or may be.
     public func publish(_ proposal: ReleaseProposal) async throws(OperationFailure) {
         let (tag, changes, remote) = (proposal.tag, proposal.changes, proposal.request.remote)
         var message = [tag, ""] + changes.prefix(Self.recordedChanges).map { "- \($0)" }

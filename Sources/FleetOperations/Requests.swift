@@ -1,43 +1,43 @@
 public import FleetPlan
 public import FleetRollout
 
-/// What is said about a release and about how hosts are gone about, as plain values.
+/// The choice of a release and of how its rollout proceeds.
 public struct RolloutChoice: Sendable, Hashable, Codable {
     /// The release; nil if none is named.
     public var release: ReleaseSelection?
-    /// Variables that win over all others.
+    /// Variables from the command line, which take precedence over all others.
     public var variables: [String: String] = [:]
-    /// The most hosts in flight; nil means the playbook's.
+    /// The largest number of hosts that are changed at once; nil for the playbook's value.
     public var fanout: Int?
-    /// Whether hosts are deployed to that are not healthy now.
+    /// Whether the rollout proceeds even if hosts are unhealthy before it.
     public var evenIfUnhealthy = false
-    /// Whether the way back is rehearsed.
+    /// Whether the first batch deploys, reverts and deploys again before the second batch begins.
     public var rehearses = false
     /// Whether it is an emergency.
     var isHotfix = false
     /// The commit that the release must be, whatever its name stands for by now; nil for any.
     var mustBe: String?
 
-    /// Names nothing but a release.
+    /// Creates a choice with a release and default values for everything else.
     public init(release: ReleaseSelection? = nil) { self.release = release }
 }
 
-/// Under which terms a rollout begins.
+/// The conditions under which a rollout begins.
 public struct RolloutTerms: Sendable, Hashable, Codable {
-    /// When it begins, on the policy's clock, as in `22:00`; nil for at once.
+    /// The time at which the rollout begins, in the policy's time zone, as in `22:00`; nil for at once.
     public var begins: String?
-    /// Why it may where a rule says no.
+    /// The reasons why the rollout may proceed although a rule forbids it.
     public var exception = RuleException()
-    /// Whether nobody need be asked.
+    /// Whether the rollout begins without asking for confirmation.
     public var isConfirmed = false
-    /// How long hosts that somebody else has locked are waited for, in milliseconds; nil for not at all.
+    /// How long to wait for hosts that somebody else has locked, in milliseconds; nil for not at all.
     public var lockWaitMilliseconds: Int?
 
-    /// At once, by every rule, after a question.
+    /// Creates conditions under which a rollout begins at once, overrides no rule, and asks for confirmation if needed.
     public init() {}
 }
 
-/// A release is to be deployed; with ``RuleException/hotfix`` as an emergency.
+/// A request to deploy a release; an emergency if its terms give a reason in ``RuleException/hotfix``.
 public struct DeployRequest: Sendable, Hashable, Codable {
     /// The playbook: `playbooks/NAME.yml`, or a path.
     public var playbook = "deploy"
@@ -60,11 +60,11 @@ public struct DeployRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// What succeeded last on one environment is to be deployed to another one.
+/// A request to deploy to one environment the release that last succeeded on another one.
 public struct PromoteRequest: Sendable, Hashable, Codable {
-    /// Where it succeeded.
+    /// The environment on which the release succeeded.
     public var source: String
-    /// The deploy; its release is chosen here.
+    /// The deploy to make; its release is set by the promotion.
     public var deploy: DeployRequest
 
     /// Asks for a promotion.
@@ -74,7 +74,7 @@ public struct PromoteRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// A playbook is to be run.
+/// A request to run a playbook.
 public struct RunRequest: Sendable, Hashable, Codable {
     /// The playbook: `playbooks/NAME.yml`, or a path.
     public var playbook: String
@@ -84,7 +84,7 @@ public struct RunRequest: Sendable, Hashable, Codable {
     public var choice: RolloutChoice
     /// Under which terms.
     public var terms: RolloutTerms
-    /// Whether it puts something in the place of people's data, which is always asked.
+    /// Whether the playbook replaces users' data, which always requires a confirmation.
     public var replacesData = false
 
     /// Asks for a run.
@@ -101,15 +101,15 @@ public struct RunRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// Hosts are to go back.
+/// A request to revert hosts.
 public struct RevertRequest: Sendable, Hashable, Codable {
-    /// Where to.
+    /// The state to which the hosts are reverted.
     public enum Target: Sendable, Hashable, Codable {
-        /// What each host ran before the newest rollout that changed it.
+        /// What each host ran before the newest rollout that changed the host.
         case newest
-        /// What each host ran before this one.
+        /// What each host ran before the rollout with this name.
         case rollout(String)
-        /// A tag.
+        /// The release with this tag.
         case tag(String)
     }
 
@@ -119,12 +119,12 @@ public struct RevertRequest: Sendable, Hashable, Codable {
     public var target: Target
     /// The playbook that deployed what is taken back, or that deploys the tag; nil for whatever was deployed last.
     public var playbook: String?
-    /// Whether the release may be deployed again without being forced.
+    /// Whether the reverted release may be deployed again without an override.
     public var sparesRelease = false
     /// Under which terms.
     public var terms: RolloutTerms
 
-    /// Asks for a way back.
+    /// Creates a request to revert hosts.
     public init(_ hosts: HostSelection, to target: Target, terms: RolloutTerms = RolloutTerms()) {
         self.hosts = hosts
         self.target = target
@@ -132,11 +132,11 @@ public struct RevertRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// A rollout that has not come to its end is to be taken up.
+/// A request to resume an unfinished rollout.
 public struct ResumeRequest: Sendable, Hashable {
-    /// The rollout; nil for the only one.
+    /// The rollout; nil for the only unfinished one.
     public var rollout: RolloutID?
-    /// Which way.
+    /// The direction in which the rollout continues.
     public var direction: ResumeDirection
     /// Under which terms.
     public var terms: RolloutTerms
@@ -153,7 +153,7 @@ public struct ResumeRequest: Sendable, Hashable {
     }
 }
 
-/// One command is to be run on every host.
+/// A request to run one command on every host.
 public struct ExecRequest: Sendable, Hashable {
     /// Where.
     public var hosts: HostSelection

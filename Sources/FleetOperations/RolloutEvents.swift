@@ -2,7 +2,7 @@ internal import FleetJournal
 public import FleetRollout
 internal import Synchronization
 
-/// A rollout's records, one after the other as they become durable.
+/// An asynchronous sequence of a rollout's records, each delivered once it is durable.
 public struct RolloutEvents: AsyncSequence, Sendable {
     let rollout: RolloutID
     let last: Int
@@ -14,7 +14,7 @@ public struct RolloutEvents: AsyncSequence, Sendable {
         Iterator(rollout: rollout, last: last, journal: journal, progress: progress)
     }
 
-    /// Where somebody who follows has come to.
+    /// The position of one reader in the sequence.
     public struct Iterator: AsyncIteratorProtocol {
         /// How many records are read at a time.
         private static let page = 200
@@ -32,7 +32,7 @@ public struct RolloutEvents: AsyncSequence, Sendable {
             self.progress = progress
         }
 
-        /// The next record; nil behind the last one, and for a task that was cancelled.
+        /// Returns the next record; nil after the last record, or if the task was cancelled.
         ///
         /// - Throws: ``OperationFailure`` if the journal cannot be read.
         public mutating func next() async throws(OperationFailure) -> JournalEntry? {

@@ -2,7 +2,7 @@ public import FleetRollout
 internal import Glibc
 
 extension RolloutID {
-    /// A new rollout's name: the time, so that names sort, and four random characters.
+    /// Makes the name of a new rollout: the current time, so that names sort, and four random characters.
     public static func new() -> RolloutID {
         var now = time(nil)
         var parts = tm()

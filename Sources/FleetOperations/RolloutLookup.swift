@@ -5,9 +5,9 @@ public import FleetRollout
 
 /// Finds rollouts in the journal.
 public enum RolloutLookup {
-    /// A rollout's name.
+    /// Reads a rollout's name.
     ///
-    /// - Throws: ``OperationFailure`` for a text that is none.
+    /// - Throws: ``OperationFailure`` if the text is not a valid name.
     public static func id(_ text: String) throws(OperationFailure) -> RolloutID {
         guard let id = RolloutID(text) else {
             throw OperationFailure(
@@ -19,9 +19,9 @@ public enum RolloutLookup {
         return id
     }
 
-    /// A rollout as far as its journal goes.
+    /// Restores the state of a rollout from its journal records.
     ///
-    /// - Throws: ``OperationFailure`` if the journal does not know it, or does not fit its plan.
+    /// - Throws: ``OperationFailure`` if the journal does not know the rollout, or its records do not fit its plan.
     public static func replay(_ id: RolloutID, in journal: any JournalReader)
         async throws(OperationFailure)
         -> Rollout
@@ -40,9 +40,9 @@ public enum RolloutLookup {
         )
     }
 
-    /// The same, of entries that were read already.
+    /// Restores the state of a rollout from records that were already read.
     ///
-    /// - Throws: ``OperationFailure`` if they do not fit the plan.
+    /// - Throws: ``OperationFailure`` if the records do not fit the plan.
     public static func replay(_ plan: Plan, _ entries: [JournalEntry], _ id: RolloutID)
         throws(OperationFailure) -> Rollout
     {
@@ -61,7 +61,7 @@ public enum RolloutLookup {
         }
     }
 
-    /// The only rollout that has not come to its end.
+    /// Returns the only unfinished rollout.
     ///
     /// - Throws: ``OperationFailure`` if there is none, or more than one.
     public static func onlyUnfinished(in journal: any JournalReader)

@@ -7,21 +7,21 @@ internal import Synchronization
 
 /// A rollout that is under way in this process.
 public final class RunningRollout: Sendable {
-    /// How a rollout ended here.
+    /// The result of a rollout in this process.
     public struct End: Sendable {
         /// The rollout, with what became of every host.
         public let rollout: Rollout
-        /// What a program exits with.
+        /// The exit status of the program.
         public let status: ExitStatus
-        /// How long it was carried out, in milliseconds.
+        /// How long this process carried out the rollout, in milliseconds.
         public let elapsedMilliseconds: Int
     }
 
     /// Its name.
     public let id: RolloutID
-    /// What is carried out.
+    /// The plan that is carried out.
     public let plan: Plan
-    /// What was recorded of it before, if it was taken up again.
+    /// The records from before the rollout was resumed; empty for a new rollout.
     public let earlier: [JournalEntry]
     private let runner: RolloutRunner
     private let journal: Journal
@@ -106,27 +106,27 @@ public final class RunningRollout: Sendable {
         return ExitStatus(rollout.outcome ?? .interrupted, of: kind)
     }
 
-    /// Its records from one on, also those that were written before anybody asked, until its end.
+    /// Returns the records of the rollout from a given one until the end, including those already written.
     ///
-    /// Any number may follow, as slowly as they like: they read the journal, and nothing is kept for them.
+    /// Any number of readers may follow at any speed: they read from the journal, and no record is buffered for them.
     ///
-    /// - Parameter sequence: The first record's number; 1 is the plan.
-    /// - Returns: The records, as they become durable.
+    /// - Parameter sequence: The number of the first record to return; record 1 holds the plan.
+    /// - Returns: The records, each once it is durable.
     public func events(from sequence: Int = 1) -> RolloutEvents {
         RolloutEvents(rollout: id, last: sequence - 1, journal: journal, progress: progress)
     }
 
-    /// Asks to stop: what is in flight finishes, nothing new starts.
+    /// Asks the rollout to stop: what is in progress finishes, and nothing new starts.
     ///
-    /// - Parameter signal: The signal that asked, which is recorded; 15 (SIGTERM) where it was none.
+    /// - Parameter signal: The number of the signal to record; 15 (SIGTERM) if the request did not come from a signal.
     public func stop(signal: Int = 15) { runner.interrupt(signal: signal) }
 
-    /// Asks to stop, as ``Controller/askToStop(_:after:reason:by:)`` does for a rollout of any process.
+    /// Asks this rollout to stop, as ``Controller/askToStop(_:after:reason:by:)`` does for a rollout of any process.
     ///
     /// - Parameters:
-    ///   - point: After what.
-    ///   - reason: Why; nil if there is nothing to say.
-    ///   - initiator: Who asks.
+    ///   - point: The point at which the rollout stops.
+    ///   - reason: Why the rollout should stop; nil if no reason is given.
+    ///   - initiator: Who makes the request.
     public func stop(
         after point: StopRequest.Point,
         reason: String? = nil,
@@ -143,13 +143,13 @@ public final class RunningRollout: Sendable {
         )
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the rollout.
     ///
-    /// - Throws: ``OperationFailure`` if a record could not be made durable: everything stopped then, and steps on hosts
-    ///   go on.
+    /// - Throws: ``OperationFailure`` if a record could not be made durable. The rollout has stopped then, but steps
+    ///   that were running on hosts continue.
     public func end() async throws(OperationFailure) -> End { try await task.value.get() }
 
-    /// Waits until whoever an environment's `notify` names has heard of the end.
+    /// Waits until all commands of the environment's `notify` were told of the end.
     public func isTold() async { await telling.value }
 }
 

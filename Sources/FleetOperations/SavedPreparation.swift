@@ -10,15 +10,15 @@ internal import FleetRunner
 /// It holds nothing and promises nothing. Whoever carries it out has it prepared anew, by the same request, and it is
 /// carried out only if that leads to the very same plan.
 public struct SavedPreparation: Sendable, Hashable, Codable {
-    /// What can be kept.
+    /// A request that can be saved.
     public enum Request: Sendable, Hashable, Codable {
-        /// A deploy, or a hotfix.
+        /// A deploy, including a hotfix.
         case deploy(DeployRequest)
         /// A promotion.
         case promote(PromoteRequest)
-        /// A playbook; a backup or a restore, too.
+        /// A run of a playbook, including a backup or a restore.
         case run(RunRequest)
-        /// A way back.
+        /// A revert.
         case revert(RevertRequest)
     }
 
@@ -28,11 +28,11 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
     private let form: Int
     /// What was asked for.
     public let request: Request
-    /// What it led to, by ``FleetPlan/Plan/digest``.
+    /// The ``FleetPlan/Plan/digest`` of the plan that the request led to.
     public let digest: String
-    /// The same in a line, for people.
+    /// The plan in one line, for people.
     public let headline: String
-    /// Who prepared it, and with which fleet.
+    /// Who prepared it, and with which version of fleet.
     public let preparedBy: String
     /// When, in milliseconds since 1970.
     public let unixMilliseconds: Int
@@ -60,9 +60,9 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
         self.newest = newest
     }
 
-    /// Reads what ``bytes`` has written.
+    /// Reads what ``bytes`` returned when the preparation was saved.
     ///
-    /// - Throws: ``OperationFailure`` for bytes that are something else.
+    /// - Throws: ``OperationFailure`` if the bytes are not a saved preparation.
     public init(_ bytes: [UInt8]) throws(OperationFailure) {
         do {
             self = try CanonicalJSON.decode(SavedPreparation.self, from: bytes)

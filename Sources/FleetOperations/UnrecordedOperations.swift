@@ -1,13 +1,13 @@
 public import FleetProject
 
-/// The use cases that leave no record, and so need no journal: what a project and its hosts are like.
+/// The operations that record nothing and need no journal: questions about a project and its hosts.
 public struct UnrecordedOperations: Sendable {
-    /// What the engine stands on.
+    /// The settings of the engine.
     public let settings: Controller.Settings
     /// The project.
     public let project: Project
 
-    /// Opens the door.
+    /// Creates the operations for one project.
     public init(_ settings: Controller.Settings, project: Project) {
         self.settings = settings
         self.project = project

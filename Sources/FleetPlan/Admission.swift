@@ -1,36 +1,36 @@
 public import FleetInventory
 internal import FleetTransport
 
-/// Whether an environment's policy lets a release in.
+/// Decides whether an environment's policy admits a release.
 public enum Admission {
-    /// What is known of a release when it asks to be let in.
+    /// What is known about a release that asks for admission.
     public struct Evidence: Sendable, Hashable {
         /// The release.
         public let release: Release
-        /// The rollout by which it succeeded on staging; nil if none did, or it was taken back since.
+        /// The rollout by which the release succeeded on staging; nil if none did, or the release was taken back since.
         public var stagedBy: String?
-        /// Approvals for the environment, of whatever release, the newest first.
+        /// All approvals for the environment, of any release, the newest first.
         public var approvals: [Approval] = []
-        /// The hosts that it shall go to; approvals for less do not hold.
+        /// The hosts to deploy to; an approval for fewer hosts does not count.
         public var hosts: [String] = []
-        /// By which playbook.
+        /// The name of the playbook that deploys the release.
         public var playbook = ""
-        /// What shall be done to each host, by ``Plan/work``.
+        /// The digest of what would be done to each host, as in ``Plan/work``.
         public var work: [String: String] = [:]
-        /// How approvers are called in git's mailmap, by the address that they approved under.
+        /// The address that git's mailmap gives for each approver, by the address of the approval.
         public var knownAs: [String: String] = [:]
-        /// Who made the release, as git and the approver name people; empty if nobody can tell.
+        /// The authors of the release, named as git and approvals name people; empty if they are unknown.
         public var authors: Set<String> = []
         /// What git says of its tag's signature.
         public var signature = Signature.unknown
-        /// The hotfix that runs now and that the release is not known to have; nil if there is none.
+        /// The hotfix that the environment runs and that the release may lack; nil if there is none.
         public var hotfix: Hotfix?
         /// The time, in milliseconds since 1970.
         public let unixMilliseconds: Int
-        /// What the policy's time zone adds to UTC now, in seconds.
+        /// The current offset of the policy's time zone from UTC, in seconds.
         public let offsetSeconds: Int
 
-        /// Begins with what is always known.
+        /// Creates evidence with what is always known.
         public init(release: Release, unixMilliseconds: Int, offsetSeconds: Int) {
             self.release = release
             self.unixMilliseconds = unixMilliseconds
@@ -38,13 +38,13 @@ public enum Admission {
         }
     }
 
-    /// An emergency's release.
+    /// The release of an emergency.
     public struct Hotfix: Sendable, Hashable {
         /// What it is called.
         public let label: String
         /// Why it was made.
         public let reason: String
-        /// Whether the release is known to lack it; otherwise nobody can tell.
+        /// Whether the new release is known to lack the hotfix; false if this cannot be determined.
         public let isMissing: Bool
 
         /// Describes it.
@@ -55,13 +55,15 @@ public enum Admission {
         }
     }
 
-    /// What is known of a tag's signature.
+    /// The result of checking a tag's signature.
     public enum Signature: Sendable, Hashable {
-        /// Nobody has looked, or there is no clone to look in.
+        /// The signature was not checked, or there is no clone to check it in.
         case unknown
-        /// There is none, or git does not accept it, or it is another tag's.
+        /// The tag is not signed, git does not accept the signature, or the signature is that of another tag.
         case bad(reason: String)
-        /// Git accepts it: who made it, for people, and the names that may stand for whoever that is, in lower case.
+        /// Git accepts the signature.
+        ///
+        /// `signer` describes the person for display; `names` are the names that may stand for them, in lower case.
         case good(signer: String, names: Set<String>)
     }
 
@@ -69,7 +71,7 @@ public enum Admission {
     public struct Refusal: Error, Sendable, Hashable {
         /// The rule, as in `staged`, `approved`, `window`.
         public let rule: String
-        /// What was found, with a stable token.
+        /// What was found, beginning with a stable token.
         public let message: String
         /// What to do about it.
         public let hints: [String]
@@ -82,14 +84,14 @@ public enum Admission {
         }
     }
 
-    /// Everything that stands against a release, in the order in which it is best mended.
+    /// Lists everything that forbids a release, in the order in which the problems are best solved.
     ///
     /// - Parameters:
     ///   - environment: The environment.
-    ///   - policy: Its policy.
-    ///   - evidence: What is known.
-    ///   - isHotfix: Whether it is an emergency: windows and most requirements do not hold then.
-    /// - Returns: Nothing if it may come in.
+    ///   - policy: The environment's policy.
+    ///   - evidence: What is known about the release.
+    ///   - isHotfix: Whether the release is for an emergency; windows and most requirements do not apply then.
+    /// - Returns: The refusals; empty if the release is admitted.
     public static func refusals(
         to environment: String,
         _ policy: EnvironmentPolicy,

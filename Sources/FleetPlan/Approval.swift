@@ -16,13 +16,13 @@ public struct Approval: Sendable, Hashable, Codable {
     public let unixMilliseconds: Int
     /// Until when it holds, in milliseconds since 1970.
     public let expiresUnixMilliseconds: Int
-    /// The hosts that it was given for; nil in records of before that was kept, which hold for all.
+    /// The hosts for which the approval was given; nil in older records, which apply to all hosts.
     public let hosts: [String]?
-    /// The name of the playbook that it was given for; nil holds for every one.
+    /// The playbook for which the approval was given; nil if it applies to every playbook.
     public let playbook: String?
-    /// What would have been done to each host, by ``Plan/work``; nil in records of before that was kept.
+    /// The digest of what would have been done to each host, as in ``Plan/work``; nil in older records.
     public let work: [String: String]?
-    /// Whether it takes back what the same approver said of the release before.
+    /// Whether this withdraws the approval that the same approver gave before.
     public var isWithdrawal: Bool { withdrawn ?? false }
     private let withdrawn: Bool?
 

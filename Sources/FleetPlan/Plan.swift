@@ -1,9 +1,9 @@
 internal import FleetDigest
 public import FleetTransport
 
-/// Everything that a rollout will do, resolved: the whole truth for whoever carries it out.
+/// Everything that a rollout will do, fully resolved.
 ///
-/// What `fleet plan` prints is this value, and `fleet deploy` reads nothing else.
+/// `fleet plan` prints this value, and `fleet deploy` reads nothing else.
 public struct Plan: Sendable, Hashable, Codable {
     /// What the rollout is for.
     public enum Kind: String, Sendable, Hashable, Codable {
@@ -35,13 +35,13 @@ public struct Plan: Sendable, Hashable, Codable {
     public let title: String
     /// The release, if one release goes to all hosts.
     public let release: Release?
-    /// The step that deploys it, by name; its snapshot says what a host ran before.
+    /// The name of the step that deploys the release; its snapshot says what a host ran before.
     public let releaseStep: String?
     /// The most hosts in flight at once.
     public let fanout: Int
     /// How many hosts may fail before the rollout halts.
     public let maxFailures: Int
-    /// What happens then.
+    /// What happens when the rollout halts because too many hosts failed.
     public let onFailure: FailurePolicy
     /// The hosts, batch by batch.
     public let batches: [[HostName]]
@@ -55,8 +55,9 @@ public struct Plan: Sendable, Hashable, Codable {
     /// the same.
     public var digest: String { SHA256Digest(of: CanonicalJSON.encode(self)).description }
 
-    /// Whether on every host some smoke test passes only if the new release answers: an old process that survived,
-    /// or somebody else's, may answer as well.
+    /// Whether every host has a smoke test that passes only if the new release answers.
+    ///
+    /// Without one, an old process that survived, or another service, may answer as well.
     public var provesRelease: Bool {
         guard let release else { return true }
         return hosts.allSatisfy { host in host.checks.contains { $0.proves(release) } }
@@ -68,19 +69,19 @@ public struct Plan: Sendable, Hashable, Codable {
     public var takesLocks: Bool { locks ?? false }
     /// Absent from plans of before there were locks, which journals still hold.
     private let locks: Bool?
-    /// Whether a host on which a step is to run for all others may not be left out; not so in plans of before.
+    /// Whether a host that runs a step on behalf of all others must not be left out; false in older plans.
     public var keepsHostsOfOneRun: Bool { oneRun ?? false }
     private let oneRun: Bool?
-    /// How many hosts must be reachable in preflight; the others are left out, and reported.
+    /// The number of hosts that preflight must reach; the others are left out and reported.
     public var leastReachable: Int { reachable ?? hosts.count }
     private let reachable: Int?
-    /// Whether the smoke tests are asked in preflight, too, of what the hosts run then.
+    /// Whether preflight also runs the smoke tests, against what the hosts run at that time.
     public var asksHealthFirst: Bool { healthFirst ?? false }
     private let healthFirst: Bool?
     /// Whether the first batch deploys, goes back and deploys again before the second one begins.
     public var rehearses: Bool { rehearsal ?? false }
     private let rehearsal: Bool?
-    /// How many hosts the environment had when the plan was made; nil in plans of before that was kept.
+    /// The number of hosts that the environment had when the plan was made; nil in older plans.
     public let environmentHostCount: Int?
     /// Whether the plan is for every host of its environment, as far as that is known.
     public var isForEveryHost: Bool { environmentHostCount.map { $0 == hosts.count } ?? true }
@@ -93,11 +94,11 @@ public struct Plan: Sendable, Hashable, Codable {
     /// The functions that the scripts of the plan name as their library, by name.
     public var libraries: [String: String] { scriptLibraries ?? [:] }
     private let scriptLibraries: [String: String]?
-    /// How long going back may take, in milliseconds, before that is reported; nil for no limit.
+    /// The time, in milliseconds, after which a revert is reported as too slow; nil for no limit.
     public let revertWithinMilliseconds: Int?
-    /// How long every host is asked again and again at the end, in milliseconds; nil for once.
+    /// How long the checks of every host are repeated at the end, in milliseconds; nil if they are asked once.
     public let soakMilliseconds: Int?
-    /// A rollout whose locks may be taken over: the one that this plan undoes.
+    /// The rollout that this plan reverts, whose locks may be taken over; nil for none.
     public let adoptsLocksOf: String?
 
     /// What a release of any name would do to each host, as a digest; nil where nobody has to approve it.
@@ -118,10 +119,10 @@ public struct Plan: Sendable, Hashable, Codable {
         return SHA256Digest(of: bytes).description
     }
 
-    /// The same for other hosts.
+    /// Returns the same plan for other hosts.
     ///
     /// - Parameter batches: The hosts, batch by batch.
-    /// - Returns: A plan that does the same to them.
+    /// - Returns: A plan that does the same to these hosts.
     public func with(batches: [[PlannedHost]]) -> Plan {
         Plan(
             kind: kind,
@@ -216,13 +217,15 @@ public struct PlannedHost: Sendable, Hashable, Codable {
     /// The host's name.
     public var name: HostName { endpoint.name }
 
-    /// Which of the steps and checks of the way back apply: a host that deploys no release always
-    /// goes back, and one that ran none before can only be torn down.
+    /// Determines which steps and checks of the host's way back apply.
+    ///
+    /// A host that deploys no release always goes back. A host that deploys one but ran none before can only be torn
+    /// down.
     ///
     /// - Parameters:
     ///   - snapshot: What preflight found.
     ///   - releaseStep: The step that deploys the release.
-    /// - Returns: What the condition of a step or check must be, if it has one.
+    /// - Returns: The condition that a step or check must have, unless it has none, in order to apply.
     public func wayBack(to snapshot: Snapshot?, releaseStep: String?) -> SnapshotCondition {
         guard let releaseStep, steps.contains(where: { $0.name == releaseStep }) else {
             return .present
@@ -246,7 +249,7 @@ public struct PlannedHost: Sendable, Hashable, Codable {
             }
     }
 
-    /// Every account that something is carried out as, besides the login account; sorted.
+    /// The accounts, other than the login account, that anything is run as; sorted.
     public var becomeUsers: [String] {
         let actions =
             (steps + revertSteps).map(\.action) + (checks + revertChecks).map(\.action)
@@ -273,11 +276,11 @@ public struct PlannedHost: Sendable, Hashable, Codable {
     }
 }
 
-/// What a host must have run before the rollout, for something on its way back.
+/// The condition under which a step or check of a host's way back applies.
 public enum SnapshotCondition: String, Sendable, Hashable, Codable {
-    /// An earlier release: the host is put back on it.
+    /// The host ran an earlier release, to which it is reverted.
     case present
-    /// Nothing: the first deploy is torn down.
+    /// The host ran no release, and the first deploy is torn down.
     case absent
 }
 
@@ -299,7 +302,7 @@ public struct PlannedPreflight: Sendable, Hashable, Codable {
 public struct PlannedStep: Sendable, Hashable, Codable {
     /// The step's name.
     public let name: String
-    /// The step's kind: the key in the playbook.
+    /// The kind of step, which is its key in the playbook.
     public let kind: String
     /// What is done.
     public let action: Action
@@ -311,11 +314,11 @@ public struct PlannedStep: Sendable, Hashable, Codable {
     public let isIdempotent: Bool
     /// Whether going back is impossible once it has started.
     public let isIrreversible: Bool
-    /// Whether this host does it for all of them.
+    /// Whether only this host runs the step, on behalf of all hosts.
     public let runsOnce: Bool
-    /// The step whose facts of the snapshot its scripts see.
+    /// The name of the step whose snapshot facts are visible to this step's scripts.
     public let factsOf: String
-    /// On which hosts a step back is taken; nil is all of them.
+    /// The condition under which a step back is taken; nil if it always is.
     public let condition: SnapshotCondition?
 
     /// Gathers a step.
@@ -383,9 +386,9 @@ public struct PlannedCheck: Sendable, Hashable, Codable {
         }
     }
 
-    /// On which hosts it is asked after going back; nil is all of them.
+    /// The condition under which the check is asked after going back; nil if it always is.
     public let condition: SnapshotCondition?
-    /// Whether it is asked over a connection of its own, made for it.
+    /// Whether the check is asked over a new connection of its own.
     public var isAskedAfresh: Bool { afresh ?? false }
     private let afresh: Bool?
 

@@ -25,7 +25,7 @@ public struct PlanRequest: Sendable {
     public var bundles: [HostName: ReleaseBundle] = [:]
     /// The most hosts in flight, if it is not the playbook's.
     public var fanout: Int?
-    /// Whether hosts whose smoke tests fail before anything is touched are deployed to all the same.
+    /// Whether to deploy even if smoke tests of hosts fail before anything is changed.
     public var evenIfUnhealthy = false
     /// Whether the first batch deploys, goes back and deploys again before the second one begins.
     public var rehearses = false
@@ -182,7 +182,7 @@ public enum Planner {
         case listing
         /// Which release is deployed.
         case reading
-        /// What of the release is there already.
+        /// Which parts of the release the host already has.
         case holding
     }
 
@@ -216,9 +216,9 @@ public enum Planner {
         }
     }
 
-    /// A plan that changes nothing: only the smoke tests of what each host runs now can be asked of it.
+    /// Makes a plan that changes nothing, for running the smoke tests of what each host runs now.
     ///
-    /// - Throws: `Diagnostics` for references that stand for nothing.
+    /// - Throws: `Diagnostics` if a reference cannot be resolved.
     public static func health(_ request: PlanRequest) throws(Diagnostics) -> Plan {
         var problems = Problems()
         let step = request.playbook.releaseStep

@@ -1,8 +1,9 @@
 public import FleetTransport
 
 extension PlannedHost {
-    /// The same as a host remembers it, without anything that would give the host a say over the
-    /// controller: how it is reached is the inventory's, and no local file is opened.
+    /// Returns this part of a plan, read back from the host, without anything that would let the host control fleet.
+    ///
+    /// The inventory decides how the host is reached, and no local file is opened.
     ///
     /// - Parameter endpoint: The host, as the inventory names it.
     /// - Returns: What the host will do. A step that uploads fails; its way back works.

@@ -1,16 +1,16 @@
-/// Which version the next release is, decided from the tags that there are.
+/// Chooses the version of the next release from the existing tags.
 ///
-/// A release counts on from what its own commit has behind it: a pre-release on another branch, or an older
-/// line's last patch, is somebody else's. Only a name that exists already is refused, because published names
-/// are not moved; a lower number beside a higher one on another line is what an older line's patch is.
+/// The next version follows the newest one among the ancestors of the released commit; pre-releases on other branches
+/// and patches of older lines do not count. Only an existing name is refused, because published names never move. A
+/// version may be lower than one on another line, as the patch of an older line is.
 public struct ReleaseNaming: Sendable {
     /// A tag of the repository.
     public struct Tag: Sendable, Hashable {
         /// Its name, without `refs/tags/`.
         public let name: String
-        /// Whether the commit that is released has it behind itself.
+        /// Whether the tag's commit is an ancestor of the commit that is released.
         public let isBehind: Bool
-        /// Whether it stands for that commit itself.
+        /// Whether the tag names the commit that is released.
         public let isHere: Bool
 
         /// Describes a tag.
@@ -21,28 +21,28 @@ public struct ReleaseNaming: Sendable {
         }
     }
 
-    /// What was asked for.
+    /// The version that the user asked for.
     public enum Asked: Sendable, Hashable {
-        /// A part of the version goes up, or a pre-release of that is made.
+        /// The next version in this part, or a pre-release of it.
         case part(SemanticVersion.Part, prerelease: String?)
         /// This very version, as it was typed.
         case version(String)
     }
 
-    /// What the next release is called, and since when it counts.
+    /// The tag of the next release, and the release that it follows.
     public struct Next: Sendable, Hashable {
         /// The tag.
         public let tag: String
         /// The tag of the newest release behind the commit; nil if this is the first one.
         public let since: String?
-        /// The tag of a higher version that is not behind the commit; nil if there is none.
+        /// The tag of a higher version on another line; nil if there is none.
         public let higherElsewhere: String?
     }
 
     private let tags: [(version: SemanticVersion, tag: Tag)]
     private let oddNames: [String]
 
-    /// Takes the tags of a repository.
+    /// Creates a naming from the tags of a repository.
     public init(tags: [Tag]) {
         self.tags = tags.compactMap { tag in SemanticVersion(tag.name).map { ($0, tag) } }
             .sorted { $0.version < $1.version }
@@ -59,7 +59,7 @@ public struct ReleaseNaming: Sendable {
             && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
     }
 
-    /// The next release.
+    /// Chooses the next release.
     ///
     /// - Throws: ``ReleaseRefused``; nothing was published then.
     public func next(_ asked: Asked) throws(ReleaseRefused) -> Next {

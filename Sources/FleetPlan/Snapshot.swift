@@ -35,10 +35,10 @@ public struct Snapshot: Sendable, Hashable, Codable {
         return facts
     }
 
-    /// Under what the facts about the host itself are kept; no step can have this name.
+    /// The name under which facts about the host itself are kept; no step can have this name.
     public static let hostFacts = "(host)"
 
-    /// What tells the host from every other one; nil if it did not say.
+    /// The value that identifies the host; nil if the host did not report it.
     public var identity: String? { facts[Self.hostFacts]?["identity"] }
 
     /// The fingerprint of the key that the host proved; nil if it was not asked.
@@ -47,11 +47,12 @@ public struct Snapshot: Sendable, Hashable, Codable {
     /// What reached the host, as in `libssh2 1.10.0`; nil if that was not recorded.
     public var client: String? { facts[Self.hostFacts]?["client"] }
 
-    /// What reached it earlier in the same rollout, where that was another client.
+    /// The client that connected to the host earlier in the same rollout, if it was another one.
     public var clientBefore: String? { facts[Self.hostFacts]?["client_before"] }
 
-    /// What on the host connects to the places that smoke tests ask, where its sshd lets no connection through; nil
-    /// where that is not so, or was not asked.
+    /// The program on the host that connects to the targets of smoke tests, if the host's sshd forwards no connection.
+    ///
+    /// Nil if no such program is needed, or the host was not asked.
     public var relay: String? { facts[Self.hostFacts]?["relay"] }
 
     /// A client without its version: `libssh2`, `OpenSSH` or `local`.
@@ -59,10 +60,10 @@ public struct Snapshot: Sendable, Hashable, Codable {
         String(client.prefix { $0 != " " && $0 != "_" })
     }
 
-    /// The record of a journal that the host was told of last; nil if that is all as it should be.
+    /// The journal record that the host was told of last; nil if nothing is wrong with it.
     public var witness: String? { facts[Self.hostFacts]?[Self.witnessFact] }
 
-    /// The same without it.
+    /// The same snapshot without ``witness``.
     public var withoutWitness: Snapshot {
         var facts = facts
         facts[Self.hostFacts]?[Self.witnessFact] = nil

@@ -2,7 +2,7 @@ internal import FleetPlaybook
 public import FleetTransport
 
 extension Action {
-    /// The action with what the snapshot knows filled in.
+    /// Returns the action with the values from the snapshot filled in.
     ///
     /// A script gets the facts of its own step as `FLEET_SNAPSHOT_NAME` variables, and
     /// ``SnapshotToken``s are replaced by the release that the host ran before.

@@ -1,6 +1,6 @@
 internal import FleetRollout
 
-/// What was done once: a rollout, an approval, or something by hand.
+/// One entry of the audit list: a rollout, an approval, or an action by hand.
 public struct AuditLine: Sendable, Hashable, Encodable {
     /// The record's name.
     public let name: String
@@ -22,9 +22,9 @@ public struct AuditLine: Sendable, Hashable, Encodable {
     public var outcome: String?
     /// Why, in the words of who did it.
     public var why: String?
-    /// The rules that did not hold.
+    /// The rules that were overridden.
     public var overridden: [String]?
-    /// What was carried out, or approved.
+    /// The digest of the plan that was carried out or approved.
     public var planDigest: String?
 
     /// Describes what was done; the rest is set afterwards.

@@ -15,17 +15,16 @@ public enum HealthText {
         return "\(environment) unhealthy: \(names): \(first.check): " + Sanitizer.line(first.reason)
     }
 
-    /// What a row of answers comes to.
+    /// A summary of a series of answers.
     public struct Summary: Sendable, Hashable {
         /// How many there are.
         public let count: Int
-        /// How many of a hundred were healthy; nil of none.
+        /// The percentage of answers that were healthy; nil without answers.
         public let uptimePercent: Double?
-        /// Latencies that half, 95 and 99 of a hundred healthy answers did not exceed, in
-        /// milliseconds; nil without healthy answers.
+        /// The 50th, 95th and 99th percentile of the latencies of healthy answers, in milliseconds; nil without any.
         public let percentiles: (p50: Int, p95: Int, p99: Int)?
 
-        /// Sums answers up; what could not be asked counts as not healthy.
+        /// Summarizes answers; a question that could not be asked counts as not healthy.
         public init(_ samples: [HealthSample]) {
             count = samples.count
             let healthy = samples.filter { $0.state == .healthy }
@@ -59,13 +58,14 @@ public enum HealthText {
     /// How many columns a sparkline has.
     public static let sparklineWidth = 24
 
-    /// Latencies over a stretch of time, one column each; a `×` where anything was not healthy, a
-    /// space where nothing was asked.
+    /// Draws the latencies of a period as a sparkline, one column for each part of it.
+    ///
+    /// A column is `×` if any answer in it was not healthy, and a space if nothing was asked.
     ///
     /// - Parameters:
     ///   - samples: Answers of one host to one smoke test.
-    ///   - start: The first moment, in milliseconds since 1970.
-    ///   - end: The last one.
+    ///   - start: The beginning of the period, in milliseconds since 1970.
+    ///   - end: The end of the period, in milliseconds since 1970.
     /// - Returns: ``sparklineWidth`` characters.
     public static func sparkline(_ samples: [HealthSample], from start: Int, to end: Int) -> String
     {
@@ -88,15 +88,15 @@ public enum HealthText {
         )
     }
 
-    /// A table of the newest answers, each with what earlier ones come to.
+    /// Returns a table of the newest answers, each with a summary of the history.
     ///
     /// - Parameters:
     ///   - newest: The newest answer of each host to each smoke test.
-    ///   - history: All answers of the stretch of time, those included.
-    ///   - start: Its first moment, in milliseconds since 1970.
-    ///   - end: Its last one.
-    ///   - style: Colours.
-    /// - Returns: Lines, the header first.
+    ///   - history: All answers of the period, including the newest ones.
+    ///   - start: The beginning of the period, in milliseconds since 1970.
+    ///   - end: The end of the period, in milliseconds since 1970.
+    ///   - style: How text is marked.
+    /// - Returns: The lines of the table, the header first.
     public static func table(
         _ newest: [HealthSample],
         history: [HealthSample],

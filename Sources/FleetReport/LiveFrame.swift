@@ -45,14 +45,14 @@ public enum LiveFrame {
         return Style.cut("\(hosts): \(sum.text)", to: width)
     }
 
-    /// What the screen shows now.
+    /// Returns the lines that the screen shows now.
     ///
     /// - Parameters:
-    ///   - rollout: The rollout as far as it has come.
-    ///   - now: Milliseconds since it began.
+    ///   - rollout: The current state of the rollout.
+    ///   - now: The time since the rollout began, in milliseconds.
     ///   - width: The terminal's columns; no line is longer.
-    ///   - height: The most lines to use; hosts that do not fit are counted instead of listed.
-    ///   - transfers: How far transfers have come, for hosts that are at one.
+    ///   - height: The largest number of lines; hosts that do not fit are counted instead of listed.
+    ///   - transfers: The progress of each host that is transferring.
     ///   - style: How text is marked.
     /// - Returns: Lines without line breaks.
     public static func lines(

@@ -3,7 +3,7 @@ internal import FleetPlan
 public import FleetRollout
 internal import FleetTransport
 
-/// What somebody is told of a rollout or of an environment's health: one line, and the facts as JSON.
+/// A notification about a rollout or an environment's health: one line, and the facts as JSON.
 public struct Notice: Sendable, Encodable {
     /// `started`, `succeeded`, `failed` or `health`.
     public let event: String

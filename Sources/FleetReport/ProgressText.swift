@@ -2,17 +2,17 @@ public import FleetPlan
 public import FleetRollout
 internal import FleetTransport
 
-/// A rollout as plain lines, one when something happened: for pipes, CI logs and `fleet show`.
+/// Renders a rollout as plain lines, one for each event: for pipes, CI logs and `fleet show`.
 public struct ProgressText: Sendable {
-    /// How much a line matters.
+    /// The importance of a line.
     public enum Weight: Sendable, Hashable {
-        /// One of many.
+        /// A line of minor importance.
         case detail
-        /// Worth keeping above a live view.
+        /// A line that is kept above the live view.
         case notable
     }
 
-    /// The rollout as far as it was told.
+    /// The state of the rollout after the records seen so far.
     public private(set) var rollout: Rollout
     private let style: Style
     private let nameWidth: Int

@@ -4,11 +4,11 @@ public struct ReleaseLine: Sendable, Hashable, Encodable {
     public let release: String
     /// Its commit.
     public let commit: String
-    /// The environments whose newest good release it is.
+    /// The environments on which this is the newest successful release.
     public let live: [String]
     /// The environments from which it was taken back.
     public let quarantined: [String]
-    /// The environments on which another one came after it.
+    /// The environments on which a later release has replaced it.
     public let superseded: [String]
     /// The day it was tagged.
     public let date: String

@@ -161,7 +161,7 @@ public enum RolloutText {
         }
     }
 
-    /// What is to be typed, with the names that were meant.
+    /// Replaces the placeholders ` ENV` and ` HOST` in a hint by the real names.
     public static func hint(_ text: String, environment: String, host: HostName) -> String {
         text.replacing(" ENV", with: " \(environment)").replacing(" HOST", with: " \(host)")
     }
@@ -223,7 +223,7 @@ public enum RolloutText {
     }
 }
 
-/// What a command printed on many hosts: identical output once, under one host range.
+/// Groups what a command printed on many hosts, so that identical output is shown once for a range of hosts.
 public enum FoldedOutput {
     /// One host's result.
     public struct Answer: Sendable, Hashable {
@@ -274,11 +274,13 @@ public enum FoldedOutput {
         }
     }
 
-    /// The results, the largest group first, failures last where the eye ends up.
+    /// Groups the results: successes before failures, and larger groups before smaller ones.
+    ///
+    /// Failures come last, where the reader's eye ends up.
     ///
     /// - Parameters:
-    ///   - answers: One for each host.
-    ///   - isSame: Whether two hosts, which ended alike and printed as much, printed the same.
+    ///   - answers: One result for each host.
+    ///   - isSame: Whether two hosts printed the same; asked only if their results and output sizes are equal.
     /// - Returns: The groups, in the order in which they are shown.
     public static func groups(
         _ answers: [Answer],

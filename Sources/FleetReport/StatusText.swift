@@ -1,7 +1,7 @@
 internal import FleetPlan
 internal import FleetRollout
 
-/// What one host runs, beside what the journal says of it.
+/// What one host runs, compared with what the journal says.
 public struct HostStatus: Sendable, Hashable, Encodable {
     /// The host.
     public let host: String
@@ -11,9 +11,9 @@ public struct HostStatus: Sendable, Hashable, Encodable {
     public let commit: String
     /// The release that should run there; empty if the journal knows none.
     public let expected: String
-    /// What is the matter, or `as deployed`.
+    /// The problem with the host, or `as deployed`.
     public let state: String
-    /// Whether nothing is.
+    /// Whether the host has no problem.
     public let isGood: Bool
 
     /// Describes a host's state.
@@ -52,13 +52,13 @@ public enum StatusText {
         ).joined(separator: "\n")
     }
 
-    /// The newest rollout in one line.
+    /// Describes the newest rollout in one line.
     ///
     /// - Parameters:
     ///   - line: The rollout.
-    ///   - isRunning: Whether somebody is at it on this machine.
+    ///   - isRunning: Whether somebody is changing the environment from this machine.
     ///   - style: How text is marked.
-    /// - Returns: Its name, what it was, how it ended and who began it.
+    /// - Returns: The rollout's name, its kind, its outcome and who began it.
     public static func last(_ line: HistoryLine, isRunning: Bool, style: Style) -> String {
         let outcome =
             line.outcome.map { OutcomeText.styled($0, style) }

@@ -1,8 +1,8 @@
 public import FleetRollout
 
-/// How a request to stop is told.
+/// Texts about a request to stop a rollout.
 public enum StopText {
-    /// That somebody has asked, and what happens now.
+    /// A line that says who asked the rollout to stop, and what happens now.
     public static func asked(_ request: StopRequest) -> String {
         let reason = request.reason.map { " (“\(Sanitizer.line($0))”)" } ?? ""
         return "asked to stop by \(who(request))\(reason): \(effect(of: request.point))"
@@ -13,7 +13,7 @@ public enum StopText {
         Sanitizer.line("\(request.user)@\(request.machine)")
     }
 
-    /// What a rollout does when it is asked.
+    /// Describes what a rollout does when it is asked to stop at this point.
     public static func effect(of point: StopRequest.Point) -> String {
         switch point {
         case .batch: "this batch comes to its end, and no other begins"

@@ -5,7 +5,7 @@ public struct Style: Sendable, Hashable {
     /// Whether escape sequences are written.
     public let isColored: Bool
 
-    /// Chooses.
+    /// Creates a style with or without colour.
     public init(isColored: Bool) { self.isColored = isColored }
 
     /// Plain text.
@@ -74,7 +74,7 @@ public struct Style: Sendable, Hashable {
     }
 }
 
-/// What hosts print, made safe to show: a terminal must not obey it.
+/// Makes text printed by hosts safe to show, so that it cannot control the terminal.
 public enum Sanitizer {
     /// The text with control characters made visible, except line breaks and tabs.
     ///
@@ -136,7 +136,7 @@ public enum Sanitizer {
         return (word | isDelete | ~isText & isNoBreak & isNoTab) & (each &* 0x80)
     }
 
-    /// One line of it: line breaks are spaces.
+    /// Makes the text safe as ``safe(_:)`` does, and replaces line breaks by spaces.
     public static func line(_ text: String) -> String {
         safe(String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 }))
     }

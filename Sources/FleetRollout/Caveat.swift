@@ -1,13 +1,13 @@
-/// What has to be said beside a check that passed: what it does not prove, or what it passed over.
+/// A remark on a check that passed: what the check does not prove, or what it ignored.
 public enum Caveat: Sendable, Hashable, Codable {
-    /// Whether the service runs what the files hold is not known, and why.
+    /// It is unknown whether the running service uses the installed files, for this reason.
     case processNotKnown(reason: String)
-    /// Files that a later step of the rollout wrote, and that are not the commit's any more.
+    /// A later step of the rollout changed these files, so that they differ from the commit.
     case written(step: String, files: [String])
-    /// Anything else, in the words of the script that checked.
+    /// Any other remark, in the words of the script that checked.
     case said(String)
 
-    /// What it is in one line, for people.
+    /// The remark in one line, for people.
     public var text: String {
         switch self {
         case .processNotKnown(let reason): return "process not known: \(reason)"
@@ -20,7 +20,7 @@ public enum Caveat: Sendable, Hashable, Codable {
         }
     }
 
-    /// Reads a line that a script of fleet's own prints: `note=…`, or `unknown=…` for a process.
+    /// Reads a line that one of fleet's scripts prints: `note=…`, or `unknown=…`; nil for any other line.
     public init?(line: some StringProtocol) {
         if line.hasPrefix("unknown=") {
             self = .processNotKnown(reason: String(line.dropFirst(8)))

@@ -1,12 +1,12 @@
 public import FleetPlan
 
-/// A file of a work tree that is not what its commit holds.
+/// A file of a work tree that differs from its commit.
 public struct ChangedFile: Sendable, Hashable {
     /// What differs: `content`, `mode`, `type` or `missing`.
     public let what: String
-    /// When it was last changed, in seconds since 1970 on the host's clock; 0 if that is not known.
+    /// When the file was last changed, in seconds since 1970 on the host's clock; 0 if unknown.
     public let changedSeconds: Int
-    /// Its name in the work tree.
+    /// The file's path in the work tree.
     public let name: String
 
     /// Reads `changed WHAT SECONDS NAME`; nil for every other line.
@@ -20,19 +20,18 @@ public struct ChangedFile: Sendable, Hashable {
         name = String(words[3])
     }
 
-    /// What the files that differ mean for a host: nothing but something to say where each was last
-    /// changed while a later step of the same rollout ran, and a failure otherwise.
+    /// Judges the files that differ: they pass if later steps of the same rollout changed them, else they fail.
     ///
-    /// The host's own clock and its own records decide: a change counts as a step's if it falls between the
-    /// seconds in which the step began and ended.
+    /// The host's own clock and records decide: a change is attributed to a step if its time lies between the seconds
+    /// in which the step began and ended.
     ///
     /// - Parameters:
-    ///   - files: What differs.
-    ///   - times: When each attempt at a step ran there, by its key.
-    ///   - steps: The steps of that way, in order.
-    ///   - first: The step that wrote the tree; only later ones may change it.
-    ///   - direction: Which way.
-    /// - Returns: The verdict of the check.
+    ///   - files: The files that differ.
+    ///   - times: When each attempt at a step ran on the host.
+    ///   - steps: The steps of the direction, in order.
+    ///   - first: The step that wrote the work tree; only later steps may change it.
+    ///   - direction: The direction of the steps: forward or back.
+    /// - Returns: A pass that names the steps and the files they changed, or a failure.
     public static func verdict(
         on files: [ChangedFile],
         times: [StepTime],
@@ -82,16 +81,16 @@ public struct ChangedFile: Sendable, Hashable {
 
 /// When one attempt at a step ran on a host, by the host's own clock.
 public struct StepTime: Sendable, Hashable {
-    /// Which list the step is in.
+    /// The list that contains the step: forward or back.
     public let direction: StepReference.Direction
-    /// Its place there.
+    /// The step's place in that list, from 0.
     public let index: Int
     /// When it began, in seconds since 1970.
     public let beganSeconds: Int
-    /// When it ended; nil if it has no result.
+    /// When the attempt ended, in seconds since 1970; nil if it has no result.
     public let endedSeconds: Int?
 
-    /// Reads `back BEGAN ENDED NAME` of a way back whose steps have these names; nil for every other line.
+    /// Reads `back BEGAN ENDED NAME`, where NAME is one of the given step names; nil for any other line.
     public init?(line: some StringProtocol, of names: [String]) {
         let words = line.split(separator: " ", maxSplits: 3)
         guard words.count == 4, words[0] == "back", let began = Int(words[1]),

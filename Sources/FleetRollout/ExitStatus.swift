@@ -1,16 +1,16 @@
 public import FleetPlan
 
-/// What the `fleet` program exits with; an API, documented in `docs/exit-codes.md`.
+/// The exit statuses of the `fleet` program, which are a stable interface documented in `docs/exit-codes.md`.
 public enum ExitStatus: Int32, Sendable, Hashable, CaseIterable {
     /// Succeeded.
     case succeeded = 0
-    /// A command or a check said no.
+    /// A command or a check failed.
     case saidNo = 1
     /// The rollout failed, and every touched host is verified on what it ran before.
     case reverted = 10
     /// Refused before any change.
     case refused = 11
-    /// Stopped with hosts in different states, by policy.
+    /// The rollout stopped, as its policy demands, with hosts in different states.
     case held = 12
     /// Going back failed.
     case revertFailed = 20

@@ -2,13 +2,13 @@ public import FleetTransport
 
 /// The answer of one host to one smoke test, asked outside of any rollout.
 public struct HealthSample: Sendable, Hashable, Codable {
-    /// What the answer was.
+    /// The kind of answer that a host gave.
     public enum State: String, Sendable, Hashable, Codable {
-        /// As it must be, in time.
+        /// The answer was as expected and in time.
         case healthy
-        /// Not so, or too late.
+        /// The answer was wrong or too late.
         case unhealthy
-        /// The question could not be asked, which is not health.
+        /// The question could not be asked; this does not count as healthy.
         case unknown
     }
 
@@ -18,11 +18,11 @@ public struct HealthSample: Sendable, Hashable, Codable {
     public let check: String
     /// When it was asked, in milliseconds since 1970.
     public let unixMilliseconds: Int
-    /// How long the answer took, in milliseconds; for an unknown one, how long it was waited for.
+    /// How long the answer took, in milliseconds; for an unknown one, how long fleet waited.
     public let latencyMilliseconds: Int
     /// What it was.
     public let state: State
-    /// What was seen; empty for a healthy host.
+    /// What was observed; empty for a healthy answer.
     public let reason: String
 
     /// Describes an answer.

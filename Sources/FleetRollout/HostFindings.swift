@@ -1,6 +1,6 @@
-/// What one host is like, as somebody wants to know before a first deploy.
+/// The state of one host, as a user wants to know it before a first deploy.
 public struct HostFindings: Sendable, Encodable {
-    /// Something that a deploy would miss.
+    /// A problem that a deploy would have with the host.
     public struct Problem: Sendable, Encodable, Hashable {
         /// What was seen.
         public let text: String
@@ -19,20 +19,20 @@ public struct HostFindings: Sendable, Encodable {
 
     /// The host's name.
     public let host: String
-    /// What reached it, as in `libssh2 1.10.0`; nil if nothing did.
+    /// The client that connected to the host, as in `libssh2 1.10.0`; nil if none did.
     public var client: String?
-    /// The key that it proved; nil if none was asked for.
+    /// The SSH key with which the host proved its identity; nil if none was checked.
     public var hostKey: String?
-    /// From nothing to a shell that answers, in milliseconds.
+    /// The time from the start of the connection to a shell that answers, in milliseconds; nil if unknown.
     public var loginMilliseconds: Int?
     /// How far its clock is ahead of ours, in seconds.
     public var clockSkewSeconds: Int?
-    /// What it said of itself: `system`, `account`, `free_kib`, `git`, `sudo`, `linger`, `kill_user_processes`.
+    /// Facts that the host reported: `system`, `account`, `free_kib`, `git`, `sudo`, `linger`, `kill_user_processes`.
     public var facts: [String: String] = [:]
-    /// What a deploy would miss.
+    /// The problems that a deploy would have with the host.
     public var problems: [Problem] = []
 
-    /// Nothing is known of a host yet.
+    /// Creates findings for a host of which nothing is known yet.
     public init(host: String) { self.host = host }
 
     /// Whether a deploy would refuse the host.

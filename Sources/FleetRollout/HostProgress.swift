@@ -21,13 +21,13 @@ public struct HostProgress: Sendable, Hashable {
         case stepping(Int)
         /// On a check after the forward steps.
         case probing(Int)
-        /// On the new release, provisionally.
+        /// The host passed the checks on the new release; other hosts may still cause it to be reverted.
         case verified
         /// On a check of the last gate, when all hosts are asked once more.
         case gating(Int)
         /// Stopped between two steps because the rollout halted.
         case stopped
-        /// Known bad.
+        /// The host is known to have failed.
         case failed
         /// Finding out what became of a lost step before going back.
         case settling
@@ -45,7 +45,7 @@ public struct HostProgress: Sendable, Hashable {
         case idle
         /// An effect has not answered yet.
         case busy(with: RolloutEffect)
-        /// A timer runs; when it fires, this is done.
+        /// A timer is running; when it fires, the effect is carried out.
         case waiting(then: RolloutEffect)
     }
 
@@ -59,17 +59,17 @@ public struct HostProgress: Sendable, Hashable {
     public internal(set) var activity = Activity.idle
     /// What it ran before the rollout touched it.
     public internal(set) var snapshot: Snapshot?
-    /// Whether a forward step was ever started: then it is part of a revert, whatever came of it.
+    /// Whether any forward step was started; if so, a revert includes the host, whatever became of the step.
     public internal(set) var isTouched = false
-    /// Whether it was well on the new release when it began to go back.
+    /// Whether the host worked correctly on the new release when it began to go back.
     public internal(set) var wasVerified = false
     /// Whether a step was started that cannot be undone.
     public internal(set) var isPastReturn = false
     /// Why it failed, if it did.
     public internal(set) var failure: Failure?
-    /// What the current check said last, if that was no pass.
+    /// The latest answer to the current check, if it was not a pass.
     public internal(set) var lastAnswer: Failure?
-    /// What has to be said beside the checks that passed, by the check's name.
+    /// The remarks on checks that passed, by the name of the check.
     public internal(set) var caveats: [String: [Caveat]] = [:]
 
     /// A step whose outcome is not known.
@@ -87,9 +87,9 @@ public struct HostProgress: Sendable, Hashable {
     var isUnreachable = false
     /// Where it was when it stopped; from there a resumed rollout goes on.
     var stoppedAt: Stage?
-    /// Whether the rollout's lock is on the host, or may be: set before it is asked for.
+    /// Whether the rollout holds the host's lock or may hold it; set before the lock is requested.
     public internal(set) var mayHoldLock = false
-    /// Why the lock could not be given back.
+    /// Why the lock could not be released.
     public internal(set) var lockFailure: Failure?
     /// How often the lock could not be taken or given back.
     var lockFailures = 0
@@ -101,7 +101,7 @@ public struct HostProgress: Sendable, Hashable {
     /// Counted from ``firstAttempt``: a step that is taken again in another round has new keys.
     var attempt = 0
     var firstAttempt: Int { round * Self.attemptsPerRound }
-    /// Attempts of different rounds are so far apart.
+    /// The distance between the attempt numbers of two consecutive rounds.
     public static let attemptsPerRound = 1000
     /// How many of them failed by themselves.
     var failedAttempts = 0

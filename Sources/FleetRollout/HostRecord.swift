@@ -23,7 +23,7 @@ public struct HostRecord: Sendable, Hashable, Codable {
         self.snapshot = snapshot
     }
 
-    /// The record of a host that is reached as the inventory says; nil if it is another's.
+    /// Replaces how the host is reached by the inventory's settings; nil if the record belongs to another host.
     public func trusted(for endpoint: HostEndpoint) -> HostRecord? {
         guard plan.hosts.map(\.name) == [endpoint.name] else { return nil }
         let host = plan.hosts[0].remembered(by: endpoint)
@@ -38,24 +38,24 @@ public struct HostRecord: Sendable, Hashable, Codable {
 }
 
 extension Rollout {
-    /// What a host knows of an attempt at a step.
+    /// What a host knows about an attempt at a step.
     public enum Trace: Sendable, Hashable {
         /// It exited with this status.
         case exited(Int)
-        /// It runs, or has gone without a result: whoever takes the rollout up asks again.
+        /// It still runs, or ended without a result; the host is asked again when the rollout is resumed.
         case open
     }
 
-    /// Puts together what must have happened from what the hosts kept.
+    /// Reconstructs the events of a rollout from what its hosts kept.
     ///
-    /// A later batch begins only after the gate of the one before, and nothing goes back before that
-    /// was decided: so much follows from the steps alone. Everything else is left open, and asked when
-    /// the rollout is taken up.
+    /// A later batch begins only after the gate of the batch before it, and nothing goes back before that was decided,
+    /// so these events follow from the recorded steps. Everything else is left open and determined when the rollout is
+    /// resumed.
     ///
     /// - Parameters:
-    ///   - records: What each host kept.
+    ///   - records: The record of each host.
     ///   - traces: The attempts at steps that each host knows, by their key.
-    /// - Returns: The plan and the events.
+    /// - Returns: The plan and the events; nil if there are no records.
     public static func reconstructed(
         from records: [HostName: HostRecord],
         _ traces: [HostName: [ActionKey: Trace]]

@@ -7,15 +7,15 @@ public struct RolloutOrigin: Sendable, Hashable, Codable {
     public let user: String
     /// The machine that it was started on.
     public let machine: String
-    /// The command line, without what could be secret.
+    /// The command line, without anything that could be secret.
     public let command: String
     /// The version of fleet.
     public let version: String
-    /// Why it was started against a rule, or as a hotfix, in the words of who did.
+    /// Why it was started against a rule, or as a hotfix, in the words of the person who started it.
     public let reason: String?
     /// The rules that were overridden, as in `staged`, `window`; nil for none.
     public let overridden: [String]?
-    /// The rule that a release which was taken back by hand is quarantined, where it was left out.
+    /// The name of the rule that quarantines a release after it was reverted by hand.
     public static let quarantineRule = "quarantine"
     /// Whether it is an emergency.
     public var isHotfix: Bool { hotfix ?? false }
@@ -81,13 +81,13 @@ public struct JournalEntry: Sendable, Hashable, Codable {
         case planned(plan: Plan, origin: RolloutOrigin)
         /// Something happened.
         case event(RolloutEvent)
-        /// Something is about to be done, or was decided.
+        /// An effect that is about to be carried out, or a decision.
         case effect(RolloutEffect)
-        /// A release was approved; the only record under its name.
+        /// A release was approved; this is the only record under the entry's name.
         case approved(Approval)
-        /// Somebody did something by hand; the only record under its name.
+        /// Somebody did something by hand; this is the only record under the entry's name.
         case remarked(Remark)
-        /// Somebody asks a rollout to stop; the only record under its name.
+        /// Somebody asked a rollout to stop; this is the only record under the entry's name.
         case askedToStop(StopRequest)
         /// Somebody took the rollout up again, and goes on with it.
         case takenUp(TakingUp)
@@ -99,7 +99,7 @@ public struct JournalEntry: Sendable, Hashable, Codable {
     public let sequence: Int
     /// Time since the rollout began, on a clock that never jumps, in milliseconds.
     public let elapsedMilliseconds: Int
-    /// Time of day in milliseconds since 1970, for people; nothing is decided by it.
+    /// The time of day in milliseconds since 1970, for display only; no decision depends on it.
     public let unixMilliseconds: Int
     /// What the record holds.
     public let body: Body
@@ -121,7 +121,7 @@ public struct JournalEntry: Sendable, Hashable, Codable {
 }
 
 extension JournalEntry.Body {
-    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    /// Encodes the same JSON as the synthesized implementation at lower cost; see ``FleetTransport/CaseRecord``.
     public func encode(to encoder: any Encoder) throws {
         switch self {
         case .planned(let plan, let origin):
@@ -151,7 +151,7 @@ extension JournalEntry.Body {
 }
 
 extension JournalEntry {
-    /// The environment that it names; nil for what only its rollout's first record tells.
+    /// The environment that the record names; nil if only the first record of its rollout names it.
     public var environment: String? {
         switch body {
         case .planned(let plan, _): plan.environment

@@ -1,9 +1,9 @@
 public import FleetPlan
 internal import FleetTransport
 
-/// What the history of one environment says about releases: nothing but records in, an answer out.
+/// Derives facts about releases from the rollout records of one environment.
 ///
-/// The records are those of every rollout that was no command, the newest first.
+/// The records are those of every rollout except commands of `exec`, the newest first.
 public enum ReleaseHistory {
     /// The newest rollout that has not come to its end: it runs, its controller was killed, or it was interrupted.
     ///
@@ -15,12 +15,12 @@ public enum ReleaseHistory {
         }
     }
 
-    /// The rollout by which a release was taken back last, unless it was deployed well again since.
+    /// Returns the rollout that last took a release back, unless a later rollout deployed it successfully.
     ///
     /// - Parameters:
-    ///   - commit: The release.
-    ///   - records: The environment's rollouts, the newest first, with their aims.
-    /// - Returns: The rollout; nil if the release was never taken back.
+    ///   - commit: The full commit id of the release.
+    ///   - records: The environment's rollouts with their aims, the newest first.
+    /// - Returns: The rollout; nil if the release does not count as taken back.
     public static func takenBack(_ commit: String, in records: [RolloutRecord]) -> RolloutRecord? {
         for record in records {
             let isBack = record.kind == .revert
@@ -51,14 +51,14 @@ public enum ReleaseHistory {
         return nil
     }
 
-    /// The newest rollout by which a release succeeded.
+    /// Returns the newest rollout that deployed a release successfully.
     ///
     /// - Parameters:
-    ///   - commit: The release.
-    ///   - records: The environment's rollouts, the newest first, with their aims.
-    ///   - smokeTests: What must have been passed there on every host; nil if any success counts, on however many
-    ///     hosts.
-    /// - Returns: The rollout; nil if none did, or the release was taken back since.
+    ///   - commit: The full commit id of the release.
+    ///   - records: The environment's rollouts with their aims, the newest first.
+    ///   - smokeTests: The smoke tests that the rollout must have required, on every host of the environment; nil if
+    ///     any success counts, on however many hosts.
+    /// - Returns: The rollout; nil if there is none, or the release was taken back since.
     public static func succeeded(
         _ commit: String,
         in records: [RolloutRecord],
@@ -75,20 +75,20 @@ public enum ReleaseHistory {
         }
     }
 
-    /// What an environment runs, as far as some of its history tells.
+    /// The release that an environment runs, as far as the given records show it.
     public enum Live: Sendable, Hashable {
-        /// Every host was left on this release; the newest rollout that did so.
+        /// Every host runs this release; the record is that of the newest rollout that left hosts on it.
         case release(Release, RolloutRecord)
-        /// Hosts were left on different ones, or nobody knows.
+        /// Hosts run different releases, or it is unknown what they run.
         case mixed
-        /// Older records have to tell of the hosts that these leave out.
+        /// The given records do not cover all hosts; older records are needed.
         case open
     }
 
-    /// The release that the newest rollouts have left on an environment.
+    /// Returns the release that the newest rollouts left on an environment.
     ///
-    /// - Parameter records: The environment's newest rollouts, the newest first, with their aims.
-    /// - Returns: The release, if these tell.
+    /// - Parameter records: The environment's newest rollouts with their aims, the newest first.
+    /// - Returns: The release, or why the records do not show one.
     public static func live(_ records: [RolloutRecord]) -> Live {
         var newest: (release: Release, record: RolloutRecord)?
         var known: Set<HostName> = []

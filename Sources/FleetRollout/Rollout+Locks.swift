@@ -8,7 +8,7 @@ extension Rollout {
     /// The wait between two of them, in milliseconds.
     private static let pauseMilliseconds = 500
 
-    /// Whether it was refused because somebody else is changing a host.
+    /// Whether the rollout was refused because somebody else holds the lock of a host.
     public var isLockedOut: Bool {
         outcome == .refused && hosts.contains { $0.failure?.summary.contains("E_LOCKED") ?? false }
     }

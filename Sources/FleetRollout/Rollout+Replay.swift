@@ -1,7 +1,7 @@
 public import FleetPlan
 internal import FleetTransport
 
-/// A journal that is not this plan's, or not a rollout's at all.
+/// The error for journal records that do not fit the plan of a rollout.
 public struct UnfitJournal: Error, Sendable, Hashable {
     /// The entry that does not fit, from 0; nil if the plan itself makes no sense.
     public let sequence: Int?
@@ -10,14 +10,14 @@ public struct UnfitJournal: Error, Sendable, Hashable {
 }
 
 extension Rollout {
-    /// A rollout as far as its journal goes, unless that was written by something else.
+    /// Restores the state of a rollout from its journal records, and refuses records that do not fit its plan.
     ///
-    /// A journal comes from a disk or from hosts, so that nothing is taken for granted about it: every event must
-    /// answer what was asked at that moment.
+    /// The records come from a disk or from hosts, so nothing is taken for granted: every event must answer an effect
+    /// that was pending at that moment.
     ///
     /// - Parameters:
     ///   - plan: The plan.
-    ///   - entries: Its journal, in order.
+    ///   - entries: The rollout's records, in order.
     /// - Returns: The rollout.
     /// - Throws: ``UnfitJournal``.
     public static func replay(_ plan: Plan, _ entries: [JournalEntry]) throws(UnfitJournal)
@@ -37,7 +37,7 @@ extension Rollout {
         return rollout
     }
 
-    /// Why an event answers nothing that was asked; nil if it does.
+    /// Explains why an event answers no pending effect; nil if it answers one.
     public func misfit(of event: RolloutEvent) -> String? {
         switch event {
         case .resumed, .interrupted, .askedToStop, .mustHalt: return nil

@@ -3,12 +3,12 @@ internal import FleetTransport
 
 /// Taking a rollout up again: its journal was replayed, so everything it knew is known.
 extension RolloutEvent {
-    /// Whether a finished rollout takes it, too.
+    /// Whether the event is accepted even by a finished rollout, because it resumes it.
     public var isResumption: Bool { if case .resumed = self { true } else { false } }
 }
 
 extension Rollout {
-    /// A rollout as far as its journal goes.
+    /// Restores the state of a rollout from its journal records.
     public init(plan: Plan, replaying entries: [JournalEntry]) {
         self.init(plan: plan)
         for entry in entries {
@@ -17,7 +17,7 @@ extension Rollout {
         }
     }
 
-    /// Why a rollout goes back that nothing was wrong with.
+    /// The reason recorded when an operator reverts a rollout that had no failure.
     public static let askedBack = "the operator asked for the way back"
 
     /// Asks anew for every answer that was lost with the controller, and goes on.

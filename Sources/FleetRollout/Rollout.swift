@@ -43,9 +43,9 @@ public struct Rollout: Sendable, Hashable {
     var wasResumed = false
     /// How far each host has come, in the order of the plan.
     public internal(set) var hosts: [HostProgress]
-    /// Why nothing new starts, once that is so.
+    /// Why no new step starts; nil while the rollout may proceed.
     public internal(set) var halted: Failure?
-    /// What was decided, once it is.
+    /// What becomes of the rollout; nil until it is decided.
     public internal(set) var decision: Decision?
     /// When it was, on the rollout's clock.
     var decidedAtMilliseconds: Int?
@@ -55,18 +55,20 @@ public struct Rollout: Sendable, Hashable {
     var soakPausedUntilMilliseconds = 0
     /// Whether the operator asked to stop.
     public internal(set) var isDraining = false
-    /// Why this controller is none any more: another one has taken the rollout up.
+    /// Why this controller must stop: another controller has resumed the rollout; nil if none has.
     public internal(set) var superseded: Failure?
-    /// Whether it has ended without waiting for what is under way.
+    /// Whether the rollout ended without waiting for steps that were in progress.
     public var leavesAll: Bool {
         outcome == .interrupted && (superseded != nil || stopRequest?.point == .now)
     }
-    /// Who asked it to stop, and after what; nil if nobody did since it was begun or taken up.
+    /// The request to stop; nil if there was none since the rollout began or was last resumed.
     public internal(set) var stopRequest: StopRequest?
-    /// Whether it stops once the batch that it is at has come to its end.
+    /// Whether the rollout stops once its current batch is finished.
     public internal(set) var stopsAfterBatch = false
-    /// Why it stopped by itself, to be taken up again: while a release soaks, a host that cannot be asked
-    /// is neither a good one nor a bad one, and somebody has to look.
+    /// Why the rollout stopped by itself and can be resumed; nil if it did not.
+    ///
+    /// This happens while a release soaks: a host that cannot be asked counts neither as good nor as bad, so a person
+    /// has to look.
     public internal(set) var paused: Failure?
     /// Whether a step was started on any host.
     public var isTouched: Bool { hosts.contains(where: \.isTouched) }
@@ -77,7 +79,7 @@ public struct Rollout: Sendable, Hashable {
     let batches: [Range<Int>]
     var now = 0
     var effects: [RolloutEffect] = []
-    /// How many hosts have something under way; counted, because it is asked for at every event.
+    /// The number of hosts with something in progress; stored, because it is needed at every event.
     public private(set) var activeCount = 0
 
     /// A rollout that has not started.
@@ -102,8 +104,7 @@ public struct Rollout: Sendable, Hashable {
         if case .finished(let outcome) = phase { outcome } else { nil }
     }
 
-    /// How long going back took, from the decision to the last host that is back, in milliseconds;
-    /// nil if nothing went back.
+    /// How long the revert took, from the decision until the last host was back, in milliseconds; nil without a revert.
     public var revertMilliseconds: Int? {
         guard let decidedAtMilliseconds, decision == .revert || decision == .keep else {
             return nil
@@ -113,23 +114,24 @@ public struct Rollout: Sendable, Hashable {
         return ends.max().map { $0 - decidedAtMilliseconds }
     }
 
-    /// Whether a host goes back for practice only.
+    /// Whether a host is going back only as part of a rehearsal.
     public func isRehearsing(_ host: HostName) -> Bool { places[host].map(isRehearsing) ?? false }
 
     /// A host's progress.
     public func progress(of host: HostName) -> HostProgress? { places[host].map { hosts[$0] } }
 
-    /// What a host ran before; empty if that was not asked.
+    /// The facts that preflight found on a host; empty if preflight has not asked it.
     public func snapshot(of host: HostName) -> Snapshot {
         places[host].flatMap { hosts[$0].snapshot } ?? Snapshot()
     }
 
-    /// Takes an event and says what to do about it.
+    /// Handles an event and returns the effects that follow from it.
     ///
     /// - Parameters:
     ///   - event: What happened. An event that does not fit the state is a bug and traps.
-    ///   - milliseconds: When, since the rollout began, on a clock that never runs backwards.
-    /// - Returns: What to do, in order; recorded before any of it is done.
+    ///   - milliseconds: The time of the event, in milliseconds since the rollout began, on a clock that never runs
+    ///     backwards.
+    /// - Returns: The effects, in order; they must be recorded before any of them is carried out.
     public mutating func handle(_ event: RolloutEvent, at milliseconds: Int) -> [RolloutEffect] {
         precondition(outcome == nil || event.mayComeLate, "a finished rollout takes no events")
         now = max(now, milliseconds)

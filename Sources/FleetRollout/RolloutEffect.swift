@@ -1,6 +1,6 @@
 public import FleetTransport
 
-/// Something to be done or to be remembered; recorded before it is acted upon.
+/// An action to carry out or a decision to remember; it is recorded before it is acted upon.
 public enum RolloutEffect: Sendable, Hashable, Codable {
     /// Connect to a host and run its preflight.
     case check(host: HostName)
@@ -12,11 +12,11 @@ public enum RolloutEffect: Sendable, Hashable, Codable {
     case perform(host: HostName, step: StepReference, attempt: Int)
     /// Learn what became of a step whose answer was lost; wait for it if it still runs.
     case recover(host: HostName, step: StepReference, attempt: Int)
-    /// Make sure that nothing of a step runs any more.
+    /// Make sure that no process of a step is still running.
     case stop(host: HostName, step: StepReference, attempt: Int)
     /// Ask one check once.
     case probe(host: HostName, direction: StepReference.Direction, check: Int)
-    /// Report back after a while; the number tells the host's timers apart.
+    /// Report back after a number of milliseconds; `number` distinguishes the timers of one host.
     case startTimer(host: HostName, number: Int, milliseconds: Int)
     /// The host's session is not needed any more.
     case release(host: HostName)
@@ -29,9 +29,9 @@ public enum RolloutEffect: Sendable, Hashable, Codable {
     /// Decision: the rollout's final state.
     case finish(RolloutOutcome)
 
-    /// Whether the journal keeps it.
+    /// Whether the effect is recorded in the journal.
     ///
-    /// The others follow from the events around them.
+    /// All other effects follow from the recorded events.
     public var isRecorded: Bool {
         switch self {
         case .check, .lock, .unlock, .perform, .recover, .stop, .halt, .decide, .conclude, .finish:
@@ -92,7 +92,7 @@ public enum RolloutOutcome: String, Sendable, Hashable, Codable, CaseIterable {
 }
 
 extension RolloutEffect {
-    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    /// Encodes the same JSON as the synthesized implementation at lower cost; see ``FleetTransport/CaseRecord``.
     public func encode(to encoder: any Encoder) throws {
         switch self {
         case .check(let host):

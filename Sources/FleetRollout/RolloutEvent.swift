@@ -68,7 +68,7 @@ public struct Failure: Sendable, Hashable, Codable {
     public let summary: String
     /// The end of what the host printed, if it printed anything.
     public let excerpt: String
-    /// The next thing to type or check, if there is one.
+    /// The next command to type, or the next thing to check; nil if there is none.
     public let hint: String?
 
     /// Describes a failure.
@@ -81,13 +81,13 @@ public struct Failure: Sendable, Hashable, Codable {
 
 /// What preflight found on a host.
 public enum CheckOutcome: Sendable, Hashable, Codable {
-    /// Everything is as it must be; this is what the host runs.
+    /// The host meets all requirements; the snapshot says what it runs.
     case ready(Snapshot)
-    /// Something is not.
+    /// The host does not meet a requirement.
     case refused(Failure)
-    /// It could not be asked.
+    /// The host could not be asked.
     case unreachable(Failure)
-    /// The connection ended while it was asked; a question may be repeated.
+    /// The connection ended during a question, which may be repeated.
     case lost(Failure)
 }
 
@@ -95,19 +95,19 @@ public enum CheckOutcome: Sendable, Hashable, Codable {
 public enum StepOutcome: Sendable, Hashable, Codable {
     /// It exited 0.
     case succeeded
-    /// It ended otherwise, or its deadline passed and it is gone.
+    /// The step did not succeed, or its deadline passed and its processes are gone.
     case failed(Failure)
-    /// Its deadline passed and its processes are not known to be gone.
+    /// The deadline passed, and the step's processes may still be running.
     case stuck(Failure)
     /// The connection ended before the answer; it may have run.
     case lost(Failure)
     /// No connection could be made; nothing was asked.
     case unreachable(Failure)
-    /// The host will not be asked, however often it is tried: it shows another key than before.
+    /// The host is not asked again, because it offers another key than before.
     case barred(Failure)
-    /// The host knows that it never started, and it never will.
+    /// The host knows that the attempt never started and will never start.
     case neverStarted
-    /// The host knows that it started; it is gone and left no result.
+    /// The host knows that the attempt started, but its processes are gone and left no result.
     case vanished
     /// The host refused to start it: another rollout has taken the host over.
     case fenced(Failure)
@@ -115,35 +115,35 @@ public enum StepOutcome: Sendable, Hashable, Codable {
 
 /// What became of asking for a host's lock, or of giving it back.
 public enum LockOutcome: Sendable, Hashable, Codable {
-    /// It was done, or had been done before.
+    /// The lock is taken or released, now or by an earlier request.
     case done
     /// Somebody else holds it, or the host has changed since preflight.
     case refused(Failure)
-    /// No answer: it may have been done.
+    /// The host did not answer; the request may have taken effect.
     case unreachable(Failure)
 }
 
-/// Which way a rollout goes on that is taken up again.
+/// The direction in which a resumed rollout continues.
 public enum ResumeDirection: String, Sendable, Hashable, Codable {
-    /// On to its end, as decided or not decided yet.
+    /// The rollout continues to its end, following its decision if one was made.
     case onward
-    /// Back, unless it was decided otherwise.
+    /// The rollout goes back, unless something else was already decided.
     case back
 }
 
 /// The answer to one question of a check.
 public enum Verdict: Sendable, Hashable, Codable {
-    /// It is as it must be.
+    /// The host is as the check requires.
     case pass
-    /// The same, and something has to be said beside it.
+    /// The host is as the check requires, with remarks.
     case passWith([Caveat])
-    /// It is not.
+    /// The host is not as the check requires.
     case fail(Failure)
     /// The question could not be asked.
     case inconclusive(Failure)
 }
 
-/// Something that happened; what the journal keeps and the machine decides by.
+/// An event of a rollout; the journal records it and the state machine decides by it.
 public enum RolloutEvent: Sendable, Hashable, Codable {
     /// The rollout began.
     case started
@@ -172,9 +172,9 @@ public enum RolloutEvent: Sendable, Hashable, Codable {
     case interrupted(signal: Int)
     /// Somebody asks to stop, from this process or another one.
     case askedToStop(StopRequest)
-    /// The controller cannot go on for long: nothing more goes forward.
+    /// The controller will soon be unable to continue, so no further forward step starts.
     case mustHalt(Failure)
-    /// A host obeys another controller of the same rollout, with this number: nothing more is done from here.
+    /// A host obeys another controller of the same rollout, with this number; this controller does nothing more.
     case superseded(host: HostName, epoch: Int, failure: Failure)
 }
 

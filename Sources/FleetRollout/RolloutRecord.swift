@@ -1,7 +1,7 @@
 public import FleetPlan
 public import FleetTransport
 
-/// A line of the history.
+/// One rollout in the history of an environment.
 public struct RolloutRecord: Sendable, Hashable {
     /// The rollout.
     public let id: RolloutID
@@ -21,11 +21,11 @@ public struct RolloutRecord: Sendable, Hashable {
     public let startedUnixMilliseconds: Int
     /// When it ended, in milliseconds since 1970.
     public let endedUnixMilliseconds: Int?
-    /// How it ended; nil if it never did, because it runs or its fleet was killed.
+    /// How the rollout ended; nil if it has not ended, because it still runs or its controller was killed.
     public let outcome: RolloutOutcome?
-    /// What it was to change; nil for a command, and where that was not asked for.
+    /// What the rollout was to change; nil for a command, or if the query did not request it.
     public let aim: RolloutAim?
-    /// Whether it went back because somebody asked for that, and not because something was wrong.
+    /// Whether the rollout was reverted because somebody requested it, not because of a failure.
     public let wasAskedBack: Bool
 
     /// Describes a rollout.
@@ -58,7 +58,9 @@ public struct RolloutRecord: Sendable, Hashable {
     }
 }
 
-/// What a rollout was to change, as far as later ones have to know: so much stands beside its plan, which is long.
+/// A summary of what a rollout was to change, stored beside its much longer plan.
+///
+/// It holds only what later rollouts need to know.
 public struct RolloutAim: Sendable, Hashable, Codable {
     /// The release; nil if it deployed none.
     public let release: Release?
@@ -70,15 +72,15 @@ public struct RolloutAim: Sendable, Hashable, Codable {
     public let environmentHostCount: Int?
     /// The smoke tests that had to be passed, sorted.
     public let smokeTests: [String]
-    /// Whether what it takes back may be deployed again without being forced.
+    /// Whether the release that the rollout reverts may be deployed again without an override.
     public let sparesRelease: Bool
     /// Whether it was an emergency.
     public let isHotfix: Bool
     /// Why it was begun, in the words of who did.
     public let reason: String?
-    /// Which of its hosts get which release; those that none of it is for are in no group.
+    /// The hosts grouped by the release that they get; hosts that get no release are in no group.
     public let groups: [Group]
-    /// The hosts that its release is not for.
+    /// The rollout's hosts that do not get its release.
     public let otherHosts: [HostName]
 
     /// Hosts that get the same release.
@@ -95,11 +97,11 @@ public struct RolloutAim: Sendable, Hashable, Codable {
         }
     }
 
-    /// What a plan aims at.
+    /// Summarizes a plan.
     ///
     /// - Parameters:
     ///   - plan: The plan.
-    ///   - origin: Who began it, and why.
+    ///   - origin: Who began the rollout, and why.
     public init(_ plan: Plan, _ origin: RolloutOrigin) {
         release = plan.release
         undoes = plan.adoptsLocksOf.flatMap(RolloutID.init)
@@ -132,7 +134,7 @@ public struct RolloutAim: Sendable, Hashable, Codable {
         otherHosts = others
     }
 
-    /// The same with other hosts.
+    /// Returns the same aim with other hosts.
     public func with(groups: [Group], otherHosts: [HostName]) -> RolloutAim {
         RolloutAim(self, groups, otherHosts)
     }

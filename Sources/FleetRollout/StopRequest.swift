@@ -1,14 +1,17 @@
-/// Somebody asks a rollout to stop, from whatever process.
+/// A request to stop a rollout, made from any process.
 public struct StopRequest: Sendable, Hashable, Codable {
-    /// After what it shall stop.
+    /// The point at which the rollout stops.
     public enum Point: String, Sendable, Hashable, Codable, CaseIterable {
-        /// The hosts that are being changed are brought to the end of their batch, with its checks. On its way back a
-        /// rollout has no batches, and goes on; before the first batch it stops at once.
+        /// The current batch is finished, including its checks.
+        ///
+        /// A rollout that is going back has no batches and is not stopped. Before the first batch the rollout stops at
+        /// once.
         case batch
-        /// What is under way on a host ends; nothing new starts anywhere.
+        /// The steps that are running finish, and no new step starts on any host.
         case step
-        /// Nothing is waited for: what runs on a host runs on there, and whoever takes the rollout up learns what
-        /// became of it.
+        /// The rollout does not wait for anything.
+        ///
+        /// Steps that are running continue on their hosts; whoever resumes the rollout learns their results.
         case now
     }
 
@@ -39,14 +42,14 @@ public struct StopRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// Which controller carries a rollout out: a number that rises each time that it is taken up.
+/// Identifies one controller of a rollout by a number that increases each time the rollout is resumed.
 ///
-/// Two controllers may take the same rollout up at once, from two journals, and choose the same number; the mark tells
-/// them apart. Each host obeys one of them.
+/// Two controllers may resume the same rollout at once, from two journals, and choose the same number; the mark
+/// distinguishes them. Each host obeys only one of them.
 public struct ControllerEpoch: Sendable, Hashable, Codable {
-    /// 1 for the one that began the rollout.
+    /// The number; 1 for the controller that began the rollout.
     public let number: Int
-    /// Letters and digits that nobody else chooses; empty for the first one, which nobody else can be.
+    /// Random letters and digits that no other controller has; empty for the controller that began the rollout.
     public let mark: String
 
     /// The controller that begins a rollout.
@@ -62,18 +65,19 @@ public struct ControllerEpoch: Sendable, Hashable, Codable {
         self.mark = mark
     }
 
-    /// How a rollout's name and this stand on a host: as the name alone for the first one, which older fleets write,
-    /// too.
+    /// The text by which a host identifies a rollout and its controller.
+    ///
+    /// For the first controller it is the rollout's name alone, as older versions of fleet write it.
     public func claim(of rollout: RolloutID) -> String {
         self == .first ? rollout.description : "\(rollout) \(number).\(mark)"
     }
 }
 
-/// Somebody took a rollout up.
+/// The record that somebody resumed a rollout.
 public struct TakingUp: Sendable, Hashable, Codable {
-    /// What hosts know them by.
+    /// The number and mark by which hosts identify the new controller.
     public let epoch: ControllerEpoch
-    /// Who, from where and why.
+    /// Who resumed the rollout, from where and why.
     public let origin: RolloutOrigin
 
     /// Describes who took a rollout up.

@@ -2,19 +2,19 @@ public import FleetInventory
 public import FleetTransport
 internal import Glibc
 
-/// Brings a file from many hosts here, each complete and checked or not at all.
+/// Fetches a file or directory from many hosts; each transfer is complete and verified, or leaves nothing behind.
 public struct Fetch: Sendable {
-    /// What became of one host's file.
+    /// The result of fetching from one host.
     public enum Outcome: Sendable, Hashable {
-        /// It is here.
+        /// The file was fetched to this local path.
         case fetched(path: String, bytes: Int)
-        /// It is not, and nothing was left here.
+        /// The file was not fetched, and nothing was left on this machine.
         case failed(reason: String, hint: String?)
     }
 
-    /// What is run on a host.
+    /// The scripts that are run on a host.
     public struct Scripts: Sendable {
-        /// Prints `file SIZE SHA256`, `directory`, or why it is neither.
+        /// Prints `file SIZE SHA256`, `directory`, or why the path is neither.
         public let question: Script
         /// Writes the file to standard output.
         public let file: Script
@@ -42,16 +42,16 @@ public struct Fetch: Sendable {
 
     /// Fetches a path from every host into `directory/HOST/`.
     ///
-    /// A file arrives under its own name with its mode's executable bit lost; a directory arrives as
-    /// one tar archive, so that nothing a host sends decides about a path here.
+    /// A file keeps its name but loses its executable bit. A directory arrives as one tar archive, so that nothing a
+    /// host sends can choose a local path.
     ///
     /// - Parameters:
     ///   - path: The file or directory on the hosts.
     ///   - hosts: The hosts.
-    ///   - directory: Where their directories are made.
-    ///   - scripts: What reads it there.
-    ///   - progress: Told how far a host has come; often, on any thread, must not block.
-    /// - Returns: What became of every host's file.
+    ///   - directory: The local directory in which one subdirectory is made for each host.
+    ///   - scripts: The scripts that read the path on a host.
+    ///   - progress: Called often, on any thread, with the progress of each host; it must not block.
+    /// - Returns: The result for every host.
     public func fetch(
         _ path: String,
         from hosts: [Host],

@@ -2,18 +2,18 @@ public import FleetPlan
 public import FleetRollout
 public import FleetTransport
 
-/// Asks hosts their smoke tests once each, outside of any rollout, and changes nothing.
+/// Runs every smoke test once on each host, outside of any rollout; changes nothing.
 public struct HealthSurvey: Sendable {
     private let plan: Plan
     private let transport: any Transport
     private let slowMilliseconds: Int
 
-    /// Prepares questions.
+    /// Creates a survey.
     ///
     /// - Parameters:
-    ///   - plan: Whose way back's checks are asked: they are those of what a host runs now.
-    ///   - transport: How hosts are reached.
-    ///   - slowMilliseconds: What takes longer is unhealthy, whatever it says.
+    ///   - plan: The plan; the checks of its way back are asked, because they describe what a host runs now.
+    ///   - transport: The transport to the hosts.
+    ///   - slowMilliseconds: The time, in milliseconds, beyond which any answer counts as unhealthy.
     public init(of plan: Plan, transport: any Transport, slowMilliseconds: Int) {
         self.plan = plan
         self.transport = transport

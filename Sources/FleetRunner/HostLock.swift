@@ -2,18 +2,17 @@ internal import FleetDigest
 public import FleetRollout
 public import FleetTransport
 
-/// A host's lock for one environment, as scripts: in `~/.fleet/locks/ENVIRONMENT` of the login
-/// account.
+/// The scripts for a host's lock, which is kept in `~/.fleet/locks/ENVIRONMENT` of the login account.
 ///
-/// `owner` holds the owner's name, who that is, and since when. It is written complete under another
-/// name and claimed with `ln`, which is atomic and never leaves it without an owner. `generation`
-/// counts how often the lock was given back or broken: a host whose number is not that of preflight
-/// has been changed since by somebody else.
+/// The file `owner` holds the owner's name, a description of the owner, and the time of locking. It is written
+/// completely under another name and then linked with `ln`, which is atomic, so the lock never exists without an
+/// owner. The file `generation` counts how often the lock was released or broken: if its number differs from the one
+/// that preflight found, somebody else has changed the host since.
 ///
-/// Behind the owner's name stands the controller's epoch, `NUMBER.MARK`, once a rollout was taken up again; the one
-/// that began it has none, as fleets wrote it that knew of no epochs. A host lets a higher number follow a lower one,
-/// never the other way round, and every step asks for the whole line: so a controller that was thought dead can start
-/// nothing any more on a host that its successor has been to.
+/// Once a rollout was resumed, the owner's name is followed by the controller's epoch, `NUMBER.MARK`. The controller
+/// that began the rollout has none, as in older versions of fleet. A host lets a higher number replace a lower one,
+/// never the reverse, and every step requires the whole line. A controller that was wrongly believed dead can
+/// therefore start nothing on a host that its successor has reached.
 public struct HostLock: Sendable {
     let environment: String
     /// The rollout.
@@ -27,14 +26,14 @@ public struct HostLock: Sendable {
     /// The host, by which one that has the same home directory is told from it; empty for no question.
     let host: String
 
-    /// Describes a lock and who wants it.
+    /// Creates the scripts for one owner of a lock.
     ///
     /// - Parameters:
     ///   - environment: The environment; a safe file name.
-    ///   - owner: The rollout that wants it; a safe file name.
-    ///   - description: Who that is, for people.
-    ///   - adopts: A rollout whose lock may be taken over.
-    ///   - epoch: Which of the rollout's controllers wants it.
+    ///   - owner: The rollout that requests the lock; a safe file name.
+    ///   - description: A description of the owner, for people.
+    ///   - adopts: A rollout whose lock may be taken over; nil for none.
+    ///   - epoch: The controller of the rollout that requests the lock.
     ///   - host: The host's name; empty for a lock that steps do not depend on.
     public init(
         environment: String,
@@ -88,13 +87,14 @@ public struct HostLock: Sendable {
         script(Text.question)
     }
 
-    /// Takes the lock if nobody has, or has changed the host since preflight; taking it twice is
-    /// taking it once.
+    /// A script that takes the lock if it is free and nobody has changed the host since preflight.
+    ///
+    /// Taking a lock that is already held by the same owner succeeds.
     ///
     /// - Parameters:
-    ///   - generation: What preflight found; nil if nothing was asked before.
-    ///   - witness: Where the journal is, to be kept on the host; empty for nothing.
-    ///   - record: What the host keeps until the rollout has come to its end.
+    ///   - generation: The generation that preflight found; nil if no preflight was made.
+    ///   - witness: The journal's head, to be stored on the host; empty for none.
+    ///   - record: The record that the host keeps until the rollout has ended.
     /// - Returns: A script for the login account.
     public func taking(
         generation: String?,
@@ -115,17 +115,18 @@ public struct HostLock: Sendable {
         )
     }
 
-    /// Read-only: what the host has kept of rollouts of this environment that it holds no end of.
+    /// A read-only script that prints what the host keeps of rollouts that have not ended as far as it knows.
     ///
-    /// A line `record ROLLOUT JSON` for each, then `step ROLLOUT KEY STATUS` with an empty status for
-    /// what has no result; and `epoch ROLLOUT NUMBER` for the controller that the host obeys.
+    /// It prints a line `record ROLLOUT JSON` for each of these rollouts of the environment, then
+    /// `step ROLLOUT KEY STATUS` for each step, with an empty status if there is no result, and `epoch ROLLOUT NUMBER`
+    /// for the controller that the host obeys.
     public var records: Script {
         script(Text.records)
     }
 
-    /// Gives the lock back if it is ours.
+    /// A script that releases the lock if this owner holds it.
     ///
-    /// - Parameter witness: Where the journal is, to be kept on the host; empty for nothing.
+    /// - Parameter witness: The journal's head, to be stored on the host; empty for none.
     /// - Returns: A script for the login account.
     public func giving(witness: String = "") -> Script {
         script(
@@ -134,33 +135,35 @@ public struct HostLock: Sendable {
         )
     }
 
-    /// Makes the host obey this controller of the rollout, and none of those before it, if the lock is the rollout's;
-    /// doing it twice is doing it once.
+    /// A script that makes the host obey this controller, and no earlier one, if the rollout holds the lock.
     ///
-    /// A lock that is free, or somebody else's, stays as it is: a step finds that out by itself. Prints `step KEY` for
-    /// every attempt at a step of the rollout that the host knows of.
+    /// Running it twice has the same effect as running it once. A lock that is free or held by somebody else is not
+    /// changed, because steps check the lock themselves. The script prints `step KEY` for every attempt at a step of
+    /// the rollout that the host knows.
     public var takingUp: Script {
         script(Text.takingUp)
     }
 
-    /// Read-only: everything that fleet has left on the host, as `name=value` lines.
+    /// A read-only script that prints everything that fleet left on the host, as `name=value` lines.
     ///
-    /// `owner`, `who`, `since` of the lock; `witness`, where the journal was that changed the host
-    /// last; `running=ROLLOUT/KEY` for every step that still runs, `unended=ROLLOUT/KEY` for every one
-    /// that has no result and does not run, `armed=ROLLOUT` for a dead-man switch, `unwatched=ROLLOUT` for
-    /// one that nobody waits at any more: it will not fire.
+    /// - `owner`, `who` and `since` describe the lock.
+    /// - `witness` is the head of the journal that last changed the host.
+    /// - `running=ROLLOUT/KEY` names a step that still runs.
+    /// - `unended=ROLLOUT/KEY` names a step that does not run and has no result.
+    /// - `armed=ROLLOUT` names a rollout whose dead-man switch is armed.
+    /// - `unwatched=ROLLOUT` names one whose dead-man switch will not fire, because its waiting process is gone.
     public var ledger: Script {
         script(Text.ledger)
     }
 
-    /// Read-only: prints `owner=`, `who=`, `since=`; no owner if it is free.
+    /// A read-only script that prints `owner=`, `who=` and `since=`; the owner is empty if the lock is free.
     public var status: Script {
         script(Text.status)
     }
 
-    /// Takes the lock from a known owner, ends what still runs of theirs, and frees it.
+    /// A script that takes the lock from a known owner, ends the owner's running steps, and releases the lock.
     ///
-    /// From the first write on, the host refuses every further step of theirs.
+    /// From its first write on, the host refuses every further step of that owner.
     public func breaking(_ known: String) -> Script {
         script(
             Text.breaking,

@@ -2,18 +2,17 @@ public import FleetTransport
 internal import Glibc
 internal import Synchronization
 
-/// Keeps what one step on one host prints: the beginning and the end of it, and an exact count of
-/// what lies between and was dropped.
+/// Keeps the beginning and the end of what a step prints on a host, and counts the bytes dropped in between.
 ///
-/// The first bytes stay in memory; what is more goes into a nameless file, off the reactor. A sink
+/// The first bytes stay in memory; the rest goes to an unnamed file, written off the reactor. A sink
 /// that falls behind asks its source to wait, so that a hundred hosts that print a gigabyte each
 /// cost no more memory than their windows.
 public final class OutputCapture: OutputSink {
     /// How much is kept, in bytes.
     public struct Limits: Sendable, Hashable {
-        /// Of the beginning.
+        /// The number of bytes kept of the beginning.
         public var head: Int
-        /// Of the end.
+        /// The number of bytes kept of the end.
         public var tail: Int
 
         /// Sets the limits.
@@ -22,9 +21,9 @@ public final class OutputCapture: OutputSink {
             self.tail = tail
         }
 
-        /// What a journal keeps of a step: a failure shows at the end.
+        /// The limits for the journal; most is kept of the end, where a failure shows.
         public static let journal = Limits(head: 64 << 10, tail: 192 << 10)
-        /// What `exec` can show.
+        /// The limits for outputs that `exec` can show.
         public static let spool = Limits(head: 63 << 20, tail: 1 << 20)
     }
 
@@ -90,7 +89,7 @@ public final class OutputCapture: OutputSink {
         }
     }
 
-    /// Passes on how far a transfer has come.
+    /// Reports the progress of a transfer.
     public func transferred(_ bytes: Int, of total: Int) { progress?(bytes, total) }
 
     // MARK: Writing
@@ -131,7 +130,7 @@ public final class OutputCapture: OutputSink {
         state.pending = Array(state.pending.suffix(memoryBytes))
     }
 
-    /// Whether the source has to wait; `resume` is called once when it need not any more.
+    /// Whether the source must wait; if so, `resume` is called once when it may continue.
     public func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool {
         let (isFull, starts) = state.withLock { state in
             let waiting = SpoolQueue.shared.waitingBytes.load(ordering: .relaxed)
@@ -149,7 +148,7 @@ public final class OutputCapture: OutputSink {
         return isFull
     }
 
-    /// Returns when everything that was written is where it stays.
+    /// Waits until all written bytes are at their final place.
     public func settle() async {
         await withCheckedContinuation { continuation in
             let (isReady, starts) = state.withLock { state in
@@ -252,10 +251,10 @@ public final class OutputCapture: OutputSink {
 
     // MARK: Reading, after settle()
 
-    /// How many bytes there were.
+    /// The number of bytes that were written.
     public var totalBytes: Int { state.withLock { $0.total } }
 
-    /// How many bytes are gone, all from one place behind the beginning.
+    /// The number of bytes that were dropped, all from one place after the beginning.
     public var droppedBytes: Int {
         state.withLock { state in
             if state.file >= 0, !state.hasFailed {
@@ -266,7 +265,7 @@ public final class OutputCapture: OutputSink {
         }
     }
 
-    /// The first and the last bytes, within some limits, and how many lie between.
+    /// Returns the first and the last bytes within some limits, and the number of bytes between them.
     public func contents(within limits: Limits = .journal)
         -> (bytes: [UInt8], totalBytes: Int, droppedBytes: Int)
     {
@@ -277,19 +276,19 @@ public final class OutputCapture: OutputSink {
         return (bytes, total, total - bytes.count)
     }
 
-    /// Bytes of what is kept, counted without the dropped ones.
+    /// Returns a range of the kept bytes; dropped bytes do not count in positions.
     public func read(_ range: Range<Int>) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: range.count) { buffer, filled in
             filled = read(from: range.lowerBound, into: UnsafeMutableRawBufferPointer(buffer))
         }
     }
 
-    /// Bytes of what is kept, counted without the dropped ones, into a buffer that is used again and again.
+    /// Copies kept bytes into a buffer that the caller can reuse; dropped bytes do not count in positions.
     ///
     /// - Parameters:
-    ///   - start: The first one.
-    ///   - buffer: What is filled, as far as there are bytes.
-    /// - Returns: How many there were.
+    ///   - start: The position of the first byte.
+    ///   - buffer: The buffer to fill, as far as there are bytes.
+    /// - Returns: The number of bytes copied.
     public func read(from start: Int, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         state.withLock { state in
             let tail = state.pending.suffix(memoryBytes)
@@ -323,7 +322,7 @@ public final class OutputCapture: OutputSink {
         }
     }
 
-    /// Whether another output is known to be the same; where bytes were not kept, nobody knows.
+    /// Whether another output is known to be identical; false if either has dropped bytes.
     public func isSame(as other: OutputCapture) -> Bool {
         guard totalBytes == other.totalBytes, droppedBytes == 0, other.droppedBytes == 0 else {
             return false
@@ -346,7 +345,7 @@ public final class OutputCapture: OutputSink {
         }
     }
 
-    /// How much is read at once where an output is gone through: it stays in the processor's cache.
+    /// The number of bytes to read at once when going through an output; small enough for the processor's cache.
     public static let pieceBytes = 128 << 10
 
     /// The end of the output as text.

@@ -4,13 +4,13 @@ internal import FleetPlan
 public import FleetRollout
 public import FleetTransport
 
-/// Writes the journal of rollouts anew from what hosts have kept of them.
+/// Rewrites the journal of rollouts from what hosts keep of them.
 public struct Reconstruction: Sendable {
     /// One rollout, as the hosts remember it.
     public struct Found: Sendable {
         /// The rollout.
         public let id: RolloutID
-        /// Its hosts that remember it.
+        /// The records of the hosts that remember the rollout.
         public internal(set) var records: [HostName: HostRecord] = [:]
         /// The highest number of a controller that a host obeys.
         var epoch = ControllerEpoch.first.number
@@ -20,16 +20,16 @@ public struct Reconstruction: Sendable {
     /// What was found, by rollout.
     public private(set) var found: [RolloutID: Found] = [:]
 
-    /// Nothing found yet.
+    /// Creates a reconstruction in which nothing is found yet.
     public init() {}
 
-    /// Takes what a host printed for ``HostLock/records``.
+    /// Adds what a host printed for ``HostLock/records``.
     ///
     /// - Parameters:
-    ///   - text: What it printed; nothing in it is trusted further than the host itself.
+    ///   - text: The printed text; it is trusted no further than the host itself.
     ///   - endpoint: The host.
-    ///   - environment: Records of other environments are left out.
-    /// - Returns: How many lines could not be understood.
+    ///   - environment: The environment; records of other environments are ignored.
+    /// - Returns: The number of lines that could not be understood.
     public mutating func add(_ text: String, from endpoint: HostEndpoint, environment: String)
         -> Int
     {
@@ -70,13 +70,13 @@ public struct Reconstruction: Sendable {
         return strange
     }
 
-    /// Writes a rollout's journal, up to where the hosts' memory goes.
+    /// Writes a rollout's journal records, as far as the hosts remember the rollout.
     ///
     /// - Parameters:
     ///   - id: The rollout.
-    ///   - origin: Who does that.
-    ///   - journal: Where it is not known yet.
-    /// - Returns: The rollout as it is then; nil if no host remembers it.
+    ///   - origin: Who requested the reconstruction.
+    ///   - journal: The journal, which must not know the rollout yet.
+    /// - Returns: The restored rollout; nil if no host remembers it.
     /// - Throws: ``FleetJournal/JournalError``.
     public func write(_ id: RolloutID, by origin: RolloutOrigin, to journal: any JournalWriter)
         async throws(JournalError) -> Rollout?

@@ -1,15 +1,15 @@
 internal import Synchronization
 
-/// Time as a runner sees it: the system's, or a simulation's.
+/// The clock of a runner: the system's, or that of a simulation.
 public protocol RolloutClock: Sendable {
-    /// Milliseconds since some moment; never goes back, and does not stop while the machine sleeps.
+    /// Milliseconds since an arbitrary moment; never goes back, and keeps counting while the machine sleeps.
     var milliseconds: Int { get }
-    /// Milliseconds since 1970, for people; nothing is decided by it.
+    /// Milliseconds since 1970, for display only; no decision depends on it.
     var unixMilliseconds: Int { get }
 
-    /// Calls `body` once after a time, from anywhere.
+    /// Calls `body` once, on any thread, after a number of milliseconds.
     ///
-    /// - Returns: Ends the wait; `body` may have been called by then, or may still be.
+    /// - Returns: A function that cancels the wait; `body` may already have been called, or may still be called.
     func after(milliseconds: Int, _ body: @escaping @Sendable () -> Void) -> @Sendable () -> Void
 }
 
@@ -17,7 +17,7 @@ public protocol RolloutClock: Sendable {
 public struct SystemClock: RolloutClock {
     private let start = ContinuousClock.now
 
-    /// Begins to count.
+    /// Creates a clock that counts from now.
     public init() {}
 
     /// Milliseconds since the clock was made.

@@ -4,19 +4,19 @@ public import FleetRollout
 public import FleetTransport
 internal import Synchronization
 
-/// What a runner tells whoever watches.
+/// An update that a runner sends to its observer.
 public enum RolloutUpdate: Sendable {
-    /// Records that have just become durable, in order; those of `exec` are told as they are made.
+    /// Records that have just become durable, in order; those of `exec` are reported as soon as they are made.
     case recorded([JournalEntry])
     /// What a command of `exec` printed on a host, once it has ended.
     case printed(HostName, OutputCapture)
-    /// How far a transfer to a host has come; often, and not recorded.
+    /// The progress of a transfer to a host; sent often, and not recorded.
     case transferred(HostName, bytes: Int, of: Int)
 }
 
-/// Owns one rollout: journals its events, performs its effects, posts the results as events.
+/// Carries out one rollout: journals its events, performs its effects, and posts the results as events.
 ///
-/// It decides nothing. The order is the promise: an event and the decisions it caused are durable
+/// It makes no decisions. It guarantees the order: an event and the decisions that it caused are durable
 /// before any of them is acted upon.
 public final class RolloutRunner: Sendable {
     /// The rollout's name.
@@ -39,13 +39,13 @@ public final class RolloutRunner: Sendable {
     /// What reached each host the last time.
     private let lastClients: [HostName: String]
 
-    /// A rollout that was begun, as its journal tells it.
+    /// A rollout that is to be resumed, as its journal records it.
     public struct Earlier: Sendable {
         /// Its records.
         public let entries: [JournalEntry]
-        /// Which way it shall go on.
+        /// The direction in which the rollout continues.
         public let direction: ResumeDirection
-        /// What tells this controller from another one that takes it up at the same moment: random letters and digits.
+        /// Random characters that distinguish this controller from one that resumes the rollout at the same time.
         public let mark: String
 
         /// Describes it.
@@ -92,16 +92,16 @@ public final class RolloutRunner: Sendable {
     ///
     /// - Parameters:
     ///   - id: The rollout's name; it also names the run directories on the hosts.
-    ///   - plan: What is carried out.
-    ///   - origin: Who started it.
-    ///   - transport: How hosts are reached.
-    ///   - journal: Where everything is recorded.
-    ///   - clock: What time it is.
+    ///   - plan: The plan to carry out.
+    ///   - origin: Who started the rollout.
+    ///   - transport: The transport to the hosts.
+    ///   - journal: The journal for all records.
+    ///   - clock: The clock to use.
     ///   - spool: A directory for outputs that are too long for memory; nil for none.
-    ///   - earlier: What is taken up again; nil for a new rollout.
-    ///   - goesOnWithoutRecords: Whether it goes on although hosts were told of records that the journal lacks.
-    ///   - lastClients: What reached each host the last time: a host that something else reaches now is told of.
-    ///   - watch: Told of every record once it is durable; must not block.
+    ///   - earlier: The rollout to resume; nil for a new one.
+    ///   - goesOnWithoutRecords: Whether to proceed although hosts know of records that the journal lacks.
+    ///   - lastClients: The client that last reached each host; a host that another client reaches now is reported.
+    ///   - watch: Called with every record once it is durable; it must not block.
     public init(
         id: RolloutID,
         plan: Plan,
@@ -130,10 +130,10 @@ public final class RolloutRunner: Sendable {
         self.watch = watch
     }
 
-    /// Asks to stop: what is in flight finishes, nothing new starts.
+    /// Asks the rollout to stop: what is in progress finishes, and nothing new starts.
     public func interrupt(signal: Int) { inbox.post(.interrupted(signal: signal)) }
 
-    /// Asks to stop as a request from outside does.
+    /// Asks the rollout to stop, as a request from another process does.
     public func stop(_ request: StopRequest) { inbox.post(.askedToStop(request)) }
 
     /// Carries the rollout out.

@@ -1,13 +1,13 @@
 public import FleetInventory
 public import FleetTransport
 
-/// Asks hosts read-only questions outside a rollout: which releases there are, what a host runs.
+/// Asks hosts read-only questions outside of any rollout, for example which release a host runs.
 public struct Survey: Sendable {
-    /// What a host said: the question came to its own end there.
+    /// The answer of a host whose question ran to its end there.
     ///
-    /// One that did not is an error, and says nothing about the host, good or bad.
+    /// A question that did not run to its end is an error, which says nothing about the host.
     public struct Answer: Sendable, Hashable {
-        /// What the question exited with.
+        /// The exit status of the question.
         public let status: Int
         /// What it printed.
         public let text: String
@@ -48,7 +48,7 @@ public struct Survey: Sendable {
         }
     }
 
-    /// Asks many hosts a question that always has an answer: one that fails on a host is an error there.
+    /// Asks many hosts a question that should never fail; a non-zero exit status is reported as an error.
     public func askAll(_ questions: [(host: Host, script: Script)]) async
         -> [HostName: Result<String, TransportError>]
     {
@@ -68,7 +68,7 @@ public struct Survey: Sendable {
         }
     }
 
-    /// Asks many hosts, a bounded number at a time; every host has an answer or an error.
+    /// Asks many hosts, a limited number at a time; every host has an answer or an error.
     public func ask(_ questions: [(host: Host, script: Script)]) async
         -> [HostName: Result<Answer, TransportError>]
     {

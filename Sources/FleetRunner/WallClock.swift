@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The time of day, for people; nothing is decided by it.
+/// The time of day, for display only; no decision depends on it.
 public enum WallClock {
     /// Milliseconds since 1970.
     public static func unixMilliseconds() -> Int {

@@ -1,9 +1,9 @@
 public import FleetTransport
 internal import Synchronization
 
-/// Keeps a whole answer that is going to be read by a program: all of it, or an error.
+/// Keeps the complete output of a command for a program to read; an output that is too long is an error.
 ///
-/// ``OutputCapture`` keeps the beginning and the end of what people read; a list whose middle is missing
+/// ``OutputCapture`` keeps the beginning and the end for people; a list whose middle is missing
 /// would be taken for a shorter list.
 public final class WholeAnswer: OutputSink {
     /// The longest answer that is taken, in bytes: a million refs of 60 bytes each.
@@ -32,7 +32,7 @@ public final class WholeAnswer: OutputSink {
         }
     }
 
-    /// What came, bytes that are no UTF-8 replaced.
+    /// Returns the output as text, with bytes that are not UTF-8 replaced.
     ///
     /// - Throws: ``FleetTransport/TransportError/answerTooLong(bytes:limit:)``.
     public func text() throws(TransportError) -> String {
@@ -44,7 +44,7 @@ public final class WholeAnswer: OutputSink {
         }
     }
 
-    /// The last lines of what came, for people; a note where it was too long to be kept.
+    /// Returns the last lines of the output, for people; a note if the output was too long to be kept.
     public func tail(lines count: Int) -> String {
         state.withLock { state in
             guard state.total <= limitBytes else { return "(\(state.total) bytes)" }

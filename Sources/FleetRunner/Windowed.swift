@@ -1,10 +1,10 @@
 extension Array where Element: Sendable {
-    /// Works on every element, a bounded number at a time.
+    /// Processes every element concurrently, a limited number at a time.
     ///
     /// - Parameters:
-    ///   - width: The most elements that are worked on at once; at least 1.
-    ///   - executor: Where an element's work would best run; nil for anywhere.
-    ///   - work: What is done.
+    ///   - width: The largest number of elements that are processed at once; at least 1.
+    ///   - executor: The executor on which an element is preferably processed; nil for any.
+    ///   - work: The function that processes one element.
     /// - Returns: The results, in the order of the elements.
     public func windowed<Result: Sendable>(
         _ width: Int,

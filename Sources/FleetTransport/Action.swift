@@ -1,20 +1,20 @@
-/// What a step became for one host: a value that a transport can carry out.
+/// A step, resolved for one host, in a form that a transport can carry out.
 public enum Action: Sendable, Hashable, Codable {
     /// Run a shell script.
     case script(Script)
     /// Put a local file on the host.
     case upload(Upload)
-    /// Ask the host's own HTTP server something, from the host's point of view.
+    /// Send an HTTP request to an address, as seen from the host.
     case http(HTTPProbe)
     /// Connect to a TCP port as the host sees it.
     case tcp(TCPProbe)
-    /// Arm or disarm the host's own way back.
+    /// Arm, confirm or disarm the host's dead-man switch.
     case deadman(DeadMan)
 }
 
-/// A dead-man switch: a host that goes back by itself unless it is told in time that all is well.
+/// A dead-man switch: a host reverts by itself unless it is told in time that all is well.
 ///
-/// One rename on the host decides between whoever confirms and the time that runs out.
+/// A single rename on the host decides whether the confirmation or the timeout came first.
 public enum DeadMan: Sendable, Hashable, Codable {
     /// One step of the way back, as the host takes it by itself.
     public struct Step: Sendable, Hashable, Codable {
@@ -22,7 +22,7 @@ public enum DeadMan: Sendable, Hashable, Codable {
         public let name: String
         /// What it runs.
         public let script: Script
-        /// The step whose facts of the snapshot it sees.
+        /// The name of the step whose snapshot facts the script sees.
         public let factsOf: String
         /// Its deadline, in milliseconds.
         public let timeoutMilliseconds: Int
@@ -36,18 +36,18 @@ public enum DeadMan: Sendable, Hashable, Codable {
         }
     }
 
-    /// Goes back after so many milliseconds, by these steps; with none there is nothing to arm.
+    /// Reverts by these steps after a number of milliseconds; without steps there is nothing to arm.
     case arm(milliseconds: Int, back: [Step])
     /// Tells the host that all is well.
     case confirm
-    /// Tells the host that somebody else takes it back, or waits until it has gone back by itself.
+    /// Tells the host that somebody else reverts it, or waits until it has reverted by itself.
     ///
-    /// Of another rollout than the one that asks, if one is named.
+    /// The switch is that of `rollout`; nil for the rollout that asks.
     case disarm(rollout: String?)
 }
 
 extension Action {
-    /// The same with the libraries of its scripts before them.
+    /// Returns the action with the libraries of its scripts prepended to them.
     public func completed(by libraries: [String: String]) -> Action {
         switch self {
         case .script(let script): .script(script.completed(by: libraries))
@@ -80,7 +80,7 @@ extension Action {
         }
     }
 
-    /// The same with a claim to a host's lock on what changes the host.
+    /// Returns the action with a claim to the host's lock on every script that changes the host.
     public func claiming(_ lock: LockClaim?) -> Action {
         switch self {
         case .script(let script): .script(script.claiming(lock))
@@ -115,10 +115,10 @@ public struct EnvironmentVariable: Sendable, Hashable, Codable {
     public let name: String
     /// The value, any text without NUL.
     public let value: String
-    /// Whether programs that the script starts find it, too.
+    /// Whether programs started by the script see the variable, too.
     ///
-    /// The kernel takes no more than 128 KiB for one of those (execve(2), MAX_ARG_STRLEN); what only the
-    /// script's own shell reads may be as long as it likes.
+    /// The kernel accepts at most 128 KiB for such a variable (execve(2), MAX_ARG_STRLEN); a variable that only the
+    /// script's own shell reads may have any length.
     public var isExported: Bool { !(ownOnly ?? false) }
     private let ownOnly: Bool?
 
@@ -158,9 +158,9 @@ public struct Script: Sendable, Hashable, Codable {
     public var directory: String?
     /// The account to run as, through `sudo -n`; nil is the login account.
     public var becomeUser: String?
-    /// The lock that the host must still hold for us, or it refuses to start the script.
+    /// The lock that the host must still hold for the claimant; otherwise the host refuses to start the script.
     ///
-    /// Looked at for detached scripts only; nil for none.
+    /// It is checked for detached scripts only; nil for none.
     public var lock: LockClaim?
 
     /// Describes a script.
@@ -192,10 +192,10 @@ public struct Script: Sendable, Hashable, Codable {
         return script
     }
 
-    /// The script with its library's text before its own.
+    /// Returns the script with the text of its library prepended.
     ///
     /// - Parameter libraries: The texts, by name.
-    /// - Returns: A script that needs no library; one that says so and fails where it is not known.
+    /// - Returns: A script that needs no library; if the library is not known, one that reports this and fails.
     public func completed(by libraries: [String: String]) -> Script {
         guard let library else { return self }
         var script = self
@@ -209,8 +209,9 @@ public struct Script: Sendable, Hashable, Codable {
     /// The exit status of a script whose directory does not exist.
     public static let missingDirectoryStatus = 97
 
-    /// The complete text given to `sh`: directory, environment, then the script itself with its
-    /// standard input closed, so that no command of it can eat what the shell reads next.
+    /// The complete text for `sh`: the directory, the environment, then the script with its standard input closed.
+    ///
+    /// The closed input prevents a command of the script from consuming what the shell reads next.
     public var shellText: String {
         var lines: [String] = []
         if let directory {
@@ -221,7 +222,7 @@ public struct Script: Sendable, Hashable, Codable {
         return lines.joined(separator: "\n")
     }
 
-    /// The same with its standard input left open: for a script that takes a stream.
+    /// The same text, but with standard input left open, for a script that reads a stream.
     public var streamText: String {
         (environment.map(\.line) + [text])
             .joined(separator: "\n")
@@ -232,7 +233,7 @@ public struct Script: Sendable, Hashable, Codable {
 public struct LockClaim: Sendable, Hashable, Codable {
     /// The environment; a safe file name.
     public let environment: String
-    /// Who claims it: a rollout.
+    /// The rollout that claims the lock.
     public let owner: String
 
     /// Describes a claim.
@@ -308,8 +309,9 @@ public struct HTTPProbe: Sendable, Hashable, Codable {
     /// More header fields, in order.
     public var headers: [EnvironmentVariable] { moreHeaders ?? [] }
     private let moreHeaders: [EnvironmentVariable]?
-    /// Whether what the body must contain names a release, which part of another release's name is not: `v2.0.0` is
-    /// not in `v2.0.0-rc.1`.
+    /// Whether ``contains`` names a release, so that it must not match inside another release's name.
+    ///
+    /// For example, `v2.0.0` does not match in `v2.0.0-rc.1`.
     public var isVersion: Bool { version ?? false }
     private let version: Bool?
 
@@ -360,7 +362,7 @@ public struct TCPProbe: Sendable, Hashable, Codable {
 }
 
 extension Action {
-    /// Writes it as the compiler would, but cheaper; see ``FleetTransport/CaseRecord``.
+    /// Encodes the same JSON as the synthesized implementation at lower cost; see ``FleetTransport/CaseRecord``.
     public func encode(to encoder: any Encoder) throws {
         switch self {
         case .script(let value):

@@ -4,7 +4,7 @@
 public enum CommandStatus: Sendable, Hashable, Codable {
     /// It ended by itself; a shell reports death by signal as 128 + the signal's number.
     case exited(Int)
-    /// The host refused to start it: its lock is not the claimant's any more.
+    /// The host refused to start the command, because the claimant no longer holds the lock.
     case fenced
     /// Its deadline passed; `confirmedDead` says whether its process group is known to be gone.
     case timedOut(confirmedDead: Bool)
@@ -28,24 +28,25 @@ public struct CommandResult: Sendable, Hashable, Codable {
 public enum Recovery: Sendable, Hashable {
     /// It ended; this is its result, and its complete output was delivered.
     case ended(CommandResult)
-    /// It never started, and now never will.
+    /// It never started and will never start.
     case neverStarted
     /// It started, its processes are gone, and it left no result.
     case vanished
 }
 
-/// Takes what a command prints, as it arrives.
+/// Receives what a command prints, as it arrives.
 ///
-/// Called on a reactor: it must copy and return, never block.
+/// It is called on a reactor: it must copy the bytes and return without blocking.
 public protocol OutputSink: Sendable {
     /// Takes the next bytes.
     func write(_ bytes: UnsafeRawBufferPointer)
 
-    /// Whether whoever reads the host's output shall wait; `resume` is then called once, on any
-    /// thread, when there is room again.
+    /// Whether the reader of the host's output must wait.
+    ///
+    /// If so, `resume` is called once, on any thread, when there is room again.
     func isFull(_ resume: @escaping @Sendable () -> Void) -> Bool
 
-    /// Takes how far a transfer has come: bytes of all bytes.
+    /// Receives the progress of a transfer: the bytes transferred so far, and the total.
     func transferred(_ bytes: Int, of total: Int)
 }
 
@@ -68,7 +69,7 @@ public struct ActionKey: Sendable, Hashable, Codable, CustomStringConvertible {
         description = text
     }
 
-    /// Reads a key that a host names; nil if it is none.
+    /// Reads a key that a host reported; nil if the text is not a valid key.
     public init?(told text: String) {
         guard Self.isKey(text), text.utf8.count <= 64 else { return nil }
         description = text

@@ -8,7 +8,7 @@ public enum HostKeyPolicy: String, Sendable, Hashable, Codable, CaseIterable {
     case acceptNew = "accept-new"
 }
 
-/// What reaches a host.
+/// The client that connects to a host.
 public enum HostClient: String, Sendable, Hashable, Codable, CaseIterable {
     /// libssh2, and the system's `ssh` for what libssh2 cannot do.
     case auto
@@ -20,7 +20,7 @@ public enum HostClient: String, Sendable, Hashable, Codable, CaseIterable {
     case local
 }
 
-/// Where a password or a passphrase comes from.
+/// The place from which a password or a passphrase is read.
 ///
 /// Only the place is ever written into a plan or a journal, never the secret itself.
 public enum SecretSource: Sendable, Hashable, Codable {
@@ -30,15 +30,15 @@ public enum SecretSource: Sendable, Hashable, Codable {
     case file(String)
     /// The first line that a command on the controller prints.
     case command([String])
-    /// The person at the terminal, asked once for a purpose.
+    /// The person at the terminal, who is asked once for each purpose.
     case prompt(String)
 }
 
 /// What an inventory says about reaching a host; what it leaves out comes from `~/.ssh/config`.
 public struct SSHSettings: Sendable, Hashable, Codable {
-    /// How many sessions of the system's `ssh` are open at once, where the inventory says nothing.
+    /// The default number of sessions of the system's `ssh` that are open at once.
     ///
-    /// Each is a process of some 8 MB here; 64 of them keep two cores busy with logins.
+    /// Each session is a local process of about 8 MB; 64 of them keep two cores busy with logins.
     public static let usualOpenSSHSessions = 64
 
     /// The address to connect to, if it is not the host's name.
@@ -58,11 +58,11 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     /// The longest wait for a connection and login, in milliseconds.
     public var connectTimeoutMilliseconds: Int?
 
-    /// Hosts to go through: `[user@]host[:port]`, more of them with commas; `none` for none.
+    /// The jump hosts: `[user@]host[:port]`, several separated by commas; `none` for none.
     public var jump: String?
     /// A local command whose standard input and output lead to the host's sshd; `none` for none.
     public var proxyCommand: String?
-    /// The name under which the host's key is looked up, if it is another.
+    /// The name under which the host's key is looked up, if it is not the host's own name.
     public var hostKeyAlias: String?
     /// Whether only the named keys are offered and not all that the agent holds.
     public var identitiesOnly: Bool?
@@ -70,7 +70,7 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     public var keyLimit: Int?
     /// Whether the host may use the local agent's keys, as for git.
     public var forwardAgent: Bool?
-    /// How many sessions of the system's `ssh` are open at once at most, 1 to 1000; of all hosts together.
+    /// The largest number of sessions of the system's `ssh` open at once, for all hosts together; 1 to 1000.
     public var openSSHSessions: Int?
     /// Where the passphrase of a private key comes from.
     public var passphrase: SecretSource?
@@ -79,10 +79,10 @@ public struct SSHSettings: Sendable, Hashable, Codable {
     /// Where the password that sudo asks for comes from.
     public var becomePassword: SecretSource?
 
-    /// Settings that say nothing.
+    /// Creates settings in which nothing is set.
     public init() {}
 
-    /// These settings where they say something, and `broader` everywhere else.
+    /// Returns these settings, with unset values taken from `broader`.
     public func overriding(_ broader: SSHSettings) -> SSHSettings {
         var merged = broader
         merged.hostname = hostname ?? broader.hostname

@@ -12,13 +12,14 @@ public protocol Transport: Sendable {
     func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession
 
-    /// Where a host's work runs best: on the executor that also moves its bytes, so that a step
-    /// costs no thread switch. Nil where there is no such thing.
+    /// The executor on which a host's work runs best; nil if there is none.
+    ///
+    /// It also moves the host's bytes, so that a step costs no thread switch.
     func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)?
 }
 
 extension HostSession {
-    /// As any other script.
+    /// Runs the script as ``run(_:timeoutMilliseconds:output:)`` does.
     public func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
     {
@@ -27,9 +28,9 @@ extension HostSession {
 }
 
 extension HostSession {
-    /// Not said.
+    /// Nil: the client is not named.
     public var client: String? { nil }
-    /// Nothing is proved.
+    /// Nil: no key is verified.
     public var hostKey: String? { get async { nil } }
 }
 
@@ -45,7 +46,7 @@ public protocol HostSession: Sendable {
     /// The key that the host has proved, as in `ssh-ed25519 SHA256:…`; nil where there is none.
     var hostKey: String? { get async }
 
-    /// What reaches the host, for people: `libssh2 1.10.0`, `OpenSSH_9.2p1`, `local`; nil if that is not said.
+    /// The client that connects to the host, for people: `libssh2 1.10.0`, `OpenSSH_9.2p1`, `local`; nil if unknown.
     var client: String? { get }
 
     /// Runs a read-only script attached to the session: if the connection ends, so may the script.
@@ -54,15 +55,18 @@ public protocol HostSession: Sendable {
     func run(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
 
-    /// Runs one script and nothing after it: the same, but for what a person typed as a command
-    /// line, which may then be seen in the host's process list.
+    /// Runs one script, after which the session runs nothing else.
+    ///
+    /// It behaves like ``run(_:timeoutMilliseconds:output:)``, except that a command line typed by a person may be
+    /// visible in the host's process list.
     ///
     /// - Throws: ``TransportError``; see ``TransportError/mayHaveRun``.
     func runOnly(_ script: Script, timeoutMilliseconds: Int, output: any OutputSink)
         async throws(TransportError) -> CommandResult
 
-    /// Runs a script detached on the host, its output and status spooled there under `key`, so
-    /// that a lost connection costs neither.
+    /// Runs a detached script; the host stores its output and status under `key`.
+    ///
+    /// A lost connection therefore loses neither of them.
     ///
     /// - Throws: ``TransportError``; ask ``recover(_:timeoutMilliseconds:output:)`` on a new
     ///   session what became of it.
@@ -90,7 +94,7 @@ public protocol HostSession: Sendable {
         output: any OutputSink
     ) async throws(TransportError) -> Recovery
 
-    /// Ends a detached script and all its children, and says whether they are known to be gone.
+    /// Ends a detached script and all its children; returns whether they are known to be gone.
     ///
     /// - Throws: ``TransportError`` if the host cannot be asked.
     func stop(_ key: ActionKey) async throws(TransportError) -> Bool

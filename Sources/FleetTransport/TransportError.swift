@@ -20,9 +20,9 @@ public enum ConnectionPhase: String, Sendable, Hashable, Codable {
     case transfer
 }
 
-/// Why a host could not be asked, or did not answer.
+/// The reason why a host could not be asked or did not answer.
 ///
-/// A command that exits non-zero is not here: that is a result.
+/// A command that exits with a non-zero status is a result, not an error.
 public enum TransportError: Error, Sendable, Hashable, Codable {
     /// The name has no address.
     case nameNotFound(name: String, reason: String)
@@ -41,7 +41,7 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     /// Only a certificate authority is known for the host, and no host certificate can be asked
     /// for.
     case hostKeyAuthorityOnly(host: String, offered: String, place: String)
-    /// Only keys of other types are known for the host, which it has not proved or we cannot ask for.
+    /// Only keys of other types are known for the host; the host proved none of them, or fleet cannot ask for them.
     case hostKeyOtherType(host: String, offered: String, known: String, place: String)
     /// The two sides share no algorithm.
     case noCommonAlgorithm(reason: String)
@@ -51,29 +51,29 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
     case credentialUnusable(reason: String)
     /// The login shell did not start our script.
     case shellUnusable(seen: String)
-    /// The login shell has not started our script in time: it may be slow, or do something else for ever.
+    /// The login shell did not start fleet's script in time; it may be slow, or run something else forever.
     ///
-    /// `mayRun` says whether it has been given what it was to run.
+    /// `mayRun` says whether the shell has already received the script.
     case shellSlow(milliseconds: Int, seen: String, mayRun: Bool)
     /// The host refused a forwarded connection or a channel.
     case refusedByHost(reason: String)
     /// The settings for reaching the host are wrong or not supported.
     case configuration(reason: String)
-    /// The settings for reaching the host ask for what only another client can do.
+    /// The settings for reaching the host require a feature that only another client has.
     case beyondClient(reason: String)
     /// Something else than an SSH server answered.
     case notSSH(seen: String)
-    /// A host on the way to this one could not be passed.
+    /// A jump host on the way to this host failed with the given error.
     indirect case jump(host: String, TransportError)
     /// A file on this machine cannot be read, or changed since the plan was made.
     case localFile(path: String, reason: String)
-    /// A host printed more than can be the answer to what it was asked.
+    /// A host printed more than an answer to the question can contain.
     case answerTooLong(bytes: Int, limit: Int)
 
-    /// Where a key is known from that a rollout remembers.
+    /// The place shown for a known host key that a rollout recorded.
     public static let snapshotPlace = "what this rollout found before it touched the host"
 
-    /// Whether the same attempt may succeed later: only then is it retried.
+    /// Whether the same attempt may succeed later; only then is it retried.
     public var isRetryable: Bool {
         switch self {
         case .unreachable, .timedOut, .connectionLost, .shellSlow: true
@@ -86,9 +86,9 @@ public enum TransportError: Error, Sendable, Hashable, Codable {
         }
     }
 
-    /// Whether whoever answers is not known to be the host: no second attempt makes it so.
+    /// Whether the answering machine is not known to be the host, so that a retry is useless.
     ///
-    /// A refused login is none of these: hosts that are starting up refuse logins, too.
+    /// A refused login is not included, because hosts that are starting up refuse logins, too.
     public var isAnotherHost: Bool {
         switch self {
         case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .hostKeyAuthorityOnly,
