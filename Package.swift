@@ -243,6 +243,7 @@ let package = Package(
             "FleetJournalTests",
             [
                 "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport", "FleetTestSupport",
+                "FleetDigest",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Fixtures"]

@@ -30,6 +30,11 @@ final class CanonicalEncoder {
     /// Keys that are not written as they are, by where their fields stand.
     @exclusivity(unchecked) private var escapedKeys: [Int: String] = [:]
 
+    /// What encoders of values are told.
+    let userInfo: [CodingUserInfoKey: Any]
+
+    init(userInfo: [CodingUserInfoKey: Any]) { self.userInfo = userInfo }
+
     /// Writes one value, whatever it opens.
     func write(_ value: some Encodable) throws {
         let start = bytes.count
@@ -177,7 +182,7 @@ final class CanonicalEncoder {
 private struct Cursor: Encoder, SingleValueEncodingContainer {
     let encoder: CanonicalEncoder
     var codingPath: [any CodingKey] { [] }
-    var userInfo: [CodingUserInfoKey: Any] { [:] }
+    var userInfo: [CodingUserInfoKey: Any] { encoder.userInfo }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
         KeyedEncodingContainer(Fields<Key>(encoder: encoder, depth: encoder.open(isObject: true)))

@@ -7,10 +7,15 @@ internal import FoundationEssentials
 public enum CanonicalJSON {
     /// Encodes a value.
     ///
-    /// - Parameter value: Any value of ours; they hold only texts, whole numbers and flags.
+    /// - Parameters:
+    ///   - value: Any value of ours; they hold only texts, whole numbers and flags.
+    ///   - userInfo: What the encoders of its parts are told.
     /// - Returns: UTF-8 without a line break.
-    public static func encode(_ value: some Encodable) -> [UInt8] {
-        let encoder = CanonicalEncoder()
+    public static func encode(
+        _ value: some Encodable,
+        userInfo: [CodingUserInfoKey: any Sendable] = [:]
+    ) -> [UInt8] {
+        let encoder = CanonicalEncoder(userInfo: userInfo)
         do {
             try encoder.write(value)
         } catch {
@@ -19,12 +24,21 @@ public enum CanonicalJSON {
         return encoder.bytes
     }
 
-    /// Decodes a value that ``encode(_:)`` wrote.
+    /// Decodes a value that ``encode(_:userInfo:)`` wrote.
     ///
+    /// - Parameters:
+    ///   - type: The value's type.
+    ///   - bytes: What was written.
+    ///   - userInfo: What the decoders of its parts are told.
+    /// - Returns: The value.
     /// - Throws: `DecodingError` if the bytes are not that value.
-    public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws
-        -> Value
-    {
-        try JSONDecoder().decode(type, from: Data(bytes))
+    public static func decode<Value: Decodable>(
+        _ type: Value.Type,
+        from bytes: [UInt8],
+        userInfo: [CodingUserInfoKey: any Sendable] = [:]
+    ) throws -> Value {
+        let decoder = JSONDecoder()
+        decoder.userInfo = userInfo
+        return try decoder.decode(type, from: Data(bytes))
     }
 }

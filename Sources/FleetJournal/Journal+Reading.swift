@@ -132,7 +132,7 @@ extension Journal {
     private static func entry(_ row: Row) throws -> JournalEntry {
         do {
             let body: Data = row["body"]
-            return try CanonicalJSON.decode(JournalEntry.self, from: Array(body))
+            return try JournalHash.entry(from: Array(body))
         } catch {
             throw JournalError.corrupt(sequence: row["id"], reason: "\(error)")
         }

@@ -99,7 +99,7 @@ private struct Proof {
         }
         count += 1
         let entry: JournalEntry
-        do { entry = try CanonicalJSON.decode(JournalEntry.self, from: bytes) } catch {
+        do { entry = try JournalHash.entry(from: bytes) } catch {
             isAllKnown = false
             return
         }

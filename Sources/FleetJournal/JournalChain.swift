@@ -49,7 +49,7 @@ enum JournalChain {
                 """
         )
         for (index, entry) in entries.enumerated() {
-            let body = CanonicalJSON.encode(entry)
+            let body = JournalHash.bytes(of: entry)
             let covered = index == entries.count - 1 ? StoredOutput.hash(of: outputs) : ""
             previous = JournalHash.of(body, with: covered, after: previous)
             try insert.execute(

@@ -1,5 +1,6 @@
 internal import FleetDigest
 internal import FleetRollout
+internal import FleetTransport
 
 /// How a record is known by what it says, what came with it and what was before it.
 enum JournalHash {
@@ -19,6 +20,18 @@ enum JournalHash {
 
     /// The same of a record that is yet to be written.
     static func of(_ entry: JournalEntry, with outputs: String, after previous: String) -> String {
-        of(CanonicalJSON.encode(entry), with: outputs, after: previous)
+        of(bytes(of: entry), with: outputs, after: previous)
+    }
+
+    /// A record as it is written: a plan's scripts once each, and not once a host.
+    static func bytes(of entry: JournalEntry) -> [UInt8] {
+        CanonicalJSON.encode(entry, userInfo: SharedTexts().userInfo)
+    }
+
+    /// A record that was written, by this fleet or an older one.
+    ///
+    /// - Throws: `DecodingError` for bytes that are none.
+    static func entry(from bytes: [UInt8]) throws -> JournalEntry {
+        try CanonicalJSON.decode(JournalEntry.self, from: bytes, userInfo: SharedTexts().userInfo)
     }
 }

@@ -191,7 +191,7 @@ enum JournalSchema {
         while let row = try rows.next() {
             let body: Data = row["body"]
             let entry: JournalEntry
-            do { entry = try CanonicalJSON.decode(JournalEntry.self, from: Array(body)) } catch {
+            do { entry = try JournalHash.entry(from: Array(body)) } catch {
                 // Whoever asks for it hears that it cannot be read.
                 continue
             }

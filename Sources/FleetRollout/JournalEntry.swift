@@ -121,6 +121,45 @@ public struct JournalEntry: Sendable, Hashable, Codable {
 }
 
 extension JournalEntry.Body {
+    private enum Case: String, CodingKey {
+        case planned, event, effect, approved, remarked, askedToStop, takenUp
+    }
+
+    private enum PlannedKey: String, CodingKey { case plan, origin, texts }
+
+    private enum ValueKey: String, CodingKey { case value = "_0" }
+
+    /// Reads what ``encode(to:)`` has written, in the plan's first form, too: each script where it stands.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Case.self)
+        guard container.allKeys.count == 1, let key = container.allKeys.first else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "no record that is known")
+            )
+        }
+        func value<Value: Decodable>() throws -> Value {
+            try container.nestedContainer(keyedBy: ValueKey.self, forKey: key)
+                .decode(Value.self, forKey: .value)
+        }
+        switch key {
+        case .planned:
+            let fields = try container.nestedContainer(keyedBy: PlannedKey.self, forKey: key)
+            if let texts = try fields.decodeIfPresent([String].self, forKey: .texts) {
+                SharedTexts.those(in: decoder.userInfo)?.read(texts)
+            }
+            self = .planned(
+                plan: try fields.decode(Plan.self, forKey: .plan),
+                origin: try fields.decode(RolloutOrigin.self, forKey: .origin)
+            )
+        case .event: self = .event(try value())
+        case .effect: self = .effect(try value())
+        case .approved: self = .approved(try value())
+        case .remarked: self = .remarked(try value())
+        case .askedToStop: self = .askedToStop(try value())
+        case .takenUp: self = .takenUp(try value())
+        }
+    }
+
     /// Encodes the same JSON as the synthesized implementation at lower cost; see ``FleetTransport/CaseRecord``.
     public func encode(to encoder: any Encoder) throws {
         switch self {
@@ -128,6 +167,10 @@ extension JournalEntry.Body {
             var record = CaseRecord("planned", to: encoder)
             try record.add(plan, as: "plan")
             try record.add(origin, as: "origin")
+            // Behind the plan, which has numbered them.
+            if let shared = SharedTexts.those(in: encoder.userInfo) {
+                try record.add(shared.texts, as: "texts")
+            }
         case .event(let value):
             var record = CaseRecord("event", to: encoder)
             try record.add(value)

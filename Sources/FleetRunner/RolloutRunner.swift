@@ -189,11 +189,12 @@ public final class RolloutRunner: Sendable {
         let heard = try await journal.requests(to: id, after: 0).last?.number ?? 0
         if let earlier {
             try await scribe.takeUp(TakingUp(epoch: epoch, origin: origin), at: begun)
+            // Whoever asks to stop meanwhile comes behind it.
+            inbox.post(.resumed(earlier.direction))
             // Every host that can be reached, before anything is asked of any of them.
             _ = await plan.hosts.compactMap { workers[$0.name] }.windowed(plan.fanout) {
                 await $0.takeUp()
             }
-            inbox.post(.resumed(earlier.direction))
             for host in plan.hosts {
                 guard let (epoch, failure) = await workers[host.name]?.superseded else { continue }
                 inbox.post(.superseded(host: host.name, epoch: epoch, failure: failure))

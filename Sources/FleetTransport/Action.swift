@@ -178,6 +178,49 @@ public struct Script: Sendable, Hashable, Codable {
         self.becomeUser = becomeUser
     }
 
+    private enum CodingKeys: String, CodingKey {
+        case text, library, environment, directory, becomeUser, lock
+    }
+
+    /// Reads a script; its text may be a number among the texts that are shared.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        do {
+            text = try container.decode(String.self, forKey: .text)
+        } catch DecodingError.typeMismatch {
+            // A number, then; anything else is an error of its own.
+            let number = try container.decode(Int.self, forKey: .text)
+            guard let known = SharedTexts.those(in: decoder.userInfo)?.text(number) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .text,
+                    in: container,
+                    debugDescription: "there is no shared text \(number)"
+                )
+            }
+            text = known
+        }
+        library = try container.decodeIfPresent(String.self, forKey: .library)
+        environment = try container.decode([EnvironmentVariable].self, forKey: .environment)
+        directory = try container.decodeIfPresent(String.self, forKey: .directory)
+        becomeUser = try container.decodeIfPresent(String.self, forKey: .becomeUser)
+        lock = try container.decodeIfPresent(LockClaim.self, forKey: .lock)
+    }
+
+    /// Writes a script; where texts are shared, the number of its text.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        if let shared = SharedTexts.those(in: encoder.userInfo) {
+            try container.encode(shared.number(of: text), forKey: .text)
+        } else {
+            try container.encode(text, forKey: .text)
+        }
+        try container.encodeIfPresent(library, forKey: .library)
+        try container.encode(environment, forKey: .environment)
+        try container.encodeIfPresent(directory, forKey: .directory)
+        try container.encodeIfPresent(becomeUser, forKey: .becomeUser)
+        try container.encodeIfPresent(lock, forKey: .lock)
+    }
+
     /// The script with a claim to a host's lock.
     public func claiming(_ lock: LockClaim?) -> Script {
         var script = self
