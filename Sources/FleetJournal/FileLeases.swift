@@ -9,7 +9,27 @@ public struct FileLeases: EnvironmentLeases {
     /// Creates leases whose files are in a state directory.
     public init(in directory: StateDirectory) { self.directory = directory }
 
+    /// The directory that the locks are in.
+    var path: String { directory.path }
+
     private func path(_ environment: String) -> String { "\(directory.path)/\(environment).lock" }
+
+    /// Whoever is changing an environment at this moment, in words; nil if nobody is.
+    func anyHolder() -> String? {
+        guard let folder = opendir(directory.path) else { return nil }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard name.hasSuffix(".lock") else { continue }
+            let file = open("\(directory.path)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+            guard file >= 0 else { continue }
+            defer { close(file) }
+            if flock(file, LOCK_SH | LOCK_NB) != 0 { return Self.text(of: file) }
+        }
+        return nil
+    }
 
     /// As ``EnvironmentLeases`` promises.
     public func acquire(_ environment: String, for owner: String) async throws(JournalError)

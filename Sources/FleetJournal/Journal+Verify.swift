@@ -60,6 +60,9 @@ private struct Proof {
     private var decisions = 0
     private var requests = 0
     private var ends = 0
+    /// What the order of rows decides: which rollout is newer, and which of its ends counts.
+    private var begun: [String] = []
+    private var ended: [String] = []
     private var covered = 0
     /// Records of a newer fleet, or of another kind, have no tables beside them that are known here.
     private var isAllKnown = true
@@ -91,7 +94,7 @@ private struct Proof {
             guard hash == stored else { throw broken(id) }
             previous[chain] = hash
             last[chain] = id
-            try compare(outputs, id)
+            try compare(outputs, id, row["rollout"])
         } else {
             oldHash = JournalHash.of(bytes, after: oldHash)
             guard oldHash == stored else { throw broken(id) }
@@ -111,12 +114,12 @@ private struct Proof {
     }
 
     /// The outputs that came with a record are those that its hash covers.
-    private mutating func compare(_ hash: String, _ id: Int64) throws {
+    private mutating func compare(_ hash: String, _ id: Int64, _ rollout: String) throws {
         guard !hash.isEmpty else { return }
         let outputs = try Row.fetchAll(
             database,
-            sql: "SELECT * FROM output WHERE entry = ? ORDER BY rowid",
-            arguments: [id]
+            sql: "SELECT * FROM output WHERE entry = ? AND rollout = ? ORDER BY rowid",
+            arguments: [id, rollout]
         ).map(Journal.output)
         covered += outputs.count
         guard StoredOutput.hash(of: outputs) == hash else {
@@ -145,6 +148,7 @@ private struct Proof {
         switch entry.body {
         case .planned(let plan, let origin):
             environments[rollout] = plan.environment
+            begun.append(rollout)
             guard
                 try has(
                     """
@@ -172,6 +176,7 @@ private struct Proof {
             else { throw corrupt("the release") }
         case .effect(.finish(let outcome)):
             ends += 1
+            ended.append("\(rollout) \(outcome.rawValue)")
             guard
                 try has(
                     "SELECT 1 FROM ending WHERE rollout = ? AND outcome = ? AND ended = ?",
@@ -228,6 +233,21 @@ private struct Proof {
         func fits(_ table: String, _ known: Int) throws -> Bool {
             let told = try count("SELECT count(*) FROM \(table)")
             return told == known || !isAllKnown && told > known
+        }
+        if isAllKnown {
+            let rollouts = try String.fetchAll(
+                database,
+                sql: "SELECT id FROM rollout ORDER BY rowid"
+            )
+            let endings = try String.fetchAll(
+                database,
+                sql: "SELECT rollout || ' ' || outcome FROM ending ORDER BY id"
+            )
+            // Ends that the first schema kept were put in the order of their times.
+            let known = old.entry > 0 ? endings.sorted() == ended.sorted() : endings == ended
+            guard rollouts == begun, known else {
+                throw corrupt("lines of history, or ends, are in another order than their records")
+            }
         }
         guard unknown == 0, try fits("ending", ends) else {
             throw corrupt("there are lines of history, or ends, that no record tells of")

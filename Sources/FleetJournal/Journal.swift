@@ -56,7 +56,7 @@ public final class Journal: JournalWriter, JournalReader {
                 path: directory.path + "/journal.sqlite",
                 configuration: configuration
             )
-            try JournalSchema.prepare(database)
+            try JournalSchema.prepare(database, FileLeases(in: directory))
         } catch let error as JournalError {
             throw error
         } catch {

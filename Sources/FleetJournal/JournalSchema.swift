@@ -19,16 +19,33 @@ enum JournalSchema {
     /// Brings a database to the newest schema, in one transaction for each step.
     ///
     /// - Throws: ``JournalError/newerSchema(found:known:)``, and whatever SQLite says.
-    static func prepare(_ database: DatabaseQueue) throws {
+    static func prepare(_ database: DatabaseQueue, _ leases: FileLeases) throws {
         let found = try database.read { try version(of: $0) }
         guard found <= newest else {
             throw JournalError.newerSchema(found: found, known: newest)
         }
         guard found < newest else { return }
+        // An older fleet that is at work would write by rules that do not hold any more.
+        if found > 0, let holder = leases.anyHolder() {
+            guard try database.read({ try version(of: $0) }) < newest else { return }
+            throw JournalError.stateDirectory(
+                path: leases.path,
+                reason:
+                    "is in use by an older fleet (\(holder)), and its journal can only be brought up to date "
+                    + "when that has ended",
+                fix: "wait for it, or use the older fleet until then"
+            )
+        }
+        var reached = found
         while true {
-            do { return try migrator.migrate(database) } catch DatabaseError.SQLITE_CONSTRAINT {
+            do {
+                return try migrator.migrate(database)
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
                 // Another fleet has done the same step at the same moment, and it is done: on with the next one.
-                guard try database.read({ try version(of: $0) }) < newest else { return }
+                let now = try database.read { try version(of: $0) }
+                guard now < newest else { return }
+                guard now > reached else { throw error }
+                reached = now
             }
         }
     }
@@ -145,6 +162,8 @@ enum JournalSchema {
                 ALTER TABLE entry ADD COLUMN outputs TEXT;
                 ALTER TABLE output ADD COLUMN entry INTEGER;
                 CREATE INDEX output_with ON output (entry) WHERE entry IS NOT NULL;
+                CREATE TRIGGER entry_has_chain BEFORE INSERT ON entry WHEN NEW.chain IS NULL
+                BEGIN SELECT RAISE(ABORT, 'a newer fleet has brought this journal up to date'); END;
                 CREATE TABLE beginning (
                     entry INTEGER NOT NULL,
                     hash TEXT NOT NULL,

@@ -33,7 +33,7 @@ extension Controller {
 
         private func isHeard(within milliseconds: Int) async throws(OperationFailure) -> Bool {
             let start = ContinuousClock.now
-            var last = 0
+            var last = askedAfter
             while true {
                 let entries: [JournalEntry]
                 do {
@@ -44,10 +44,7 @@ extension Controller {
                 last = entries.last?.sequence ?? last
                 for entry in entries {
                     switch entry.body {
-                    case .event(.askedToStop(request)): return true
-                    // What ended before does not count: it may have been taken up since.
-                    case .effect(.finish) where entry.unixMilliseconds >= askedUnixMilliseconds:
-                        return true
+                    case .event(.askedToStop(request)), .effect(.finish): return true
                     default: break
                     }
                 }
@@ -59,7 +56,8 @@ extension Controller {
         }
 
         let environment: String
-        let askedUnixMilliseconds: Int
+        /// The last record that the rollout had when it was asked.
+        let askedAfter: Int
     }
 
     /// Asks a rollout that runs on this machine, in any process, to stop.
@@ -81,8 +79,15 @@ extension Controller {
         by initiator: Initiator
     ) async throws(OperationFailure) -> Stopping {
         let id = if let id { id } else { try await RolloutLookup.onlyUnfinished(in: journal) }
-        let rollout = try await RolloutLookup.replay(id, in: journal)
-        if let outcome = rollout.outcome {
+        let entries: [JournalEntry]
+        do { entries = try await journal.entries(of: id) } catch { throw OperationFailure(error) }
+        guard case .planned(let plan, _) = entries.first?.body else {
+            throw RolloutLookup.unknown(id)
+        }
+        let rollout = try RolloutLookup.replay(plan, entries, id)
+        // Somebody is just taking it up.
+        let isTakenUp = if case .takenUp = entries.last?.body { true } else { false }
+        if let outcome = rollout.outcome, !(outcome == .interrupted && isTakenUp) {
             throw OperationFailure(
                 .refused,
                 outcome == .interrupted
@@ -127,7 +132,7 @@ extension Controller {
             request: request,
             journal: journal,
             environment: environment,
-            askedUnixMilliseconds: now
+            askedAfter: entries.last?.sequence ?? 0
         )
     }
 }

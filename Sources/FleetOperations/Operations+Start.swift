@@ -119,6 +119,8 @@ extension Operations {
         let earlier: RolloutRunner.Earlier?
         let lastClients: [HostName: String]
         do throws(JournalError) {
+            // Before anybody can take this process for the one that carries the rollout out.
+            let heard = try await journal.requests(to: id, after: 0).last?.number ?? 0
             if plan.kind != .exec {
                 lease = try await controller.leases.acquire(
                     plan.environment,
@@ -130,7 +132,8 @@ extension Operations {
                 earlier = RolloutRunner.Earlier(
                     entries: try await journal.entries(of: resumed.id),
                     direction: resumed.direction,
-                    mark: RolloutID.mark()
+                    mark: RolloutID.mark(),
+                    heard: heard
                 )
             } else {
                 earlier = nil
@@ -139,6 +142,7 @@ extension Operations {
         } catch {
             throw OperationFailure(error)
         }
+        if let saved = prepared.saved { try await requireUnchanged(since: saved) }
         if prepared.resumed != nil, let reason = exception.records {
             try await remark(on: id, of: plan.environment, reason)
         }

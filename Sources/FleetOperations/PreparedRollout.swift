@@ -24,6 +24,8 @@ public struct PreparedRollout: Sendable {
     let project: String
     /// What was asked for; nil for what cannot be kept for later.
     var request: SavedPreparation.Request?
+    /// The saved preparation that it stands for; nil if it was prepared just now.
+    var saved: SavedPreparation?
     /// What is asked before it starts; nil if nobody has to be.
     var question: Question?
     /// What is looked at again once all questions are answered.

@@ -31,7 +31,7 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
     /// The ``FleetPlan/Plan/digest`` of the plan that the request led to.
     public let digest: String
     /// The plan in one line, for people.
-    public let headline: String
+    public var headline: String { PlanText.headline(plan) }
     /// Who prepared it, and with which version of fleet.
     public let preparedBy: String
     /// When, in milliseconds since 1970.
@@ -53,7 +53,6 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
         form = Self.form
         self.request = request
         digest = prepared.plan.digest
-        headline = PlanText.headline(prepared.plan)
         preparedBy = initiator.origin.phrase
         unixMilliseconds = WallClock.unixMilliseconds()
         plan = prepared.plan
@@ -78,6 +77,13 @@ public struct SavedPreparation: Sendable, Hashable, Codable {
             throw OperationFailure(
                 .usage,
                 "it was saved by another fleet (\(Sanitizer.line(preparedBy))), in form \(form)",
+                hints: ["save it anew", "nothing was changed"]
+            )
+        }
+        guard plan.digest == digest else {
+            throw OperationFailure(
+                .usage,
+                "the plan in it is not the one that it names: somebody has changed it",
                 hints: ["save it anew", "nothing was changed"]
             )
         }
@@ -108,7 +114,7 @@ extension Operations {
     }
 
     /// Refuses what was carried out already, and what would come on top of a release that nobody had seen then.
-    private func requireUnchanged(since saved: SavedPreparation) async throws(OperationFailure) {
+    func requireUnchanged(since saved: SavedPreparation) async throws(OperationFailure) {
         let environment = saved.plan.environment
         var why: String?
         do throws(JournalError) {
@@ -165,6 +171,7 @@ extension Operations {
             )
         }
         prepared.terms.isConfirmed = isConfirmed
+        prepared.saved = saved
         prepared.question = prepared.question ?? .confirm(prepared.plan)
         return prepared
     }

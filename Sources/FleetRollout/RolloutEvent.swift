@@ -56,6 +56,20 @@ public struct StepReference: Sendable, Hashable, Codable {
         self.index = index
     }
 
+    /// Reads what ``key(attempt:)`` has written; nil for any other key.
+    public static func reading(_ key: ActionKey) -> (step: StepReference, attempt: Int)? {
+        let text = key.description
+        let parts = text.dropFirst().split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let index = Int(parts[0]), let attempt = Int(parts[1]), index >= 0,
+            attempt > 0
+        else { return nil }
+        switch text.first {
+        case "f": return (StepReference(.forward, index), attempt)
+        case "r": return (StepReference(.revert, index), attempt)
+        default: return nil
+        }
+    }
+
     /// The key under which one attempt is known to the host.
     public func key(attempt: Int) -> ActionKey {
         ActionKey("\(direction == .forward ? "f" : "r")\(index)-\(attempt)")

@@ -55,6 +55,14 @@ public struct ControllerEpoch: Sendable, Hashable, Codable {
     /// The controller that begins a rollout.
     public static let first = ControllerEpoch(number: 1, mark: "")
 
+    /// The highest number that is believed: nobody takes a rollout up a million times, and a host may say anything.
+    public static let limit = 1_000_000
+
+    /// Reads a number that a host tells; nil if it can be none.
+    public static func number(told text: some StringProtocol) -> Int? {
+        Int(text).flatMap { (1...limit).contains($0) ? $0 : nil }
+    }
+
     /// Names a controller.
     ///
     /// - Parameters:

@@ -57,6 +57,7 @@ public struct HostLock: Sendable {
         static let question = HostTools.setsid + ShellText.text(PackageResources.question_sh)
         static let taking = ShellText.text(PackageResources.taking_sh)
         static let takingUp = ShellText.text(PackageResources.taking_up_sh)
+        static let steps = ShellText.text(PackageResources.steps_sh)
         static let giving = ShellText.text(PackageResources.giving_sh)
         static let records = ShellText.text(PackageResources.records_sh)
         static let ledger = RunDirectory.ours + ShellText.text(PackageResources.ledger_sh)
@@ -135,11 +136,14 @@ public struct HostLock: Sendable {
         )
     }
 
-    /// A script that makes the host obey this controller, and no earlier one, if the rollout holds the lock.
+    /// Returns a read-only script that prints `step KEY` for every attempt at a step of the rollout that the host knows
+    /// of; it fails with `E_SUPERSEDED` if the host obeys a later controller.
+    public var steps: Script { script(Text.steps) }
+
+    /// Returns a script that makes the host obey this controller of the rollout, and no earlier one, if the rollout
+    /// owns the lock; it may be repeated.
     ///
-    /// Running it twice has the same effect as running it once. A lock that is free or held by somebody else is not
-    /// changed, because steps check the lock themselves. The script prints `step KEY` for every attempt at a step of
-    /// the rollout that the host knows.
+    /// A lock that is free, or somebody else's, stays as it is: a step finds that out by itself.
     public var takingUp: Script {
         script(Text.takingUp)
     }

@@ -101,8 +101,12 @@ actor HostWorker {
         }
         hostKey = hostKey ?? proved
         client.now = opened.client
+        do throws(TransportError) { try await takeUp(over: opened) } catch {
+            // A session over which the host does not obey this controller is of no use.
+            await opened.close(removingRunDirectory: false)
+            throw error
+        }
         session = opened
-        try await takeUp(over: opened)
         return opened
     }
 
@@ -117,25 +121,39 @@ actor HostWorker {
         }
     }
 
-    /// Makes the host obey this controller, before anything else is asked of it: from then on none of those before can
-    /// start anything there.
+    /// Makes the host obey this controller before anything else is asked of it.
+    ///
+    /// From then on no earlier controller can start anything there. What the host knows is compared with the journal
+    /// before that, so that a controller which must not go on disowns nobody, and after it, because the earlier one
+    /// may have gone on in between.
     private func takeUp(over session: any HostSession) async throws(TransportError) {
         guard hasToTakeUp, let lock else { return }
+        try await compareSteps(over: session, lock)
         let output = WholeAnswer()
         let result = try await session.run(
             lock.takingUp,
             timeoutMilliseconds: Self.lockMilliseconds,
             output: output
         )
-        guard result.status == .exited(0) else {
-            note(Self.refusal(of: "lock", result.status, output))
-            throw .refusedByHost(reason: "prohibited: the rollout could not be taken up there")
-        }
+        try requireDone(result, output)
+        try await compareSteps(over: session, lock)
+        hasToTakeUp = false
+    }
+
+    /// Refuses to go on if the host obeys a later controller, or knows of steps that the journal lacks.
+    private func compareSteps(over session: any HostSession, _ lock: HostLock)
+        async throws(TransportError)
+    {
+        let output = WholeAnswer()
+        let result = try await session.run(
+            lock.steps,
+            timeoutMilliseconds: Self.lockMilliseconds,
+            output: output
+        )
+        try requireDone(result, output)
         let done = try output.text().split(whereSeparator: \.isNewline).compactMap { line in
             line.hasPrefix("step ") ? ActionKey(told: String(line.dropFirst(5))) : nil
         }
-        hasToTakeUp = false
-        // From here on nothing is added to them but by us.
         guard let knownKeys, let strange = done.first(where: { !knownKeys.contains($0) }) else {
             return
         }
@@ -148,17 +166,35 @@ actor HostWorker {
                     + "\(plan.environment)` with a new --state-dir), or go on without: --force-missing-records REASON"
             )
         )
-        throw .refusedByHost(reason: "prohibited: the rollout could not be taken up there")
+        throw Self.isNotTakenUp
     }
+
+    private func requireDone(_ result: CommandResult, _ output: WholeAnswer) throws(TransportError)
+    {
+        guard result.status != .exited(0) else { return }
+        let refusal = Self.refusal(of: "lock", result.status, output)
+        note(refusal)
+        guard superseded == nil else { throw Self.isNotTakenUp }
+        // A full disk, or a host that is slow: it may be better in a moment.
+        throw .connectionLost(
+            .command,
+            reason: "the rollout could not be taken up there: \(refusal.summary)"
+        )
+    }
+
+    /// Stands for an answer that nobody looks at: ``superseded`` is what counts.
+    private static let isNotTakenUp = TransportError.refusedByHost(
+        reason: "prohibited: the rollout could not be taken up there"
+    )
 
     /// Whether a step was refused because the host obeys another controller of this rollout.
     private func noteFence(_ said: String) {
         let words = said.split(whereSeparator: \.isWhitespace)
         guard words.count > 1, words[words.count - 2] == rollout.description,
-            let number = words[words.count - 1].split(separator: ".").first.flatMap({ Int($0) })
+            let mark = words[words.count - 1].split(separator: ".").first
         else { return }
-        superseded = (
-            number,
+        supersede(
+            by: mark,
             Failure(
                 "E_SUPERSEDED rollout \(rollout) was taken up by another controller",
                 hint: "nothing more is done from here"
@@ -169,17 +205,22 @@ actor HostWorker {
     /// Whether a host has said that it obeys another controller of this rollout.
     private func note(_ refusal: Failure) {
         let words = refusal.summary.split(separator: " ")
-        guard let place = words.firstIndex(of: "E_SUPERSEDED"), place + 1 < words.count,
-            let number = Int(words[place + 1])
-        else { return }
-        superseded = (
-            number,
+        guard let place = words.firstIndex(of: "E_SUPERSEDED"), place + 1 < words.count else {
+            return
+        }
+        supersede(
+            by: words[place + 1],
             Failure(
                 "E_SUPERSEDED " + words[(place + 2)...].joined(separator: " "),
                 hint:
                     "nothing more is done from here; if that controller is gone for certain, take the rollout up again"
             )
         )
+    }
+
+    /// A number that can be none is not remembered: the next controller would have to be above it.
+    private func supersede(by number: Substring, _ failure: Failure) {
+        superseded = (ControllerEpoch.number(told: number) ?? epoch.number, failure)
     }
 
     private static func type(of key: String) -> Substring { key.prefix { $0 != " " } }
@@ -577,6 +618,21 @@ actor HostWorker {
     func stop(_ reference: StepReference, attempt: Int) async -> StepOutcome {
         do throws(TransportError) {
             let session = try await open()
+            // What another controller waits for is its own to end.
+            if let lock {
+                let output = WholeAnswer()
+                let result = try await session.run(
+                    lock.steps,
+                    timeoutMilliseconds: Self.lockMilliseconds,
+                    output: output
+                )
+                if result.status != .exited(0) {
+                    note(Self.refusal(of: "lock", result.status, output))
+                    if superseded != nil {
+                        return .stuck(Failure("another controller has taken the rollout up"))
+                    }
+                }
+            }
             let isGone = try await session.stop(reference.key(attempt: attempt))
             return isGone
                 ? .vanished

@@ -101,9 +101,22 @@ public struct Reconstruction: Sendable {
             )
         }
         var rollout = Rollout(plan: plan)
+        var known: Set<String> = []
         for event in events {
             let effects = rollout.handle(event, at: 0)
             scribe.note(Inbox.Letter(event: event, output: nil), causing: effects, at: 0)
+            for case .perform(let host, let step, let attempt) in effects {
+                known.insert("\(host) \(step.key(attempt: attempt))")
+            }
+        }
+        // What hosts know beyond that is asked about when the rollout is taken up, and is no news then.
+        for (host, traces) in found.traces.sorted(by: { $0.key < $1.key }) {
+            for key in traces.keys.map(\.description).sorted() {
+                guard !known.contains("\(host) \(key)"),
+                    let (step, attempt) = StepReference.reading(ActionKey(key))
+                else { continue }
+                scribe.note(.recover(host: host, step: step, attempt: attempt))
+            }
         }
         try await scribe.commit(isOver: true)
         return rollout

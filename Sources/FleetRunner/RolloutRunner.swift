@@ -47,22 +47,37 @@ public final class RolloutRunner: Sendable {
         public let direction: ResumeDirection
         /// Random characters that distinguish this controller from one that resumes the rollout at the same time.
         public let mark: String
+        /// The number of the newest request to stop that was for an earlier controller; 0 for none.
+        public let heard: Int
 
-        /// Describes it.
-        public init(entries: [JournalEntry], direction: ResumeDirection, mark: String) {
+        /// Describes the rollout.
+        ///
+        /// - Parameters:
+        ///   - entries: Its records.
+        ///   - direction: The direction in which it continues.
+        ///   - mark: Random characters.
+        ///   - heard: The number of the newest request to stop, read before anybody could ask this controller.
+        public init(
+            entries: [JournalEntry],
+            direction: ResumeDirection,
+            mark: String,
+            heard: Int = 0
+        ) {
             self.entries = entries
             self.direction = direction
             self.mark = mark
+            self.heard = heard
         }
 
-        /// Every attempt at a step of a host that its records know of.
-        func keys(of host: HostName) -> Set<ActionKey> {
-            var keys: Set<ActionKey> = []
+        /// Every attempt at a step that its records know of, by host.
+        var keys: [HostName: Set<ActionKey>] {
+            var keys: [HostName: Set<ActionKey>] = [:]
             for case .effect(let effect) in entries.map(\.body) {
                 switch effect {
-                case .perform(host, let step, let attempt), .recover(host, let step, let attempt),
-                    .stop(host, let step, let attempt):
-                    keys.insert(step.key(attempt: attempt))
+                case .perform(let host, let step, let attempt),
+                    .recover(let host, let step, let attempt),
+                    .stop(let host, let step, let attempt):
+                    keys[host, default: []].insert(step.key(attempt: attempt))
                 default: break
                 }
             }
@@ -79,7 +94,7 @@ public final class RolloutRunner: Sendable {
                 default: break
                 }
             }
-            return ControllerEpoch(number: newest + 1, mark: mark)
+            return ControllerEpoch(number: min(newest, ControllerEpoch.limit) + 1, mark: mark)
         }
     }
 
@@ -154,6 +169,7 @@ public final class RolloutRunner: Sendable {
         let begun = earlier?.entries.last?.elapsedMilliseconds ?? 0
         let start = clock.milliseconds - begun
         let known = Rollout(plan: plan, replaying: earlier?.entries ?? [])
+        let knownKeys = goesOnWithoutRecords ? nil : earlier?.keys
         let workers = Dictionary(
             uniqueKeysWithValues: plan.hosts.map { host in
                 (
@@ -171,7 +187,7 @@ public final class RolloutRunner: Sendable {
                             ?? lastClients[host.name],
                         epoch: epoch,
                         holdsLock: known.progress(of: host.name)?.mayHoldLock ?? false,
-                        knownKeys: goesOnWithoutRecords ? nil : earlier?.keys(of: host.name),
+                        knownKeys: knownKeys.map { $0[host.name] ?? [] },
                         watch: watch
                     )
                 )
@@ -185,8 +201,6 @@ public final class RolloutRunner: Sendable {
             count: earlier?.entries.last?.sequence ?? 0,
             watch: watch
         )
-        // What was asked of a controller before this one is done with.
-        let heard = try await journal.requests(to: id, after: 0).last?.number ?? 0
         if let earlier {
             try await scribe.takeUp(TakingUp(epoch: epoch, origin: origin), at: begun)
             // Whoever asks to stop meanwhile comes behind it.
@@ -209,7 +223,8 @@ public final class RolloutRunner: Sendable {
             var rollout = known
             var isFirst = true
             var isWarned = false
-            listen(after: heard, in: &group)
+            // What was asked of a controller before this one is done with.
+            listen(after: earlier?.heard ?? 0, in: &group)
             while rollout.outcome == nil || isFirst {
                 isFirst = false
                 var letters = await inbox.take()
@@ -482,6 +497,9 @@ final class Scribe {
         for effect in effects where effect.isRecorded { add(.effect(effect), at: milliseconds) }
         if let output = letter.output { outputs.append(output) }
     }
+
+    /// Records something that follows from no event.
+    func note(_ effect: RolloutEffect) { add(.effect(effect), at: 0) }
 
     func commit(isOver: Bool) async throws(JournalError) {
         guard mayDefer, !isOver, !isAwaited, entries.count < Self.portion else {

@@ -220,7 +220,7 @@ struct JournalTests {
             "UPDATE output SET bytes = x'00'", "UPDATE output SET total = 1", "DELETE FROM output",
             "INSERT INTO output VALUES ('r1', 'web1', 'f0-1', x'00', 1, 0, NULL)",
             "INSERT INTO output VALUES ('r1', 'web1', 'f0-1', x'00', 1, 0, 1)",
-            "UPDATE output SET entry = 1",
+            "UPDATE output SET entry = 1", "UPDATE output SET rollout = 'r0'",
             "UPDATE entry SET chain = 'staging'", "UPDATE entry SET chain = NULL",
             "UPDATE entry SET outputs = ''", "UPDATE head SET entry = 1", "DELETE FROM head",
             "UPDATE head SET hash = ''", "DELETE FROM entry WHERE id = (SELECT max(id) FROM entry)",

@@ -494,6 +494,9 @@ struct OperationsTests {
             return #expect(Bool(false), "no plan")
         }
         #expect(plan.digest == saved.digest)
+        // Neither anew, nor by whoever was asked before it began.
+        let second = try await refusal { _ = try await operations.start(again) }
+        #expect(second.message.contains("carried out already"), "\(second)")
         let twice = try await refusal { _ = try await operations.prepare(saved, isConfirmed: true) }
         #expect(twice.message.contains("carried out already, by rollout \(running.id)"), "\(twice)")
 
@@ -541,12 +544,13 @@ struct OperationsTests {
             let failure = try await refusal { _ = try SavedPreparation(Array(bytes.utf8)) }
             #expect(failure.status == .usage && failure.message.contains(words), "\(failure)")
         }
-        // Whoever writes another digest into it gets nothing else carried out.
-        let forged = try SavedPreparation(
-            Array(text.replacing(saved.digest, with: String(repeating: "0", count: 64)).utf8)
-        )
-        let stale = try await refusal { _ = try await operations.prepare(forged) }
-        #expect(stale.message.contains("E_STALE"), "\(stale)")
+        // Whoever writes another digest into it, or another plan, gets nothing carried out.
+        let forged = text.replacing(saved.digest, with: String(repeating: "0", count: 64))
+        let other = text.replacing("echo two", with: "echo zwei")
+        for bytes in [forged, other] {
+            let failure = try await refusal { _ = try SavedPreparation(Array(bytes.utf8)) }
+            #expect(failure.message.contains("somebody has changed it"), "\(failure)")
+        }
         let command = try await operations.prepare(
             ExecRequest("true", on: HostSelection("production"))
         )

@@ -42,7 +42,7 @@ struct ControllerEpochTests {
         #expect(owner() == "r1 2.a")
         #expect(try run(lock(2, "a").takingUp, shell).status == 0, "a second time is once")
         for late in [lock(), lock(2, "b")] {
-            for script in [late.taking(generation: nil), late.giving()] {
+            for script in [late.taking(generation: nil), late.giving(), late.steps] {
                 let refused = try run(script, shell)
                 #expect(refused.status == 1, "\(refused.output)")
                 #expect(
@@ -71,11 +71,16 @@ struct ControllerEpochTests {
     @Test("Whoever takes a rollout up hears what the host knows of it; a free lock stays free")
     func told() throws {
         try Command.shell(
-            "mkdir -p .fleet/runs/r1/f0-1 .fleet/runs/r1/r0-2 .fleet/runs/r1/switch .fleet/runs/r2/f5-1",
+            """
+            mkdir -p .fleet/runs/r1/f0-1 .fleet/runs/r1/r0-2 .fleet/runs/r1/switch .fleet/runs/r2/f5-1
+            mkdir -p .fleet/runs/r1/f1-1 .fleet/runs/r1/f2-1/never
+            for p in r1/f0-1 r1/r0-2 r1/switch r2/f5-1 r1/f2-1; do echo 1 0 b >.fleet/runs/$p/pid; done
+            """,
             in: home.path
         )
-        let taken = try run(lock(2, "a").takingUp)
-        #expect(taken.status == 0 && taken.output == "step f0-1\nstep r0-2\n", "\(taken.output)")
+        let told = try run(lock(2, "a").steps)
+        #expect(told.status == 0 && told.output == "step f0-1\nstep r0-2\n", "\(told.output)")
+        #expect(try run(lock(2, "a").takingUp).status == 0)
         #expect(owner() == "")
         #expect(try run(lock(owner: "r9").taking(generation: nil)).status == 0)
         #expect(try run(lock(2, "a").takingUp).status == 0)
@@ -167,6 +172,17 @@ struct ControllerEpochTests {
             try entry(3, .event(.superseded(host: "web1", epoch: 7, failure: Failure("bob"))))
         )
         #expect(epoch().number == 8)
+        // A host may say any number: one that can be none is not believed, and nothing traps.
+        #expect(ControllerEpoch.number(told: "9223372036854775807") == nil)
+        #expect(
+            ControllerEpoch.number(told: "-1") == nil && ControllerEpoch.number(told: "x") == nil
+        )
+        #expect(ControllerEpoch.number(told: "17") == 17)
+        entries.append(
+            try entry(4, .event(.superseded(host: "web1", epoch: .max, failure: Failure("eve"))))
+        )
+        #expect(epoch().number == ControllerEpoch.limit + 1)
+        entries.removeLast()
         let id = try #require(RolloutID("r1"))
         #expect(ControllerEpoch.first.claim(of: id) == "r1")
         #expect(epoch().claim(of: id) == "r1 8.m")

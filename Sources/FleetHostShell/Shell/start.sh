@@ -4,17 +4,20 @@ fleet_start() {
     fleet_s=$fleet_dir/$1
     # What could not be ended with all its children is not started.
     [ -n "$fleet_setsid" ] || { fleet_say NOSETSID "$1"; return; }
-    [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
-    mkdir "$fleet_s" 2>/dev/null || {
+    if [ -n "$5" ]; then
+        # Before its directory is made: the attempt is its rightful owner's to begin.
         fleet_o=
         { read -r fleet_o <"$HOME/.fleet/locks/$4/owner"; } 2>/dev/null
-        if [ ! -d "$fleet_s" ]; then fleet_say NOSPOOL "$1" "$HOME"
-        elif [ -n "$5" ] && [ "$fleet_o" != "$5" ]; then
-            # Somebody else has started it since.
+        if [ "$fleet_o" != "$5" ]; then
             fleet_say BEGIN "$1"
             echo "the lock of this host belongs to ${fleet_o:-nobody}"
             fleet_say END "$1" fenced 0
-        else fleet_say DUPLICATE "$1"; fi
+            return
+        fi
+    fi
+    [ -d "$fleet_dir" ] || mkdir -p "$fleet_dir" 2>/dev/null
+    mkdir "$fleet_s" 2>/dev/null || {
+        if [ -d "$fleet_s" ]; then fleet_say DUPLICATE "$1"; else fleet_say NOSPOOL "$1" "$HOME"; fi
         return
     }
     printf '%s\n' "$3" >"$fleet_s/script" || {

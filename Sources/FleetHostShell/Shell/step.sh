@@ -18,6 +18,8 @@ if [ -n "$7" ]; then
     { read -r owner <"$6"; } 2>/dev/null
     if [ "$owner" != "$7" ]; then
         echo "the lock of this host belongs to ${owner:-nobody}" >out
+        # Whoever has the lock hears that it never started.
+        mkdir never
         echo fenced >rc
         exit
     fi

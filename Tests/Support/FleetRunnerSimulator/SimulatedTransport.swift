@@ -76,6 +76,7 @@ private struct SimulatedSession: HostSession {
         if script.text == lock.taking(generation: nil).text { return "lock" }
         if script.text == lock.giving().text { return "unlock" }
         if script.text == lock.takingUp.text { return "take up" }
+        if script.text == lock.steps.text { return "steps" }
         return script.environment.contains { $0.name == "FLEET_OWNER" } ? "question" : script.text
     }
 
@@ -97,9 +98,14 @@ private struct SimulatedSession: HostSession {
                 if host.rollout == rollout, let refusal = host.follow(wanted) {
                     return (1, refusal)
                 }
+                return (0, "")
+            case "steps":
+                var looked = host
+                if host.rollout == rollout, let refusal = looked.follow(wanted) {
+                    return (1, refusal)
+                }
                 guard fleet.mutant != .stepsUntold else { return (0, "") }
-                let known = Set(host.spools.keys).union(host.never)
-                return (0, known.sorted().map { "step \($0)\n" }.joined())
+                return (0, host.spools.keys.sorted().map { "step \($0)\n" }.joined())
             case "lock":
                 guard host.rollout != rollout else {
                     return host.follow(wanted).map { (1, $0) } ?? (0, "")
