@@ -55,7 +55,8 @@ public struct Reconstruction: Sendable {
                     strange += 1
                 }
             } else if words[0] == "epoch" {
-                let number = Int(words[2]) ?? ControllerEpoch.first.number
+                let number =
+                    ControllerEpoch.number(told: words[2]) ?? ControllerEpoch.first.number
                 if let known = found[id]?.epoch, number > known { found[id]?.epoch = number }
             } else {
                 let step = words[2].split(separator: " ").map(String.init)

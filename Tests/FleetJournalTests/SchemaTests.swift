@@ -88,6 +88,31 @@ struct SchemaTests {
     }
 
     /// Row O13.
+    @Test("While an older fleet changes an environment, its journal stays as it is")
+    func olderAtWork() async throws {
+        try write(schema: 3)
+        let lease = try await FileLeases(in: state).acquire("staging", for: "ann with rollout r9")
+        let error = #expect(throws: JournalError.self) { try Journal(in: state) }
+        #expect(error?.message.contains("older fleet (ann with rollout r9)") ?? false)
+        lease.release()
+        #expect(try await Journal(in: state).verify() == 72)
+        // One that had it open all the time can write nothing more that would break the chain.
+        let older = try DatabaseQueue(path: state.path + "/journal.sqlite")
+        #expect(throws: DatabaseError.self) {
+            try older.write { database in
+                try database.execute(
+                    sql:
+                        "INSERT INTO entry (rollout, sequence, body, hash) VALUES ('r9', 1, x'7b7d', '0')"
+                )
+            }
+        }
+        // A newer fleet at work keeps nobody from opening it.
+        let mine = try await FileLeases(in: state).acquire("staging", for: "bob")
+        #expect(try await Journal(in: state).verify() == 72)
+        mine.release()
+    }
+
+    /// Row O13.
     @Test(
         "Fleets that open a new or an older journal at the same moment can all use it",
         arguments: [0, 3]

@@ -1,5 +1,4 @@
 import FleetJournal
-import FleetOperations
 import FleetPlan
 import FleetProject
 import FleetReport
@@ -10,6 +9,8 @@ import FleetTransport
 import Foundation
 import Synchronization
 import Testing
+
+@testable import FleetOperations
 
 /// The engine as a library: no terminal, no arguments, no process that ends; the host is this machine.
 struct OperationsTests {
@@ -391,6 +392,16 @@ struct OperationsTests {
         #expect(try await resumed.end().status == .succeeded)
         // What was asked of the controller before is not asked of this one, and each step ran once.
         #expect(try said() == "one\ntwo\nthree\n")
+        // The same words were heard once, by another controller: that is no answer now.
+        let asked = Controller.Stopping(
+            rollout: running.id,
+            request: stopping.request,
+            journal: controller.journal,
+            environment: "production",
+            askedAfter: try await controller.journal.entries(of: running.id).count
+        )
+        let unheard = try await refusal { try await asked.requireHeard(within: 300) }
+        #expect(unheard.message.contains("has not heard it"), "\(unheard)")
         let over = try await refusal {
             _ = try await another().askToStop(
                 running.id,

@@ -1,4 +1,5 @@
 import FleetDigest
+import FleetJournal
 import FleetPlan
 import FleetRollout
 import FleetTransport
@@ -97,6 +98,48 @@ import Testing
                 if case .perform(_, let step, _) = $0 { step.direction == .forward } else { false }
             }
         )
+    }
+
+    /// Row O27.
+    @Test(
+        "What recover found out is no news to whoever takes the rollout up, however far the host had gone"
+    )
+    func whatWasFoundIsKnown() async throws {
+        let plan = plan([["web1"]])
+        let json = String(decoding: CanonicalJSON.encode(record(plan, 0)), as: UTF8.self)
+        var reconstruction = Reconstruction()
+        _ = reconstruction.add(
+            """
+            record r1 \(json)
+            step r1 f0-1 0
+            step r1 f0-2
+            step r1 r0-1 0
+            step r1 r0-1001
+            epoch r1 4
+            epoch r1 9223372036854775807
+
+            """,
+            from: HostEndpoint(name: "web1"),
+            environment: "production"
+        )
+        let id = try #require(RolloutID("r1"))
+        let journal = MemoryJournal()
+        let origin = RolloutOrigin(user: "u", machine: "m", command: "c", version: "0")
+        let rollout = try #require(
+            try await reconstruction.write(id, by: origin, to: journal)
+        )
+        let entries = try await journal.entries(of: id)
+        #expect(entries.map(\.sequence) == Array(1...entries.count))
+        let earlier = RolloutRunner.Earlier(entries: entries, direction: .back, mark: "m")
+        #expect(
+            earlier.keys["web1"]
+                == Set(["f0-1", "f0-2", "r0-1", "r0-1001"].map { ActionKey($0) })
+        )
+        #expect(earlier.epoch.number == 5, "above the one that the host obeys, if that can be one")
+        #expect(try Rollout.replay(rollout.plan, entries).outcome == rollout.outcome)
+        for key in ["f0", "x0-1", "f-1-1", "f0-0", "r0-", "switch"] {
+            #expect(StepReference.reading(ActionKey(key)) == nil, "\(key)")
+        }
     }
 
     @Test func aHostHasNoSayOverTheController() throws {
