@@ -206,9 +206,8 @@ public final class RolloutRunner: Sendable {
             // Whoever asks to stop meanwhile comes behind it.
             inbox.post(.resumed(earlier.direction))
             // Every host that can be reached, before anything is asked of any of them.
-            _ = await plan.hosts.compactMap { workers[$0.name] }.windowed(plan.fanout) {
-                await $0.takeUp()
-            }
+            let inTurn = plan.hosts.compactMap { workers[$0.name] }
+            _ = await inTurn.windowed(plan.fanout, on: \.executor) { await $0.takeUp() }
             for host in plan.hosts {
                 guard let (epoch, failure) = await workers[host.name]?.superseded else { continue }
                 inbox.post(.superseded(host: host.name, epoch: epoch, failure: failure))
