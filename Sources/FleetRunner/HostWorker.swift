@@ -278,7 +278,9 @@ actor HostWorker {
                     output: output
                 )
                 guard result.status == .exited(0) else {
-                    return .refused(Self.refusal(of: question.step, result.status, output))
+                    let refusal = Self.refusal(of: question.step, result.status, output)
+                    note(refusal)
+                    return .refused(refusal)
                 }
                 let said = try output.text()
                 guard !Snapshot.overflows(said) else {

@@ -357,7 +357,8 @@ public final class RolloutRunner: Sendable {
         case .check(let host):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                inbox.post(.hostChecked(host: host, outcome: await worker.check()))
+                let outcome = await worker.check()
+                await inbox.post(.hostChecked(host: host, outcome: outcome), from: worker, host)
             }
         case .lock(let host):
             guard let worker = workers[host] else { return }

@@ -54,7 +54,7 @@ struct RunnerSimulationTests {
 
     @Test(
         "A host that lets a controller of before in, or does not say what it knows, is found out",
-        arguments: [(RunnerMutant.lowerEpochLetIn, 1270..<1280), (.stepsUntold, 405..<420)]
+        arguments: [(RunnerMutant.lowerEpochLetIn, 430..<440), (.stepsUntold, 405..<420)]
     )
     func mutants(_ mutant: RunnerMutant, _ seeds: Range<UInt64>) async throws {
         let found = try await busily {

@@ -1,5 +1,13 @@
 # Read-only: refuses a host that is another's, or has no room to record what happens on it; prints `name=value` lines.
-case $r in '' | "$FLEET_OWNER" | "$FLEET_ADOPTS") echo "generation=$now" ;; *) held ;; esac
+case $r in
+'' | "$FLEET_ADOPTS") echo "generation=$now" ;;
+"$FLEET_OWNER")
+    # Locks come after this question: another controller of the same rollout has gone on from here.
+    follows || :
+    superseded
+    ;;
+*) held ;;
+esac
 [ -d "$HOME" ] || { echo "E_HOME $HOME, the account's home directory, is not there"; exit 1; }
 [ -w "$HOME" ] && [ -x "$HOME" ] || {
     echo "E_READONLY $HOME cannot be written to by $(id -un 2>/dev/null || id -u)"; exit 1; }

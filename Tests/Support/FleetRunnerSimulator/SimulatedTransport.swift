@@ -90,7 +90,10 @@ private struct SimulatedSession: HostSession {
         return fleet.with(host) { host, _ in
             switch Self.name(of: script) {
             case "question":
-                guard host.owner == nil || host.rollout == rollout else {
+                guard host.rollout != rollout else {
+                    return (1, "E_SUPERSEDED 1 rollout r1 was taken up by another controller\n")
+                }
+                guard host.owner == nil else {
                     return (1, "E_LOCKED e is locked by rollout \(host.owner ?? "")\n")
                 }
                 return (0, "generation=\(host.generation)\n")
