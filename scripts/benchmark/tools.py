@@ -40,7 +40,9 @@ class Fleet(Tool):
         ssh = json.dumps(settings)
         hosts = "".join(f"  - {host}\n" for host in run.hosts)
         run.write("inventory/bench.yml", f"ssh: {ssh}\nhosts:\n{hosts}")
-        options = ["bench", "-f", run.work.parallel]
+        # A journal of its own: an older build refuses one that a newer build has brought up to date.
+        state = ["--state-dir", str(stage.home / f"state-{self.name}")]
+        options = ["bench", "-f", run.work.parallel, *state]
         if run.work.kind in ("exec", "lines"):
             return [self.program, "exec", *options, "--", *run.work.commands]
         steps = [{"name": f"step {i}", "run": c} for i, c in enumerate(run.work.commands, 1)]
