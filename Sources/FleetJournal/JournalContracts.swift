@@ -79,10 +79,15 @@ public protocol JournalReader: Sendable {
     /// - Throws: ``JournalError/read(reason:)``.
     func outputs(of rollout: RolloutID) async throws(JournalError) -> [StoredOutput]
 
-    /// What preflight found on the hosts of a rollout.
+    /// Returns the client that connected to each host when a rollout first checked it, as the client names itself.
     ///
-    /// - Throws: ``JournalError``, also if a record is not what was written.
-    func snapshots(of rollout: RolloutID) async throws(JournalError) -> [HostName: Snapshot]
+    /// - Parameters:
+    ///   - rollout: The rollout.
+    ///   - limit: No more records are read as soon as this many clients were found. A rollout checks its hosts before it
+    ///     begins on them, so its number of hosts saves reading all the records about steps.
+    /// - Returns: The clients of the hosts that were ready.
+    /// - Throws: ``JournalError/read(reason:)``.
+    func clients(of rollout: RolloutID, limit: Int) async throws(JournalError) -> [HostName: String]
 
     /// Returns the first record of every rollout, approval, remark and request to stop, the newest first.
     ///
@@ -313,17 +318,19 @@ extension JournalReader {
 
     /// Returns the client that last connected to each host of an environment, as the client names itself.
     ///
-    /// Only the three newest rollouts are examined.
+    /// Only the three newest rollouts are examined, and the older ones only for hosts that the newer ones did not reach.
     ///
-    /// - Throws: ``JournalError``, also if a record cannot be read.
-    public func clients(in environment: String) async throws(JournalError) -> [HostName: String] {
+    /// - Throws: As ``clients(of:limit:)``.
+    public func clients(of hosts: Set<HostName>, in environment: String)
+        async throws(JournalError) -> [HostName: String]
+    {
         let newest = try await rollouts(
             RolloutQuery(environment: environment, limit: 3, changesOnly: true)
         )
         var found: [HostName: String] = [:]
-        for record in newest {
-            for (host, snapshot) in try await snapshots(of: record.id) where found[host] == nil {
-                found[host] = snapshot.client
+        for record in newest where !hosts.isSubset(of: found.keys) {
+            found.merge(try await clients(of: record.id, limit: record.hostCount)) { newer, _ in
+                newer
             }
         }
         return found

@@ -25,7 +25,9 @@ enum JournalHash {
 
     /// A record as it is written: a plan's scripts once each, and not once a host.
     static func bytes(of entry: JournalEntry) -> [UInt8] {
-        CanonicalJSON.encode(entry, userInfo: SharedTexts().userInfo)
+        // Only a plan holds any.
+        guard case .planned = entry.body else { return CanonicalJSON.encode(entry) }
+        return CanonicalJSON.encode(entry, userInfo: SharedTexts().userInfo)
     }
 
     /// A record that was written, by this fleet or an older one.

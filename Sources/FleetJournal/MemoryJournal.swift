@@ -171,14 +171,15 @@ public final class MemoryJournal: JournalWriter, JournalReader {
     }
 
     /// As ``JournalReader`` promises.
-    public func snapshots(of rollout: RolloutID) async throws(JournalError) -> [HostName: Snapshot]
+    public func clients(of rollout: RolloutID, limit: Int) async throws(JournalError)
+        -> [HostName: String]
     {
-        var found: [HostName: Snapshot] = [:]
-        for entry in all where entry.rollout == rollout {
+        var found: [HostName: String] = [:]
+        for entry in all where entry.rollout == rollout && found.count < limit {
             guard case .event(.hostChecked(let host, .ready(let snapshot))) = entry.body else {
                 continue
             }
-            found[host] = snapshot
+            found[host] = found[host] ?? snapshot.client
         }
         return found
     }

@@ -134,7 +134,8 @@ public final class Controller: Sendable {
         -> [HostName: HostClient]
     {
         let last: [HostName: String]
-        do { last = try await journal.clients(in: plan.environment) } catch {
+        let names = Set(plan.hosts.map(\.name))
+        do { last = try await journal.clients(of: names, in: plan.environment) } catch {
             throw OperationFailure(error)
         }
         return await transport.expectedClients(of: plan.hosts.map(\.endpoint)).reduce(into: [:]) {

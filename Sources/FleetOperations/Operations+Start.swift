@@ -138,7 +138,13 @@ extension Operations {
             } else {
                 earlier = nil
             }
-            lastClients = plan.kind == .exec ? [:] : try await journal.clients(in: plan.environment)
+            lastClients =
+                plan.kind == .exec
+                ? [:]
+                : try await journal.clients(
+                    of: Set(plan.hosts.map(\.name)),
+                    in: plan.environment
+                )
         } catch {
             throw OperationFailure(error)
         }

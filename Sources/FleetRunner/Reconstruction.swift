@@ -105,7 +105,7 @@ public struct Reconstruction: Sendable {
         var known: Set<String> = []
         for event in events {
             let effects = rollout.handle(event, at: 0)
-            scribe.note(Inbox.Letter(event: event, output: nil), causing: effects, at: 0)
+            scribe.note(Inbox.Letter(event), causing: effects, at: 0)
             for case .perform(let host, let step, let attempt) in effects {
                 known.insert("\(host) \(step.key(attempt: attempt))")
             }

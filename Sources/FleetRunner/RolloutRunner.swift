@@ -313,7 +313,7 @@ public final class RolloutRunner: Sendable {
             )
         }
         return Inbox.Letter(
-            event: .hostChecked(host: host, outcome: outcome),
+            .hostChecked(host: host, outcome: outcome),
             output: letter.output
         )
     }
@@ -357,63 +357,65 @@ public final class RolloutRunner: Sendable {
         case .check(let host):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                let outcome = await worker.check()
-                await inbox.post(.hostChecked(host: host, outcome: outcome), from: worker, host)
+                await worker.answer(to: inbox) { worker in
+                    Inbox.Letter(.hostChecked(host: host, outcome: await worker.check()))
+                }
             }
         case .lock(let host):
             guard let worker = workers[host] else { return }
             let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
-                let outcome = await worker.takeLock(snapshot, witness)
-                await inbox.post(.locked(host: host, outcome: outcome), from: worker, host)
+                await worker.answer(to: inbox) { worker in
+                    Inbox.Letter(
+                        .locked(host: host, outcome: await worker.takeLock(snapshot, witness))
+                    )
+                }
             }
         case .unlock(let host):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                let outcome = await worker.giveLockBack(witness)
-                await inbox.post(.unlocked(host: host, outcome: outcome), from: worker, host)
+                await worker.answer(to: inbox) { worker in
+                    Inbox.Letter(.unlocked(host: host, outcome: await worker.giveLockBack(witness)))
+                }
             }
         case .perform(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
-                let (outcome, output) = await worker.perform(
-                    step,
-                    attempt: attempt,
-                    snapshot: snapshot
-                )
-                if isExec { watch(.printed(host, output)) }
-                await inbox.post(host, step, attempt, outcome, output, from: worker)
+                await worker.answer(to: inbox) { worker in
+                    let (outcome, output) = await worker.perform(
+                        step,
+                        attempt: attempt,
+                        snapshot: snapshot
+                    )
+                    if isExec { watch(.printed(host, output)) }
+                    return Inbox.stepEnded(host, step, attempt, outcome, output)
+                }
             }
         case .recover(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                let (outcome, output) = await worker.recover(step, attempt: attempt)
-                await inbox.post(host, step, attempt, outcome, output, from: worker)
+                await worker.answer(to: inbox) { worker in
+                    let (outcome, output) = await worker.recover(step, attempt: attempt)
+                    return Inbox.stepEnded(host, step, attempt, outcome, output)
+                }
             }
         case .stop(let host, let step, let attempt):
             guard let worker = workers[host] else { return }
             group.addTask(executorPreference: worker.executor) {
-                let outcome = await worker.stop(step, attempt: attempt)
-                await inbox.post(
-                    .stepEnded(
-                        host: host,
-                        step: step,
-                        attempt: attempt,
-                        outcome: outcome,
-                        outputBytes: 0
-                    ),
-                    from: worker,
-                    host
-                )
+                await worker.answer(to: inbox) { worker in
+                    let outcome = await worker.stop(step, attempt: attempt)
+                    return Inbox.stepEnded(host, step, attempt, outcome)
+                }
             }
         case .probe(let host, let direction, let check):
             guard let worker = workers[host] else { return }
             let snapshot = rollout.snapshot(of: host)
             group.addTask(executorPreference: worker.executor) {
-                let verdict = await worker.probe(direction, check, snapshot: snapshot)
-                let event = RolloutEvent.probed(host: host, check: check, verdict: verdict)
-                await inbox.post(event, from: worker, host)
+                await worker.answer(to: inbox) { worker in
+                    let verdict = await worker.probe(direction, check, snapshot: snapshot)
+                    return Inbox.Letter(.probed(host: host, check: check, verdict: verdict))
+                }
             }
         case .startTimer(let host, let number, let milliseconds):
             group.addTask {
@@ -544,6 +546,11 @@ final class Inbox: Sendable {
     struct Letter: Sendable {
         let event: RolloutEvent
         let output: StoredOutput?
+
+        init(_ event: RolloutEvent, output: StoredOutput? = nil) {
+            self.event = event
+            self.output = output
+        }
     }
 
     private struct Sleeper {
@@ -566,35 +573,22 @@ final class Inbox: Sendable {
 
     func post(_ event: RolloutEvent, output: StoredOutput? = nil) {
         let waiting = state.withLock { state in
-            state.letters.append(Letter(event: event, output: output))
+            state.letters.append(Letter(event, output: output))
             defer { state.waiting = nil }
             return state.waiting
         }
         waiting?.resume()
     }
 
-    /// Posts an answer, unless the host has said that it obeys another controller: then nothing else counts.
-    func post(
-        _ event: RolloutEvent,
-        output: StoredOutput? = nil,
-        from worker: HostWorker,
-        _ host: HostName
-    ) async {
-        guard let (epoch, failure) = await worker.superseded else {
-            return post(event, output: output)
-        }
-        post(.superseded(host: host, epoch: epoch, failure: failure))
-    }
-
-    func post(
+    /// What is known when an attempt at a step ended: the event, and what the host printed.
+    static func stepEnded(
         _ host: HostName,
         _ step: StepReference,
         _ attempt: Int,
         _ outcome: StepOutcome,
-        _ output: OutputCapture,
-        from worker: HostWorker
-    ) async {
-        let (bytes, total, dropped) = output.contents()
+        _ output: OutputCapture? = nil
+    ) -> Letter {
+        let (bytes, total, dropped) = output?.contents() ?? ([], 0, 0)
         let stored = StoredOutput(
             host: host,
             key: step.key(attempt: attempt),
@@ -602,18 +596,14 @@ final class Inbox: Sendable {
             totalBytes: total,
             droppedBytes: dropped
         )
-        await post(
-            .stepEnded(
-                host: host,
-                step: step,
-                attempt: attempt,
-                outcome: outcome,
-                outputBytes: total
-            ),
-            output: total > 0 ? stored : nil,
-            from: worker,
-            host
+        let event = RolloutEvent.stepEnded(
+            host: host,
+            step: step,
+            attempt: attempt,
+            outcome: outcome,
+            outputBytes: total
         )
+        return Letter(event, output: total > 0 ? stored : nil)
     }
 
     /// Everything that has come since the last call; waits for at least one letter.

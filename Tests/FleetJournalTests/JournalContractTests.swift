@@ -437,17 +437,36 @@ struct JournalContractTests {
     @Test("What reached a host the last time is known", arguments: JournalKind.allCases)
     func clients(_ kind: JournalKind) async throws {
         let book = try Book(kind)
-        try await book.record(1, .deploy, "a", nil)
-        let snapshot = Snapshot(facts: [Snapshot.hostFacts: ["client": "OpenSSH 9.2"]])
-        try await book.journal.append([
-            try Self.entry(
-                "r10001",
-                2,
-                .event(.hostChecked(host: "web1", outcome: .ready(snapshot)))
-            )
-        ])
-        #expect(try await book.journal.clients(in: "staging") == ["web1": "OpenSSH 9.2"])
-        #expect(try await book.journal.clients(in: "production").isEmpty)
+        func check(_ rollout: String, _ host: HostName, _ client: String?, _ sequence: Int)
+            async throws
+        {
+            let facts = client.map { Snapshot(facts: [Snapshot.hostFacts: ["client": $0]]) }
+            let outcome = facts.map(CheckOutcome.ready) ?? .lost(Failure("cut"))
+            try await book.journal.append([
+                try Self.entry(
+                    rollout,
+                    sequence,
+                    .event(.hostChecked(host: host, outcome: outcome))
+                )
+            ])
+        }
+        try await book.record(1, .deploy, "a", nil, hosts: ["web1", "web2"])
+        try await check("r10001", "web1", "OpenSSH 9.2", 2)
+        try await check("r10001", "web2", "libssh2 1.10.0", 3)
+        // Checked again when the rollout was taken up: nobody reads on for that.
+        try await check("r10001", "web1", "OpenSSH 9.9", 4)
+        try await book.record(2, .deploy, "b", nil, hosts: ["web1", "web2"])
+        try await check("r10002", "web1", nil, 2)
+        try await check("r10002", "web2", "OpenSSH 9.3", 3)
+        #expect(
+            try await book.journal.clients(of: ["web1", "web2"], in: "staging")
+                == ["web1": "OpenSSH 9.2", "web2": "OpenSSH 9.3"]
+        )
+        // The newest rollout knows the only host that is asked about.
+        #expect(
+            try await book.journal.clients(of: ["web2"], in: "staging") == ["web2": "OpenSSH 9.3"]
+        )
+        #expect(try await book.journal.clients(of: ["web1"], in: "production").isEmpty)
     }
 }
 

@@ -255,6 +255,7 @@ struct JournalTests {
         let other = try DatabaseQueue(path: path)
         try await other.writeWithoutTransaction { database in
             try database.execute(sql: "PRAGMA foreign_keys = OFF")
+            try database.execute(sql: "PRAGMA ignore_check_constraints = ON")
             for name in try String.fetchAll(
                 database,
                 sql: "SELECT name FROM sqlite_master WHERE type = 'trigger'"

@@ -1,6 +1,7 @@
 import FleetPlan
 import FleetRollout
 import FleetTestSupport
+import FleetTransport
 import Foundation
 import GRDB
 import Synchronization
@@ -65,7 +66,7 @@ struct SchemaTests {
         let bad = try #require(records[1].aim?.release)
         #expect(try await journal.reverted(bad.commit, in: "staging")?.id == records[1].id)
         #expect(try await journal.approvals(for: "staging").count == 1)
-        #expect(try await journal.clients(in: "staging").isEmpty == false)
+        #expect(try await journal.clients(of: ["web1"], in: "staging").isEmpty == false)
 
         // The chain goes on where the old one ends, and both are checked from then on.
         let id = try #require(RolloutID("r1"))
