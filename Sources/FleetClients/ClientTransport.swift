@@ -318,7 +318,7 @@ public final class ClientTransport: Transport {
     }
 
     /// The reactor that all of a host's sessions live on.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+    public func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? {
         switch endpoint.ssh.client ?? .auto {
         case .openssh: openSSH.executor(for: endpoint)
         case .local: local.executor(for: endpoint)

@@ -240,8 +240,9 @@ extension Journal {
     public func holds(_ head: JournalHead) async throws(JournalError) -> Bool? {
         try await reading { database in
             let hashes = try String.fetchAll(
-                database,
-                sql: "SELECT hash FROM entry WHERE rollout = ? AND sequence = ?",
+                database.cachedStatement(
+                    sql: "SELECT hash FROM entry WHERE rollout = ? AND sequence = ?"
+                ),
                 arguments: [head.rollout.description, head.sequence]
             )
             if !hashes.isEmpty { return hashes == [head.hash] }

@@ -91,7 +91,7 @@ public final class LocalTransport: Transport {
     }
 
     /// The reactor that all of a host's sessions live on.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+    public func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? {
         reactors.reactor(for: endpoint.name.text)
     }
 }

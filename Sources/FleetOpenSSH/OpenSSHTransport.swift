@@ -287,7 +287,7 @@ public final class OpenSSHTransport: Transport {
     }
 
     /// The reactor that all of a host's sessions live on.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+    public func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? {
         reactors.reactor(for: endpoint.name.text)
     }
 

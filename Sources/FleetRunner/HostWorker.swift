@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import FleetHTTP
 internal import FleetPlan
 internal import FleetRollout
@@ -15,7 +16,14 @@ actor HostWorker {
     /// What had come of the output of a step whose answer was lost; the rest is fetched behind it.
     private var partial: (step: StepReference, attempt: Int, output: OutputCapture)?
     /// Where this host's work runs: every task about it is given this preference.
-    nonisolated let executor: (any TaskExecutor)?
+    nonisolated let executor: (any HostExecutor)?
+    /// The same for this actor, so that it asks the session without a switch between the two; a queue where the
+    /// transport has none.
+    private nonisolated let ownExecutor: any SerialExecutor
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        ownExecutor.asUnownedSerialExecutor()
+    }
 
     /// The longest a read-only question may take, in milliseconds; a fetch is the longest of them.
     private static let questionMilliseconds = 300_000
@@ -81,6 +89,7 @@ actor HostWorker {
         self.rollout = rollout
         self.transport = transport
         executor = transport.executor(for: planned.endpoint)
+        ownExecutor = executor ?? HostQueue()
     }
 
     private func open() async throws(TransportError) -> any HostSession {
@@ -953,5 +962,15 @@ extension CommandStatus {
         case .fenced: "was refused: another rollout has taken the host over"
         case .timedOut: "did not end in time"
         }
+    }
+}
+
+/// Where a host's worker runs if its transport has no executor for it.
+private final class HostQueue: SerialExecutor {
+    private let queue = DispatchQueue(label: "fleet host")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { [self] in job.runSynchronously(on: asUnownedSerialExecutor()) }
     }
 }

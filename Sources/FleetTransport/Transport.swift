@@ -1,3 +1,6 @@
+/// Where the work on a host runs: tasks prefer it, and actors can make it their own.
+public typealias HostExecutor = SerialExecutor & TaskExecutor
+
 /// Opens sessions to hosts.
 ///
 /// There are two: SSH, and the one that tests script.
@@ -15,7 +18,10 @@ public protocol Transport: Sendable {
     /// The executor on which a host's work runs best; nil if there is none.
     ///
     /// It also moves the host's bytes, so that a step costs no thread switch.
-    func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)?
+    ///
+    /// - Parameter endpoint: The host.
+    /// - Returns: The executor, which stays the same for this host.
+    func executor(for endpoint: HostEndpoint) -> (any HostExecutor)?
 }
 
 extension HostSession {
@@ -36,7 +42,7 @@ extension HostSession {
 
 extension Transport {
     /// No preference.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { nil }
+    public func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? { nil }
 }
 
 /// A logged-in connection to one host.

@@ -497,7 +497,7 @@ struct OutputCaptureTests {
 }
 
 /// An executor that tells whether it is running us.
-private final class QueueExecutor: TaskExecutor {
+private final class QueueExecutor: HostExecutor {
     private static let key = DispatchSpecificKey<Bool>()
     private let queue = DispatchQueue(label: "placed")
 
@@ -507,7 +507,12 @@ private final class QueueExecutor: TaskExecutor {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        queue.async { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
+        queue.async { [self] in
+            job.runSynchronously(
+                isolatedTo: asUnownedSerialExecutor(),
+                taskExecutor: asUnownedTaskExecutor()
+            )
+        }
     }
 }
 
@@ -515,7 +520,7 @@ private struct PlacedTransport: Transport {
     let inner: ScriptedTransport
     let queue: QueueExecutor
 
-    func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { queue }
+    func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? { queue }
 
     func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession

@@ -189,7 +189,7 @@ public final class SSHTransport: Transport {
     }
 
     /// The reactor that all of a host's sessions live on; hosts behind one jump host share it.
-    public func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? {
+    public func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? {
         reactor(for: endpoint)
     }
 

@@ -1,9 +1,10 @@
 public import FleetRunner
+public import FleetTransport
 internal import Synchronization
 
 /// One thread, and a time that passes only when nothing is left to do: what runs on it runs the same way
 /// every time.
-public final class SimulatedMachine: TaskExecutor, RolloutClock {
+public final class SimulatedMachine: HostExecutor, RolloutClock {
     private struct Timer {
         let at: Int
         let number: Int
@@ -23,7 +24,7 @@ public final class SimulatedMachine: TaskExecutor, RolloutClock {
     /// A machine on which nothing runs yet.
     public init() {}
 
-    // MARK: TaskExecutor
+    // MARK: Executor
 
     /// Takes work; it is done in order.
     public func enqueue(_ job: consuming ExecutorJob) {
@@ -71,7 +72,12 @@ public final class SimulatedMachine: TaskExecutor, RolloutClock {
                 defer { state.jobs = [] }
                 return state.jobs
             }
-            for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+            for job in jobs {
+                job.runSynchronously(
+                    isolatedTo: asUnownedSerialExecutor(),
+                    taskExecutor: asUnownedTaskExecutor()
+                )
+            }
             guard jobs.isEmpty else { continue }
             if isOver() { return true }
             guard let timer = nextTimer() else { return false }

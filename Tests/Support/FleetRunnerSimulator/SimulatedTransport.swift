@@ -11,7 +11,7 @@ final class SimulatedTransport: Transport {
 
     init(_ fleet: SimulatedFleet) { self.fleet = fleet }
 
-    func executor(for endpoint: HostEndpoint) -> (any TaskExecutor)? { fleet.machine }
+    func executor(for endpoint: HostEndpoint) -> (any HostExecutor)? { fleet.machine }
 
     func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession
