@@ -149,7 +149,7 @@ extension Journal {
                         json_extract(checked, '$.outcome.ready._0.facts."\(Snapshot.hostFacts)".client') AS client
                     FROM (
                         SELECT sequence, json_extract(CAST(body AS TEXT), '$.body.event._0.hostChecked') AS checked
-                        FROM entry WHERE rollout = ? AND instr(body, CAST('"hostChecked"' AS BLOB)) > 0
+                        FROM entry WHERE rollout = ? AND sequence > 1 AND instr(body, CAST('"hostChecked"' AS BLOB)) > 0
                     )
                     WHERE client IS NOT NULL ORDER BY sequence LIMIT ?
                     """,

@@ -40,7 +40,7 @@ public final class Journal: JournalWriter, JournalReader {
         var configuration = Configuration()
         configuration.busyMode = .timeout(Self.busySeconds)
         configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            try Self.keepLog(database)
             try database.execute(sql: "PRAGMA synchronous = FULL")
             let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode")
             let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
@@ -65,6 +65,21 @@ public final class Journal: JournalWriter, JournalReader {
                 reason: "holds no usable journal (\(error))",
                 fix: nil
             )
+        }
+    }
+
+    /// Gives the database a write-ahead log.
+    ///
+    /// Of several fleets that open a new journal at the same moment, SQLite tells all but one that it is busy without
+    /// waiting (https://sqlite.org/c3ref/busy_handler.html), so that they do not wait for each other for ever.
+    private static func keepLog(_ database: Database) throws {
+        let end = ContinuousClock.now + .seconds(busySeconds)
+        while true {
+            do {
+                return try database.execute(sql: "PRAGMA journal_mode = WAL")
+            } catch DatabaseError.SQLITE_BUSY where ContinuousClock.now < end {
+                usleep(.random(in: 500...5_000))
+            }
         }
     }
 

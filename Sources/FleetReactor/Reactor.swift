@@ -150,9 +150,15 @@ package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     // MARK: Loop
 
+    /// How many rounds of jobs may follow each other before the sockets are looked at.
+    ///
+    /// Most jobs leave one more behind; looking each time took a hundredth of a rollout's CPU (measured).
+    private static let roundsBetweenLooks = 8
+
     private func loop() {
         threadID.store(UInt(pthread_self()), ordering: .relaxed)
         defer { threadID.store(0, ordering: .relaxed) }
+        var rounds = 0
         while true {
             let isLast = watched == 0 && timers.isEmpty
             let taken: (jobs: [UnownedJob], blocks: [@Sendable () -> Void])? = pending.withLock {
@@ -181,6 +187,9 @@ package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
                 return isIdle
             }
             if isIdle, watched == 0, timers.isEmpty { continue }
+            rounds += 1
+            guard isIdle || rounds >= Self.roundsBetweenLooks else { continue }
+            rounds = 0
             poll(timeout: isIdle ? waitMilliseconds : 0)
             guard soonest != .max else { continue }
             let now = Reactor.now()

@@ -122,12 +122,14 @@ struct SchemaTests {
         for round in 0..<(schema == 0 ? 40 : 8) {
             let state = try StateDirectory(path: directory.path + "/state\(round)")
             if schema > 0 { try write(schema: schema, to: state) }
-            let opened = Mutex(0)
+            let errors = Mutex<[String]>([])
             // Each on a thread of its own, as processes are.
             DispatchQueue.concurrentPerform(iterations: 4) { _ in
-                if (try? Journal(in: state)) != nil { opened.withLock { $0 += 1 } }
+                do { _ = try Journal(in: state) } catch {
+                    errors.withLock { $0.append("\(error)") }
+                }
             }
-            #expect(opened.withLock { $0 } == 4)
+            #expect(errors.withLock { $0 } == [])
             #expect(try await Journal(in: state).verify() == (schema == 0 ? 0 : 72))
         }
     }
