@@ -146,7 +146,7 @@ let package = Package(
             [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetOpenSSH", "FleetClients",
-                "FleetJournal", "FleetProject", "FleetRunner",
+                "FleetJournal", "FleetProject", "FleetRunner", "FleetFiles",
             ]
         ),
         // A terminal: what is drawn there, and what is asked.

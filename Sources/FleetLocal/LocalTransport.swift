@@ -76,8 +76,10 @@ public final class LocalTransport: Transport {
                     + "`user: \(user)`: let the steps act as that account (`become_user: \(user)`)"
             )
         }
+        let reactor = reactors.reactor(for: endpoint.name.text)
+        try reactor.requireSockets(to: endpoint.name)
         let session = LocalSession(
-            reactor: reactors.reactor(for: endpoint.name.text),
+            reactor: reactor,
             rollout: rollout,
             environment: account.environment + ["FLEET_OWN_SCOPE=1"],
             home: account.home,

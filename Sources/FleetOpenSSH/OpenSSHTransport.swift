@@ -234,6 +234,8 @@ public final class OpenSSHTransport: Transport {
     public func open(_ endpoint: HostEndpoint, rollout: String) async throws(TransportError)
         -> any HostSession
     {
+        let reactor = reactors.reactor(for: endpoint.name.text)
+        try reactor.requireSockets(to: endpoint.name)
         let command = try await command(for: endpoint)
         if endpoint.ssh.password != nil {
             throw .credentialUnusable(
@@ -245,7 +247,6 @@ public final class OpenSSHTransport: Transport {
             if let source = endpoint.ssh.becomePassword {
                 try await environment.secret(source).get()
             } else { nil }
-        let reactor = reactors.reactor(for: endpoint.name.text)
         let number = Self.count.wrappingAdd(1, ordering: .relaxed).newValue
         let control = try "\(place())/\(getpid()).\(number)"
         let (sources, limit, variables) = (sources, environment.outputLimit, environment.variables)

@@ -72,6 +72,9 @@ public final class Controller: Sendable {
         }
     }
 
+    /// The version of SQLite in use.
+    public static var sqliteVersion: String { Journal.sqliteVersion }
+
     var archives: String { settings.archives }
 
     /// The transport for questions about a project's hosts that need no login.

@@ -53,6 +53,16 @@ public struct OperationFailure: Error, Sendable {
         }
     }
 
+    /// An error of the engine that stands for itself; nil for any other one.
+    public init?(of error: any Error) {
+        switch error {
+        case let error as JournalError: self.init(error)
+        case let error as ProjectError: self.init(error)
+        case let error as Diagnostics: self.init(error)
+        default: return nil
+        }
+    }
+
     /// Creates the failure for a host pattern that selects no host.
     public init(_ error: HostPattern.Unmatched) {
         self.init(.usage, error.message, hints: error.hints)

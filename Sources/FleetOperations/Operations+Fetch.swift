@@ -1,7 +1,9 @@
 internal import FleetInventory
 internal import FleetPlaybook
+internal import FleetRollout
 public import FleetRunner
 public import FleetTransport
+internal import Glibc
 
 /// A request to fetch a file or a directory from many hosts.
 public struct FetchRequest: Sendable, Hashable {
@@ -26,18 +28,34 @@ public struct FetchRequest: Sendable, Hashable {
     }
 }
 
+/// What was fetched from many hosts.
+public struct FetchedFiles: Sendable {
+    /// The result for each host, in the order of the hosts.
+    public let outcomes: [(host: HostName, outcome: Fetch.Outcome)]
+
+    /// Whether every host's file is here.
+    public var isComplete: Bool {
+        outcomes.allSatisfy { if case .fetched = $0.outcome { true } else { false } }
+    }
+}
+
 extension UnrecordedOperations {
     /// Fetches a path from every host; each transfer is complete and verified, or leaves nothing behind.
     ///
     /// - Parameters:
     ///   - request: The path, the hosts and the limits.
     ///   - progress: Called often, on any thread, with the progress of each host; it must not block.
-    /// - Returns: The result for each host, in the order of the hosts.
-    /// - Throws: ``OperationFailure`` if a selected host does not exist.
+    /// - Returns: The result for each host.
+    /// - Throws: ``OperationFailure`` if a selected host does not exist or the local directory cannot be written to.
     public func fetch(
         _ request: FetchRequest,
         progress: @escaping @Sendable (HostName, _ bytes: Int, _ total: Int) -> Void
-    ) async throws(OperationFailure) -> [(host: HostName, outcome: Fetch.Outcome)] {
+    ) async throws(OperationFailure) -> FetchedFiles {
+        let directory = request.directory
+        guard mkdir(directory, 0o777) == 0 || errno == EEXIST, access(directory, W_OK | X_OK) == 0
+        else {
+            throw OperationFailure(.usage, "\(directory): \(String(cString: strerror(errno)))")
+        }
         let (_, hosts) = try request.hosts.hosts(of: project)
         let fetch = Fetch(
             transport: try await Controller.openTransport(for: hosts, in: project, settings),
@@ -56,8 +74,10 @@ extension UnrecordedOperations {
             ),
             progress: progress
         )
-        return hosts.map {
-            ($0.name, outcomes[$0.name] ?? .failed(reason: "not asked", hint: nil))
-        }
+        return FetchedFiles(
+            outcomes: hosts.map {
+                ($0.name, outcomes[$0.name] ?? .failed(reason: "not asked", hint: nil))
+            }
+        )
     }
 }

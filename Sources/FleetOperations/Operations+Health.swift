@@ -1,3 +1,4 @@
+internal import FleetFiles
 internal import FleetInventory
 internal import FleetJournal
 internal import FleetPlan
@@ -58,6 +59,22 @@ public struct HealthWatch: Sendable {
             )
         } catch {
             throw OperationFailure(error)
+        }
+    }
+
+    /// Writes a round in Prometheus' text format, whole or not at all: a collector may read the file at any moment.
+    ///
+    /// - Throws: ``OperationFailure`` if the file cannot be written.
+    public func export(_ round: HealthRound, to path: String) throws(OperationFailure) {
+        let text = HealthText.prometheus(round.newest, environment: environment)
+        do throws(WholeFile.Failure) {
+            try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
+        } catch {
+            throw OperationFailure(
+                .stateDirectory,
+                "\(path): \(error.reason)",
+                hints: ["name a file in a directory that can be written to"]
+            )
         }
     }
 

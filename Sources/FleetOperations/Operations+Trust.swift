@@ -21,6 +21,37 @@ public struct FileAgreement: Sendable {
     public let isNew: Bool
 }
 
+/// The SSH keys that the hosts of one stage offer.
+public struct CollectedKeys: Sendable {
+    /// Each host and its key, sorted by host name.
+    public let found: [KeyCollection.Found]
+
+    private var keys: [(host: HostName, key: OfferedHostKey)] {
+        found.compactMap { host, result in
+            if case .success(let key?) = result { (host, key) } else { nil }
+        }
+    }
+
+    /// The keys that nobody has compared yet.
+    public var new: [OfferedHostKey] { keys.map(\.key).filter { $0.standing == .new } }
+
+    /// The hosts that show another key than the known one, or a revoked one, and where that is said.
+    public var refused: [(host: HostName, place: String)] {
+        keys.compactMap { host, key in
+            switch key.standing {
+            case .changed(_, let place), .revoked(let place): (host, place)
+            case .known, .new: nil
+            }
+        }
+    }
+
+    /// Whether every host's key is known as soon as the ``new`` ones are.
+    public var isComplete: Bool {
+        refused.isEmpty
+            && found.allSatisfy { if case .failure = $0.result { false } else { true } }
+    }
+}
+
 /// Collects the SSH keys of an environment's hosts in stages.
 ///
 /// A host behind a jump host can only be asked once the key of the jump host is known.
@@ -40,9 +71,9 @@ public struct KeyCollection: Sendable {
     ///   - stage: The number of the stage, from 0.
     ///   - fanout: The largest number of hosts that are asked at once.
     /// - Returns: The offered keys, sorted by host name.
-    public func collect(_ stage: Int, fanout: Int) async -> [Found] {
+    public func collect(_ stage: Int, fanout: Int) async -> CollectedKeys {
         let found: [Found] = await stages[stage].windowed(fanout) { ($0.name, await ask($0)) }
-        return found.sorted { $0.host < $1.host }
+        return CollectedKeys(found: found.sorted { $0.host < $1.host })
     }
 
     private func ask(_ endpoint: HostEndpoint) async -> Result<OfferedHostKey?, TransportError> {

@@ -21,6 +21,20 @@ public struct ReleaseRequest: Sendable, Hashable {
 
     /// Asks for a release.
     public init(_ version: String) { self.version = version }
+
+    /// Why nothing can be asked for with these words; nil if it can.
+    public var problem: String? {
+        let isPart = SemanticVersion.Part(rawValue: version) != nil
+        if !isPart, SemanticVersion(version) == nil {
+            return "`\(version)` is not a version: write major, minor, patch, or v1.4.0"
+        }
+        guard let prerelease else { return nil }
+        if !isPart { return "write the label into the version: \(version)-rc.1" }
+        guard SemanticVersion("0.0.0-\(prerelease)") != nil, !prerelease.contains(".") else {
+            return "`\(prerelease)` is not a label: write letters, as in rc"
+        }
+        return nil
+    }
 }
 
 /// The release that would be made.

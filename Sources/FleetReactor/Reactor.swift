@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Dispatch
+package import FleetTransport
 internal import Glibc
 internal import Synchronization
 
@@ -47,12 +48,19 @@ package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     /// Timers that are due within this time fire together, in nanoseconds.
     private static let slack: UInt64 = 5_000_000
 
+    /// Why this loop can watch no sockets; nil if it can.
+    private let obstacle: String?
+
     /// Starts a loop.
+    ///
+    /// A process that may open no more descriptors gets one that still runs jobs, but watches no sockets; see
+    /// ``requireSockets(to:)``.
     package init(index: Int) {
         queue = DispatchQueue(label: "fleet.reactor.\(index)")
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        wakeup = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
-        precondition(epoll >= 0 && wakeup >= 0, "no descriptors left for an event loop")
+        wakeup = epoll < 0 ? -1 : eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
+        obstacle = wakeup < 0 ? String(cString: strerror(errno)) : nil
+        guard obstacle == nil else { return }
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
         event.data.u64 = .max
@@ -60,8 +68,8 @@ package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 
     deinit {
-        Glibc.close(wakeup)
-        Glibc.close(epoll)
+        if wakeup >= 0 { Glibc.close(wakeup) }
+        if epoll >= 0 { Glibc.close(epoll) }
         scratch.deallocate()
     }
 
@@ -100,6 +108,15 @@ package final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     package func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
     // MARK: Sockets
+
+    /// Refuses to connect to a host if this loop cannot watch the connection; to be asked before each one.
+    ///
+    /// - Throws: ``FleetTransport/TransportError/unreachable(address:reason:)`` if the process had no descriptors left for
+    ///   the loop.
+    package func requireSockets(to host: HostName) throws(TransportError) {
+        guard let obstacle else { return }
+        throw .unreachable(address: host.text, reason: obstacle)
+    }
 
     /// Watches a descriptor, once for its whole life, edge-triggered in both directions.
     package func register(_ descriptor: Int32, _ handle: @escaping (UInt32) -> Void) {

@@ -1,8 +1,6 @@
 import ArgumentParser
 import CMalloc
-import FleetJournal
 import FleetOperations
-import FleetProject
 import FleetRollout
 import FleetSSH
 import FleetTerminal
@@ -20,7 +18,7 @@ enum FleetVersion {
         fleet \(number)
         libssh2 \(LibSSH2.version)
         \(LibSSH2.openSSLVersion)
-        SQLite \(Journal.sqliteVersion)
+        SQLite \(Controller.sqliteVersion)
         """
     }
 }
@@ -107,13 +105,8 @@ enum Main {
             leave(failure)
         } catch let status as ExitStatus {
             exit(status.rawValue)
-        } catch let error as JournalError {
-            leave(OperationFailure(error))
-        } catch let error as ProjectError {
-            leave(OperationFailure(error))
-        } catch let error as Diagnostics {
-            leave(OperationFailure(error))
         } catch {
+            if let failure = OperationFailure(of: error) { leave(failure) }
             root.exit(withError: error)
         }
     }

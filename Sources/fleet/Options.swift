@@ -3,7 +3,6 @@ import FleetDigest
 import FleetInventory
 import FleetOperations
 import FleetPlan
-import FleetProject
 import FleetReport
 import FleetRollout
 import FleetTerminal
@@ -70,7 +69,7 @@ struct CommonOptions: ParsableArguments {
     func openOperations() async throws(OperationFailure) -> Operations {
         Operations(
             controller: try openController(),
-            project: try await openProject(),
+            project: try await opening.open(say),
             initiator: Surroundings.initiator,
             asker: TerminalAsker(style: standardErrorStyle),
             tell: say
@@ -79,7 +78,7 @@ struct CommonOptions: ParsableArguments {
 
     /// The door to the use cases that need no journal.
     func openUnrecorded() async throws(OperationFailure) -> UnrecordedOperations {
-        UnrecordedOperations(settings, project: try await openProject())
+        UnrecordedOperations(settings, project: try await opening.open(say))
     }
 
     /// Which project, and what it may do here.
@@ -91,8 +90,6 @@ struct CommonOptions: ParsableArguments {
             stateDirectory: Surroundings.stateDirectory(option: stateDirectory)
         )
     }
-
-    func openProject() async throws(OperationFailure) -> Project { try await opening.open(say) }
 
     /// What the journal says.
     func openRecords() throws(OperationFailure) -> Records { try openController().records }
@@ -127,6 +124,9 @@ struct CommonOptions: ParsableArguments {
     func tell(_ text: String) {
         if !quiet { Terminal.standardError.write(text + "\n") }
     }
+
+    /// Prints a result of several lines.
+    func print(lines: [String]) { print(lines.joined(separator: "\n")) }
 
     /// Prints a result.
     func print(_ text: String) { Terminal.standardOutput.write(text + "\n") }
@@ -249,6 +249,30 @@ struct PolicyOptions: ParsableArguments {
         if overrideReason?.allSatisfy(\.isWhitespace) ?? false {
             throw ValidationError("--override needs a reason")
         }
+    }
+}
+
+/// Whether a question is asked before something is done that needs a person's word.
+struct AgreementOptions: ParsableArguments {
+    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
+    var isConfirmed = false
+
+    /// Asks a yes-or-no question, unless `--yes` has answered it.
+    func confirm(
+        _ question: String,
+        or needed: String,
+        _ hint: String,
+        unchanged: String = "nothing was changed"
+    )
+        throws(OperationFailure)
+    {
+        guard !isConfirmed else { return }
+        try Terminal.confirm(
+            question,
+            or: needed,
+            hints: [hint, unchanged],
+            refusal: OperationFailure(.refused, "not confirmed; \(unchanged)")
+        )
     }
 }
 

@@ -1,14 +1,10 @@
-import Dispatch
-import FleetDigest
 import FleetFiles
 import FleetOperations
 import FleetPlan
 import FleetReport
 import FleetRollout
-import FleetRunner
 import FleetTerminal
 import FleetTransport
-import Synchronization
 
 /// What the verbs share that carry something out: shows what was prepared, or starts it and shows how it goes.
 struct RolloutFace {
@@ -66,77 +62,28 @@ struct RolloutFace {
     /// - Throws: ``OperationFailure``.
     func carryOut(_ prepared: PreparedRollout) async throws -> ExitStatus {
         let isExec = prepared.plan.kind == .exec
-        let isShown = !common.quiet && !(isExec && !Terminal.standardError.isInteractive)
-        let json = common.output == .json ? QueuedOutput(.standardOutput) : nil
-        let outputs = HostOutputs()
-        let screen = Screen()
-        let running = try await operations.start(prepared) { update in
-            switch update {
-            case .printed(let host, let output): outputs.add(output, of: host)
-            case .transferred(let host, let bytes, let total):
-                screen.view?.transferred(host, bytes, of: total)
-            case .recorded(let entries):
-                if isShown { screen.show(entries) }
-                guard let json else { return }
-                for entry in entries { json.write(CanonicalJSON.encode(entry) + [0x0A]) }
-            }
-        }
+        let view = RolloutView(
+            isShown: !common.quiet && !(isExec && !Terminal.standardError.isInteractive),
+            printsJSON: common.output == .json
+        )
+        let running = try await operations.start(prepared) { view.take($0) }
         let signals = OperatorSignals(running)
-        if isShown {
-            screen.begin(
-                LiveView(
-                    plan: running.plan,
-                    replaying: running.earlier,
-                    style: common.standardErrorStyle
-                )
-            )
-        }
+        view.begin(running, style: common.standardErrorStyle)
         let result: Result<RunningRollout.End, OperationFailure>
         do throws(OperationFailure) { result = .success(try await running.end()) } catch {
             result = .failure(error)
         }
-        screen.view?.finish()
-        json?.finish()
+        view.finish()
         withExtendedLifetime(signals) {}
-        if case .success(let end) = result, json == nil {
-            report(end.rollout, id: running.id, outputs: outputs, elapsed: end.elapsedMilliseconds)
+        if case .success(let end) = result {
+            view.report(
+                end.rollout,
+                id: running.id,
+                at: end.elapsedMilliseconds,
+                style: common.standardOutputStyle
+            )
         }
         await running.isTold()
         return try result.get().status
-    }
-
-    private func report(
-        _ rollout: Rollout,
-        id: RolloutID,
-        outputs: HostOutputs,
-        elapsed: Int
-    ) {
-        let style = common.standardOutputStyle
-        guard rollout.plan.kind == .exec else {
-            common.print(
-                "\n" + RolloutText.summary(rollout, id: id, at: elapsed, style: style)
-            )
-            return
-        }
-        let answers = rollout.hosts.map { host in
-            let isGood = host.outcome == .succeeded
-            return FoldedOutput.Answer(
-                host: host.name,
-                status: isGood ? "ok" : Sanitizer.line(host.failure?.summary ?? "not run"),
-                isGood: isGood,
-                outputBytes: outputs[host.name]?.totalBytes ?? 0,
-                hint: host.failure?.hint.map {
-                    RolloutText.hint($0, environment: rollout.plan.environment, host: host.name)
-                }
-            )
-        }
-        let groups = FoldedOutput.groups(answers) { first, second in
-            guard let one = outputs[first], let other = outputs[second] else { return true }
-            return one.isSame(as: other)
-        }
-        for group in groups {
-            common.print(group.header(style: style))
-            if let output = outputs[group.hosts[0]] { Terminal.standardOutput.print(output) }
-        }
     }
 }

@@ -1,5 +1,4 @@
 import FleetOperations
-import FleetProject
 import FleetRollout
 import FleetSSH
 import FleetTerminal
@@ -79,6 +78,12 @@ enum Surroundings {
         )
         settings.acceptsUnsafeLibrary = acceptsUnsafeLibrary
         return settings
+    }
+
+    /// Lets the terminal that goes away, or the pipe that nobody reads any more, end this process.
+    static func endWithTheTerminal() {
+        signal(SIGHUP, SIG_DFL)
+        signal(SIGPIPE, SIG_DFL)
     }
 
     /// The time of day, in milliseconds since 1970: for people and policies, never for deadlines.

@@ -99,4 +99,26 @@ let clockLibrary = ["x86_64", "aarch64"]
         )
         #expect(years.count > 1, "the jump is in the records, so it took place: \(years)")
     }
+
+    @Test("A fleet that may open few files says so, and never ends by a signal")
+    func fewDescriptors() throws {
+        var ended: [Int: Int32] = [:]
+        // With fewer than nine, libdispatch ends the process itself.
+        for limit in Array(9...20) + [32] {
+            let controller = try fleet.fixture.start(
+                ["exec", "production", "--", "true"],
+                on: "few",
+                under: ["prlimit", "--nofile=\(limit)"]
+            )
+            let status = controller.wait()
+            ended[limit] = status
+            #expect(status >= 0, "with \(limit) files: \(fleet.said("few"))")
+            let said = fleet.said("few")
+            #expect(
+                status == 0 || said.contains("open"),
+                "with \(limit) files: \(said)"
+            )
+        }
+        #expect(ended[32] == 0 && ended[9] != 0, "\(ended)")
+    }
 }

@@ -271,6 +271,7 @@ public final class SSHTransport: Transport {
         depth: Int,
         _ body: @Sendable (SSHSession) async throws(TransportError) -> T
     ) async throws(TransportError) -> T {
+        try reactor.requireSockets(to: endpoint.name)
         let gate = "\(settings.hostname):\(settings.port)"
         let clock = ContinuousClock()
         let start = clock.now
@@ -592,9 +593,14 @@ final class Files: Sendable {
             for path in paths {
                 if let bytes = WholeFile.read(path) {
                     hosts.read(bytes, file: path)
-                } else if access(path, F_OK) == 0 || ![ENOENT, ENOTDIR].contains(errno) {
+                    continue
+                }
+                let reason = String(cString: strerror(errno))
+                if access(path, F_OK) == 0 || ![ENOENT, ENOTDIR].contains(errno) {
                     // What it says of a key, that it was withdrawn or is another one, cannot be known.
-                    throw .configuration(reason: "known_hosts \(path) is there and cannot be read")
+                    throw .configuration(
+                        reason: "known_hosts \(path) is there and cannot be read: \(reason)"
+                    )
                 }
             }
             state.knownHosts[paths] = hosts

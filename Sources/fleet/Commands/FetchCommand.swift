@@ -1,16 +1,8 @@
 import ArgumentParser
-import Dispatch
-import FleetInventory
 import FleetOperations
-import FleetPlaybook
-import FleetReport
 import FleetRollout
-import FleetRunner
 import FleetTerminal
-import FleetTransport
 import FleetYAML
-import Glibc
-import Synchronization
 
 /// `fleet fetch ENV PATH`.
 struct FetchCommand: AsyncParsableCommand {
@@ -49,29 +41,15 @@ struct FetchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        guard mkdir(to, 0o777) == 0 || errno == EEXIST, access(to, W_OK | X_OK) == 0 else {
-            throw OperationFailure(.usage, "\(to): \(String(cString: strerror(errno)))")
-        }
         let operations = try await common.openUnrecorded()
         let meter = TransferMeter(isShown: Terminal.standardError.isInteractive && !common.quiet)
         var request = FetchRequest(path, from: hosts.selection, into: to)
         request.fanout = fanout
         request.timeoutMilliseconds = YAMLReader.milliseconds(timeout) ?? 600_000
         request.becomeUser = becomeUser ?? (sudo ? "root" : nil)
-        let outcomes = try await operations.fetch(request) { meter.note($0, $1, $2) }
+        let fetched = try await operations.fetch(request) { meter.note($0, $1, $2) }
         meter.finish()
-        let style = common.standardOutputStyle
-        var isGood = true
-        for (host, outcome) in outcomes {
-            switch outcome {
-            case .fetched(let path, let bytes):
-                common.print("\(style.green("✓")) \(host): \(path), \(bytes) bytes")
-            case .failed(let reason, let hint):
-                isGood = false
-                common.print("\(style.red("✗")) \(host): \(Sanitizer.line(reason))")
-                if let hint { common.print("  \(hint)") }
-            }
-        }
-        if !isGood { throw ExitStatus.saidNo }
+        common.print(lines: FetchText.lines(of: fetched, style: common.standardOutputStyle))
+        if !fetched.isComplete { throw ExitStatus.saidNo }
     }
 }

@@ -1,11 +1,8 @@
 import ArgumentParser
-import FleetFiles
 import FleetOperations
-import FleetReport
 import FleetRollout
 import FleetTerminal
 import FleetYAML
-import Glibc
 
 /// `fleet health ENV`.
 struct HealthCommand: AsyncParsableCommand {
@@ -57,71 +54,26 @@ struct HealthCommand: AsyncParsableCommand {
             playbook: playbook,
             slowMilliseconds: YAMLReader.milliseconds(slow) ?? 5_000
         )
-        if watch {
-            // Nothing depends on it: it ends with the terminal or the pipe that it is shown on.
-            signal(SIGHUP, SIG_DFL)
-            signal(SIGPIPE, SIG_DFL)
-        }
+        // Nothing depends on it: it ends with the terminal or the pipe that it is shown on.
+        if watch { Surroundings.endWithTheTerminal() }
+        let screen = HealthScreen(every: watch ? every : nil, style: common.standardOutputStyle)
+        let since = YAMLReader.milliseconds(since) ?? 86_400_000
         let clock = ContinuousClock()
         while true {
             let start = clock.now
-            let round = try await health.ask(
-                sinceMilliseconds: YAMLReader.milliseconds(since) ?? 86_400_000
-            )
-            try show(round)
+            let round = try await health.ask(sinceMilliseconds: since)
+            if let prometheus { try health.export(round, to: prometheus) }
+            if common.output == .json { common.printJSON(round.newest) } else { screen.show(round) }
             if round.hasChanged {
-                let style = common.standardErrorStyle
-                common.tell(
-                    round.isHealthy
-                        ? style.green("recovered: \(round.summary)")
-                        : style.red("changed: \(round.summary)")
-                )
+                common.tell(screen.change(round, style: common.standardErrorStyle))
                 await operations.tellOfChange(round, of: hosts.environment, command: onChange)
             }
             guard watch else {
                 if !round.isHealthy { throw ExitStatus.saidNo }
                 return
             }
-            let pause = Duration.milliseconds(YAMLReader.milliseconds(every) ?? 300_000)
-            try await clock.sleep(until: start + pause)
-        }
-    }
-
-    private func show(_ round: HealthRound) throws {
-        if let prometheus {
-            let text = HealthText.prometheus(round.newest, environment: hosts.environment)
-            try write(text, to: prometheus)
-        }
-        if common.output == .json { return common.printJSON(round.newest) }
-        let style = common.standardOutputStyle
-        let time = DurationText.utc(unixMilliseconds: round.unixMilliseconds)
-        if watch, !Terminal.standardOutput.isInteractive {
-            return common.print("\(time)  \(round.summary)")
-        }
-        // A screen of its own for every round, as `watch` does it.
-        if watch { Terminal.standardOutput.write("\u{1B}[H\u{1B}[2J") }
-        common.print(
-            HealthText.table(
-                round.newest,
-                history: round.history,
-                from: round.sinceUnixMilliseconds,
-                to: round.unixMilliseconds,
-                style: style
-            )
-        )
-        if watch { common.print(style.dim("\n\(time) UTC, every \(every)")) }
-    }
-
-    /// A collector may read it at any moment.
-    private func write(_ text: String, to path: String) throws {
-        do throws(WholeFile.Failure) {
-            try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
-        } catch {
-            throw OperationFailure(
-                .stateDirectory,
-                "\(path): \(error.reason)",
-                hints: ["name a file in a directory that can be written to"]
-            )
+            let pause = YAMLReader.milliseconds(every) ?? 300_000
+            try await clock.sleep(until: start + .milliseconds(pause))
         }
     }
 }

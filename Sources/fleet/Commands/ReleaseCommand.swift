@@ -1,8 +1,6 @@
 import ArgumentParser
 import FleetOperations
-import FleetPlan
 import FleetReport
-import FleetRollout
 import FleetTerminal
 
 /// `fleet release [PART|VERSION]`.
@@ -41,66 +39,37 @@ struct ReleaseCommand: AsyncParsableCommand {
         help: "Say what would be done, and stop."
     )
     var isDryRun = false
-    @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
-    var isConfirmed = false
+    @OptionGroup var agreement: AgreementOptions
     @OptionGroup var common: CommonOptions
 
-    func validate() throws {
-        let isPart = SemanticVersion.Part(rawValue: version) != nil
-        if !isPart, SemanticVersion(version) == nil {
-            throw ValidationError(
-                "`\(version)` is not a version: write major, minor, patch, or v1.4.0"
-            )
-        }
-        if !isPart, prerelease != nil {
-            throw ValidationError("write the label into the version: \(version)-rc.1")
-        }
-        if let prerelease, SemanticVersion("0.0.0-\(prerelease)") == nil || prerelease.contains(".")
-        {
-            throw ValidationError("`\(prerelease)` is not a label: write letters, as in rc")
-        }
-    }
-
-    func run() async throws {
-        let maker = try await ReleaseMaker(in: common.project ?? Surroundings.workingDirectory)
+    private var request: ReleaseRequest {
         var request = ReleaseRequest(version)
         request.prerelease = prerelease
         request.branch = branch
         request.remote = remote
         request.isSigned = sign
         request.ciStatus = ciStatus ?? Surroundings.variable("FLEET_CI_STATUS")
+        return request
+    }
+
+    func validate() throws {
+        if let problem = request.problem { throw ValidationError(problem) }
+    }
+
+    func run() async throws {
+        let maker = try await ReleaseMaker(in: common.project ?? Surroundings.workingDirectory)
         let next = try await maker.propose(request)
         let style = common.standardErrorStyle
-        let since = next.since.map { " since \($0)" } ?? ""
-        common.tell(
-            "\(style.bold(next.tag)) on \(next.commit.prefix(12)), \(next.changes.count) changes\(since)"
-        )
-        for change in next.changes.prefix(Self.shownChanges) { common.tell("  \(change)") }
-        if next.changes.count > Self.shownChanges {
-            common.tell("  … and \(next.changes.count - Self.shownChanges) more")
-        }
-        if let higher = next.higherElsewhere {
-            common.tell(
-                "note: \(higher) is on another line, which this commit does not have behind it"
-            )
-        }
+        for line in ReleaseText.lines(of: next, style: style) { common.tell(line) }
         guard !isDryRun else { return common.print("\(next.tag) would be pushed to \(remote)") }
-        if !isConfirmed {
-            try Terminal.confirm(
-                "tag and push \(next.tag)?",
-                or: "this needs a confirmation: \(next.tag)",
-                hints: ["add --yes to go on without being asked", "nothing was published"],
-                refusal: OperationFailure(
-                    .refused,
-                    "not confirmed",
-                    hints: ["nothing was published"]
-                )
-            )
-        }
+        try agreement.confirm(
+            "tag and push \(next.tag)?",
+            or: "this needs a confirmation: \(next.tag)",
+            "add --yes to go on without being asked",
+            unchanged: "nothing was published"
+        )
         try await maker.publish(next)
         common.print("\(next.tag) pushed to \(remote)")
         common.tell("\(style.dim("next:")) fleet deploy staging --tag \(next.tag)")
     }
-
-    private static let shownChanges = 30
 }
