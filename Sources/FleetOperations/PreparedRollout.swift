@@ -20,6 +20,20 @@ public struct PreparedRollout: Sendable {
     /// Hosts that the resumed rollout has already touched.
     public let touched: [HostName]
 
+    /// Returns a host of the plan.
+    ///
+    /// - Throws: ``OperationFailure`` if the plan has none of that name.
+    public func host(named name: String) throws(OperationFailure) -> HostName {
+        guard let host = plan.hosts.map(\.name).first(where: { $0.text == name }) else {
+            throw OperationFailure(
+                .usage,
+                "`\(name)` is not in this plan",
+                hints: ["its hosts are \(HostRange.fold(plan.hosts.map(\.name)))"]
+            )
+        }
+        return host
+    }
+
     /// The project that it was prepared in: its root.
     let project: String
     /// What was asked for; nil for what cannot be kept for later.

@@ -3,11 +3,24 @@ public import FleetTransport
 
 /// A plan as text: what `fleet plan` prints, and what is shown before a confirmation.
 public enum PlanText {
+    /// How much of a plan is shown.
+    public enum Depth: Sendable, Hashable {
+        /// One screen: batches, and the names of what every group of hosts does.
+        case overview
+        /// Each step with its values, the account and the directory.
+        case steps
+        /// Each step with the script that does it.
+        case scripts
+    }
+
+    /// What shows more than the overview.
+    public static let deeper =
+        "more: --steps shows the values, --scripts what runs, --host NAME one host; -o json everything"
+
     /// One line: what goes where, in which batches.
     public static func headline(_ plan: Plan) -> String {
         let count = "\(plan.hosts.count) \(plan.hosts.count == 1 ? "host" : "hosts")"
-        let sizes = plan.batches.map { String($0.count) }.joined(separator: ", ")
-        let batches = plan.batches.count > 1 ? " in batches of \(sizes)" : ""
+        let batches = plan.batches.count > 1 ? " in batches of \(sizes(of: plan.batches))" : ""
         switch plan.kind {
         case .deploy:
             return "deploy \(release(plan)) to \(plan.environment): \(count)\(batches)"
@@ -20,6 +33,21 @@ public enum PlanText {
         }
     }
 
+    /// How many hosts each batch has: `1, 59 × 10, 9`.
+    private static func sizes(of batches: [[HostName]]) -> String {
+        var runs: [(size: Int, count: Int)] = []
+        for batch in batches {
+            if runs.last?.size == batch.count {
+                runs[runs.count - 1].count += 1
+            } else {
+                runs.append((batch.count, 1))
+            }
+        }
+        return runs.flatMap { size, count in
+            count > 2 ? ["\(count) × \(size)"] : Array(repeating: "\(size)", count: count)
+        }.joined(separator: ", ")
+    }
+
     private static func release(_ plan: Plan) -> String {
         guard let release = plan.release else {
             let labels = Set(plan.hosts.compactMap { $0.release?.label }).sorted()
@@ -29,20 +57,66 @@ public enum PlanText {
             ?? "commit \(release.commit.prefix(12))"
     }
 
-    /// Everything that would run, per batch and host, the way back included.
+    /// What would run, the way back included.
     ///
     /// Hosts whose actions are the same are shown once, under their common name.
     ///
     /// - Parameters:
     ///   - plan: The plan.
+    ///   - depth: How much of it.
+    ///   - only: The hosts whose actions are shown; nil for all.
     ///   - clients: What is expected to reach each host; nothing for what nobody has looked at.
     ///   - style: How it looks.
     /// - Returns: The text, without a line end.
-    public static func full(
+    public static func shown(
         _ plan: Plan,
+        _ depth: Depth,
+        only: Set<HostName>? = nil,
         clients: [HostName: HostClient] = [:],
         style: Style
     ) -> String {
+        var lines = facts(of: plan, clients: clients, style: style)
+        if depth == .overview {
+            let overview = PlanOverview(plan: plan, style: style)
+            lines += overview.batches() + overview.groups()
+            return lines.joined(separator: "\n")
+        }
+        let byName = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, $0) })
+        for (number, batch) in plan.batches.enumerated() {
+            let hosts = batch.filter { only?.contains($0) ?? true }
+            guard !hosts.isEmpty else { continue }
+            let canary = number == 0 && plan.batches.count > 1 ? ", the canary" : ""
+            lines.append("")
+            lines.append(
+                style.bold("batch \(number + 1) of \(plan.batches.count)\(canary)")
+                    + "  \(HostRange.fold(hosts))"
+            )
+            for group in alike(hosts.compactMap({ byName[$0] }), by: shape) {
+                lines += describe(
+                    group[0],
+                    named: HostRange.fold(group.map(\.name)),
+                    depth,
+                    style
+                )
+            }
+        }
+        guard depth == .scripts else { return lines.joined(separator: "\n") }
+        for (name, text) in plan.libraries.sorted(by: { $0.key < $1.key }) {
+            lines += [
+                "",
+                "  \(style.cyan("functions"))  \(style.dim("\(name), before the scripts that name it"))",
+            ]
+            lines += text.split(whereSeparator: \.isNewline).map {
+                "       " + style.dim("│ ") + Sanitizer.line(String($0))
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// What holds for the whole rollout.
+    private static func facts(of plan: Plan, clients: [HostName: HostClient], style: Style)
+        -> [String]
+    {
         var lines = [style.bold(headline(plan)), ""]
         lines.append("playbook   \(plan.title)")
         lines.append("fanout     \(plan.fanout) hosts in flight")
@@ -61,28 +135,7 @@ public enum PlanText {
             lines.append("way back   within \(DurationText.short(milliseconds: limit))")
         }
         lines.append("digest     sha256:\(plan.digest)")
-        let byName = Dictionary(uniqueKeysWithValues: plan.hosts.map { ($0.name, $0) })
-        for (number, batch) in plan.batches.enumerated() {
-            let canary = number == 0 && plan.batches.count > 1 ? ", the canary" : ""
-            lines.append("")
-            lines.append(
-                style.bold("batch \(number + 1) of \(plan.batches.count)\(canary)")
-                    + "  \(HostRange.fold(batch))"
-            )
-            for (names, host) in alike(batch.compactMap { byName[$0] }) {
-                lines += describe(host, named: HostRange.fold(names), style)
-            }
-        }
-        for (name, text) in plan.libraries.sorted(by: { $0.key < $1.key }) {
-            lines += [
-                "",
-                "  \(style.cyan("functions"))  \(style.dim("\(name), before the scripts that name it"))",
-            ]
-            lines += text.split(whereSeparator: \.isNewline).map {
-                "       " + style.dim("│ ") + Sanitizer.line(String($0))
-            }
-        }
-        return lines.joined(separator: "\n")
+        return lines
     }
 
     /// Which client reaches which hosts.
@@ -122,15 +175,19 @@ public enum PlanText {
         }
     }
 
-    /// Hosts in groups that will do the same, values of their own apart.
-    private static func alike(_ hosts: [PlannedHost]) -> [([HostName], PlannedHost)] {
-        var groups: [([HostName], PlannedHost)] = []
+    /// Hosts in groups of the same shape, in their order.
+    static func alike(_ hosts: [PlannedHost], by shape: (PlannedHost) -> [String])
+        -> [[PlannedHost]]
+    {
+        var groups: [[PlannedHost]] = []
+        var places: [[String]: Int] = [:]
         for host in hosts {
             let shape = shape(host)
-            if let index = groups.firstIndex(where: { Self.shape($0.1) == shape }) {
-                groups[index].0.append(host.name)
+            if let place = places[shape] {
+                groups[place].append(host)
             } else {
-                groups.append(([host.name], host))
+                places[shape] = groups.count
+                groups.append([host])
             }
         }
         return groups
@@ -142,25 +199,29 @@ public enum PlanText {
             + (host.checks + host.revertChecks).map { "\($0.name) \(text(of: $0.action))" }
     }
 
-    private static func describe(_ host: PlannedHost, named name: String, _ style: Style)
-        -> [String]
-    {
+    private static func describe(
+        _ host: PlannedHost,
+        named name: String,
+        _ depth: Depth,
+        _ style: Style
+    ) -> [String] {
         var lines = ["", "  \(style.cyan(name))"]
-        lines += section("steps", host.steps.map { ($0, $0.action) }, style)
-        lines += checks("gate", host.checks, style)
+        lines += section("steps", host.steps, depth, style)
+        lines += checks("gate", host.checks, depth, style)
         if !host.revertSteps.isEmpty {
-            lines += section("way back", host.revertSteps.map { ($0, $0.action) }, style)
+            lines += section("way back", host.revertSteps, depth, style)
         }
         return lines
     }
 
     private static func section(
         _ title: String,
-        _ steps: [(PlannedStep, Action)],
+        _ steps: [PlannedStep],
+        _ depth: Depth,
         _ style: Style
     ) -> [String] {
         var lines = ["    \(style.dim(title))"]
-        for (number, (step, action)) in steps.enumerated() {
+        for (number, step) in steps.enumerated() {
             var notes = ["timeout \(DurationText.short(milliseconds: step.timeoutMilliseconds))"]
             if step.retries > 0 { notes.append("retries \(step.retries)") }
             if step.condition == .absent { notes.append("where nothing ran before") }
@@ -169,14 +230,17 @@ public enum PlanText {
             lines.append(
                 "    \(head)  \(style.dim("\(step.kind); \(notes.joined(separator: ", "))"))"
             )
-            lines += body(of: action, style)
+            lines += body(of: step.action, depth, style)
         }
         return lines
     }
 
-    private static func checks(_ title: String, _ checks: [PlannedCheck], _ style: Style)
-        -> [String]
-    {
+    private static func checks(
+        _ title: String,
+        _ checks: [PlannedCheck],
+        _ depth: Depth,
+        _ style: Style
+    ) -> [String] {
         guard !checks.isEmpty else { return [] }
         var lines = ["    \(style.dim(title))"]
         for check in checks {
@@ -185,13 +249,13 @@ public enum PlanText {
             lines.append("    - \(check.name)  \(style.dim(often + bound))")
             // What a step put there is verified by the step's own script.
             if check.step != nil { continue }
-            lines += body(of: check.action, style)
+            lines += body(of: check.action, depth, style)
         }
         return lines
     }
 
     /// What an action does, as lines; values are shown beside the script that gets them.
-    private static func body(of action: Action, _ style: Style) -> [String] {
+    private static func body(of action: Action, _ depth: Depth, _ style: Style) -> [String] {
         switch action {
         case .script(let script):
             var lines: [String] = []
@@ -200,14 +264,16 @@ public enum PlanText {
             if let library = script.library { lines.append("with the functions \(library)") }
             lines += script.environment.filter { !Self.isOrdinary($0.name) }
                 .map { "\($0.name)=\(ShellWord.quote($0.value))" }
-            lines += script.text.split(whereSeparator: \.isNewline).map(String.init)
+            if depth == .scripts {
+                lines += script.text.split(whereSeparator: \.isNewline).map(String.init)
+            }
             return lines.map { "       " + style.dim("│ ") + Sanitizer.line($0) }
         default:
             return ["       " + style.dim("│ ") + Sanitizer.line(text(of: action))]
         }
     }
 
-    private static func isOrdinary(_ name: String) -> Bool {
+    static func isOrdinary(_ name: String) -> Bool {
         ["FLEET_ENVIRONMENT", "FLEET_HOST", "FLEET_TAG", "FLEET_COMMIT", "FLEET_REVERT"]
             .contains(name)
     }

@@ -276,10 +276,26 @@ struct AgreementOptions: ParsableArguments {
     }
 }
 
+/// How much of a plan is shown.
+struct PlanOptions: ParsableArguments {
+    @Flag(name: .customLong("steps"), help: "Show each step with its values.")
+    var showsSteps = false
+    @Flag(name: .customLong("scripts"), help: "Show each step with the script that does it.")
+    var showsScripts = false
+    @Option(name: .customLong("host"), help: "Show what one host would do, with its scripts.")
+    var host: String?
+
+    var depth: PlanText.Depth {
+        showsScripts || host != nil ? .scripts : showsSteps ? .steps : .overview
+    }
+}
+
 /// Whether to ask before hosts are changed.
 struct ConfirmationOptions: ParsableArguments {
     @Flag(name: [.customShort("n"), .customLong("dry-run")], help: "Print the plan and stop.")
     var isDryRun = false
+
+    @OptionGroup var shown: PlanOptions
 
     @Option(
         name: .customLong("save"),
@@ -302,6 +318,9 @@ struct ConfirmationOptions: ParsableArguments {
     func validate() throws {
         if saved != nil, !isDryRun {
             throw ValidationError("--save goes with --dry-run")
+        }
+        if shown.depth != .overview, !isDryRun {
+            throw ValidationError("--steps, --scripts and --host go with --dry-run")
         }
         if let lockWait, YAMLReader.milliseconds(lockWait) == nil {
             throw ValidationError("`\(lockWait)` is not a duration: write 90s or 10m")

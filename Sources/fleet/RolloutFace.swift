@@ -12,7 +12,7 @@ struct RolloutFace {
     let operations: Operations
 
     /// Prints what would be done, and what stands against it now.
-    func show(_ prepared: PreparedRollout) async throws {
+    func show(_ prepared: PreparedRollout, _ shown: PlanOptions) async throws {
         if let (id, _) = prepared.resumed {
             let touched = prepared.touched
             return common.print(
@@ -21,9 +21,19 @@ struct RolloutFace {
             )
         }
         let clients = try await operations.clients(of: prepared)
+        let host = try shown.host.map { try prepared.host(named: $0) }
         common.print(
-            PlanText.full(prepared.plan, clients: clients, style: common.standardOutputStyle)
+            PlanText.shown(
+                prepared.plan,
+                shown.depth,
+                only: host.map { [$0] },
+                clients: clients,
+                style: common.standardOutputStyle
+            )
         )
+        if shown.depth == .overview {
+            common.tell(common.standardErrorStyle.dim(PlanText.deeper))
+        }
         for objection in try await operations.objections(to: prepared) {
             Terminal.standardError.write("note: \(Sanitizer.line(objection))\n")
         }
@@ -49,7 +59,7 @@ struct RolloutFace {
             )
         }
         if confirmation.isDryRun {
-            try await show(prepared)
+            try await show(prepared, confirmation.shown)
             return try await save(prepared, in: confirmation.saved)
         }
         let status = try await carryOut(prepared)

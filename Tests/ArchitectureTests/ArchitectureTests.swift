@@ -101,7 +101,6 @@ struct ArchitectureTests {
                 "\(source.name) has \(lines.count) lines"
             )
         }
-        #expect(face.map { $0.text.count { $0 == "\n" } }.reduce(0, +) < 2500)
     }
 
     @Test func theUseCasesKnowNoFace() {

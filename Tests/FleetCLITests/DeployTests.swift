@@ -393,8 +393,19 @@ import Testing
         let fixture = try FleetFixture()
         let plan = try fixture.fleet("plan", "production", "--tag", "v1.0.0")
         #expect(plan.status == 0, "\(plan.errors)")
-        #expect(plan.output.contains("batch 1 of 2, the canary  web1"))
-        #expect(plan.output.contains("way back"))
+        #expect(plan.output.contains("batch 1, the canary   web1"), "\(plan.output)")
+        #expect(plan.output.contains("way back") && !plan.output.contains("│"))
+        let deeper = try fixture.fleet(
+            "plan",
+            "production",
+            "--tag",
+            "v1.0.0",
+            "--host",
+            "web2"
+        )
+        #expect(deeper.output.contains("│") && !deeper.output.contains("web1"), "\(deeper.output)")
+        let foreign = try fixture.fleet("plan", "production", "--host", "web9")
+        #expect(foreign.status == 64 && foreign.errors.contains("its hosts are web[1-"))
         let dry = try fixture.fleet("deploy", "production", "--tag", "v1.0.0", "--dry-run")
         #expect(dry.status == 0)
         #expect(!FileManager.default.fileExists(atPath: fixture.servers[0].home + "/app"))

@@ -170,22 +170,23 @@ struct ReportTests {
                 )
             }
         ])
-        let text = PlanText.full(plan, style: .plain)
+        let text = PlanText.shown(plan, .overview, style: .plain)
         let line = text.split(separator: "\n").first { $0.hasPrefix("ssh ") }
         guard let limit else {
             #expect(line == nil)
             return
         }
         #expect(line?.contains(limit) ?? false && line?.contains(which) ?? false, "\(text)")
-        #expect(!PlanText.full(self.plan, style: .plain).contains("openssh_sessions"))
+        #expect(!PlanText.shown(self.plan, .overview, style: .plain).contains("openssh_sessions"))
     }
 
     @Test("The plan says which client reaches which hosts")
     func clients() {
         func line(_ clients: [HostName: HostClient]) -> Substring? {
-            PlanText.full(plan, clients: clients, style: .plain).split(separator: "\n").first {
-                $0.hasPrefix("client ")
-            }
+            PlanText.shown(plan, .overview, clients: clients, style: .plain).split(separator: "\n")
+                .first {
+                    $0.hasPrefix("client ")
+                }
         }
         #expect(line([:]) == nil)
         #expect(line(["web1": .libssh2, "web2": .libssh2]) == "client     libssh2")
@@ -199,7 +200,7 @@ struct ReportTests {
     }
 
     @Test func thePlanShowsWhatWouldRunAndTheWayBack() {
-        let text = PlanText.full(plan, style: .plain)
+        let text = PlanText.shown(plan, .scripts, style: .plain)
         for part in [
             "deploy v2.0.0 (bbbbbbbbbbbb) to production: 3 hosts in batches of 1, 2",
             "batch 1 of 2, the canary  web1", "batch 2 of 2  web[2-3]",
@@ -210,6 +211,77 @@ struct ReportTests {
         ] {
             #expect(text.contains(part), "\(part) is missing in\n\(text)")
         }
+    }
+
+    private func host(_ number: Int, port: Int = 80) -> PlannedHost {
+        PlannedHost(
+            endpoint: HostEndpoint(name: HostName("web\(number)")),
+            release: plan.release,
+            steps: [
+                PlannedStep(
+                    name: "settings",
+                    kind: "run",
+                    action: .script(
+                        Script(
+                            "write \"$PORT\"",
+                            environment: [EnvironmentVariable("PORT", "\(port)")]
+                        )
+                    )
+                )
+            ],
+            checks: plan.hosts[0].checks,
+            revertSteps: plan.hosts[0].revertSteps,
+            revertChecks: []
+        )
+    }
+
+    private func plan(of hosts: [PlannedHost], batches: [[HostName]]) -> Plan {
+        Plan(
+            kind: .deploy,
+            environment: "production",
+            title: "Deploy app",
+            release: plan.release,
+            releaseStep: "pull",
+            fanout: 2,
+            maxFailures: 0,
+            onFailure: .revert,
+            batches: batches,
+            hosts: hosts
+        )
+    }
+
+    @Test("A plan for 600 hosts is one screen, and says which values differ by host")
+    func thePlanIsOneScreen() {
+        let hosts = (1...600).map { host($0, port: $0 < 600 ? 80 : 81) }
+        let names = hosts.map(\.name)
+        let batches =
+            [Array(names[..<1])]
+            + stride(from: 1, to: 600, by: 10).map { Array(names[$0..<min(600, $0 + 10)]) }
+        let big = plan(of: hosts, batches: batches)
+        let lines = PlanText.shown(big, .overview, style: .plain).split(separator: "\n")
+        #expect(lines.count < 24, "\(lines.joined(separator: "\n"))")
+        #expect(lines.allSatisfy { $0.count <= 120 || $0.hasPrefix("ssh ") })
+        for part in [
+            "batch 1, the canary   web1", "batches 2 to 60       10 hosts each: web[2-591]",
+            "batch 61              web[592-600]", "web[1-600]", "  1.  settings  run, PORT by host",
+            "  gate      health", "  way back  pull",
+        ] {
+            #expect(lines.contains { $0 == part }, "\(part)\n\(lines.joined(separator: "\n"))")
+        }
+        #expect(!lines.contains { $0.contains("write") }, "no script")
+    }
+
+    @Test(
+        "Steps show values without scripts, scripts show everything, and a host can be looked at alone"
+    )
+    func depths() {
+        let plan = plan(of: [host(1), host(2, port: 81)], batches: [["web1"], ["web2"]])
+        let steps = PlanText.shown(plan, .steps, style: .plain)
+        #expect(steps.contains("PORT=80") && steps.contains("PORT=81"))
+        #expect(!steps.contains("write"))
+        let one = PlanText.shown(plan, .scripts, only: ["web2"], style: .plain)
+        #expect(one.contains("PORT=81") && one.contains("write \"$PORT\""))
+        #expect(!one.contains("PORT=80") && !one.contains("batch 1 of 2"))
     }
 
     @Test func theLiveViewFitsTheTerminal() {

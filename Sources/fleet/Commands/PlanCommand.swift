@@ -7,7 +7,7 @@ struct PlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
         _superCommandName: Fleet.name,
-        abstract: "Print exactly what deploy would run, per batch and host, the way back included."
+        abstract: "Show what deploy would run on which hosts, the way back included."
     )
 
     @OptionGroup var hosts: HostOptions
@@ -19,6 +19,7 @@ struct PlanCommand: AsyncParsableCommand {
         help: ArgumentHelp("Keep it in a file, for `fleet apply FILE`.", valueName: "file")
     )
     var saved: String?
+    @OptionGroup var shown: PlanOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -28,7 +29,7 @@ struct PlanCommand: AsyncParsableCommand {
         )
         let face = RolloutFace(common: common, operations: operations)
         if common.output == .text {
-            try await face.show(prepared)
+            try await face.show(prepared, shown)
         } else {
             common.print(prepared.plan.json)
         }
