@@ -226,7 +226,7 @@ let package = Package(
         ),
         tests(
             "FleetReportTests",
-            ["FleetReport", "FleetRollout", "FleetPlan", "FleetTransport"]
+            ["FleetReport", "FleetRollout", "FleetPlan", "FleetTransport", "FleetTestSupport"]
         ),
         tests("FleetProjectTests", ["FleetProject", "FleetPlaybook", "FleetTestSupport"]),
         tests("FleetHTTPTests", ["FleetHTTP", "FleetTransport"]),

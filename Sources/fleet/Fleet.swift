@@ -51,7 +51,7 @@ struct Fleet: AsyncParsableCommand {
             HealthCommand.self,
             HistoryCommand.self, AuditCommand.self, ShowCommand.self, FetchCommand.self,
             TrustCommand.self,
-            DoctorCommand.self,
+            DoctorCommand.self, ExplainCommand.self,
         ]
     )
 

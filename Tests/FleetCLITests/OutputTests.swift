@@ -8,6 +8,19 @@ import Testing
 
     init() throws { fixture = try FleetFixture(hosts: 1) }
 
+    @Test("An error code is explained from anywhere, and a mistyped one is told from a real one")
+    func explain() throws {
+        func explain(_ code: String...) throws -> Command {
+            try fixture.fleet(["explain"] + code, environment: [:], in: "")
+        }
+        let known = try explain("dirty")
+        #expect(known.status == 0 && known.output.hasPrefix("E_DIRTY  "), "\(known.errors)")
+        let unknown = try explain("E_DIRTI")
+        #expect(unknown.status == 64 && unknown.errors.contains("did you mean E_DIRTY"))
+        let all = try explain("-o", "json").output.split(separator: "\n")
+        #expect(all.count > 80 && all.allSatisfy { $0.hasPrefix(#"{"cause":"#) })
+    }
+
     /// Row K2.
     @Test("A pipe that says `later` loses nothing")
     func nonBlockingPipe() throws {
