@@ -120,7 +120,7 @@ public enum RolloutText {
         var rows: [(hosts: [HostName], cells: [String])] = []
         let idle = Set(rollout.plan.hosts.filter { !$0.hasWork }.map(\.name))
         for host in rollout.hosts {
-            let failure = host.failure.map { Sanitizer.line($0.summary) } ?? ""
+            let failure = host.failure.map(FailureCause.summary) ?? ""
             let isIdle = idle.contains(host.name) && host.failure == nil
             let cells = [
                 isIdle ? style.dim("nothing to do") : state(host, style), runs(host, rollout),

@@ -137,7 +137,7 @@ struct ReportTests {
                 reverted  v2.0.0 failed, and every touched host of production is verified back  2.5s
 
                   hosts     state      runs    what was seen
-                  web1      reverted   v1.0.0  exited 1
+                  web1      reverted   v1.0.0  exited 1: fatal: ␛[2Jno
                   web[2-3]  untouched  v1.0.0
 
                 going back took 0.2s
