@@ -89,6 +89,9 @@ struct PlanOverview {
                 values[entry.name, default: []].insert(entry.value)
             }
         }
-        return values.filter { $0.value.count > 1 }.keys.sorted()
+        let variable = "FLEET_VAR_"
+        return values.filter { $0.value.count > 1 }.keys.sorted().map {
+            $0.hasPrefix(variable) ? "vars.\($0.dropFirst(variable.count))" : $0
+        }
     }
 }

@@ -167,7 +167,12 @@ public enum PlanText {
     }
 
     private static func failures(_ plan: Plan) -> String {
-        let limit = "more than \(plan.maxFailures) failed hosts"
+        let limit =
+            switch plan.maxFailures {
+            case 0: "at the first failed host"
+            case 1: "at the second failed host"
+            case let limit: "at more than \(limit) failed hosts"
+            }
         switch plan.onFailure {
         case .revert: return "\(limit): every touched host goes back to what it ran before"
         case .hold: return "\(limit): stop, and leave the hosts as they are"

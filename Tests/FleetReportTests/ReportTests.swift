@@ -224,7 +224,7 @@ struct ReportTests {
                     action: .script(
                         Script(
                             "write \"$PORT\"",
-                            environment: [EnvironmentVariable("PORT", "\(port)")]
+                            environment: [EnvironmentVariable("FLEET_VAR_port", "\(port)")]
                         )
                     )
                 )
@@ -263,7 +263,8 @@ struct ReportTests {
         #expect(lines.allSatisfy { $0.count <= 120 || $0.hasPrefix("ssh ") })
         for part in [
             "batch 1, the canary   web1", "batches 2 to 60       10 hosts each: web[2-591]",
-            "batch 61              web[592-600]", "web[1-600]", "  1.  settings  run, PORT by host",
+            "batch 61              web[592-600]", "web[1-600]",
+            "  1.  settings  run, vars.port by host",
             "  gate      health", "  way back  pull",
         ] {
             #expect(lines.contains { $0 == part }, "\(part)\n\(lines.joined(separator: "\n"))")
@@ -277,11 +278,11 @@ struct ReportTests {
     func depths() {
         let plan = plan(of: [host(1), host(2, port: 81)], batches: [["web1"], ["web2"]])
         let steps = PlanText.shown(plan, .steps, style: .plain)
-        #expect(steps.contains("PORT=80") && steps.contains("PORT=81"))
+        #expect(steps.contains("FLEET_VAR_port=80") && steps.contains("FLEET_VAR_port=81"))
         #expect(!steps.contains("write"))
         let one = PlanText.shown(plan, .scripts, only: ["web2"], style: .plain)
-        #expect(one.contains("PORT=81") && one.contains("write \"$PORT\""))
-        #expect(!one.contains("PORT=80") && !one.contains("batch 1 of 2"))
+        #expect(one.contains("FLEET_VAR_port=81") && one.contains("write \"$PORT\""))
+        #expect(!one.contains("FLEET_VAR_port=80") && !one.contains("batch 1 of 2"))
     }
 
     @Test func theLiveViewFitsTheTerminal() {
