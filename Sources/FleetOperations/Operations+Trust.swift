@@ -35,14 +35,9 @@ public struct CollectedKeys: Sendable {
     /// The keys that nobody has compared yet.
     public var new: [OfferedHostKey] { keys.map(\.key).filter { $0.standing == .new } }
 
-    /// The hosts that show another key than the known one, or a revoked one, and where that is said.
-    public var refused: [(host: HostName, place: String)] {
-        keys.compactMap { host, key in
-            switch key.standing {
-            case .changed(_, let place), .revoked(let place): (host, place)
-            case .known, .new: nil
-            }
-        }
+    /// The hosts that show another key than the known one, or a revoked one.
+    public var refused: [(host: HostName, key: OfferedHostKey)] {
+        keys.filter { $0.key.standing != .known && $0.key.standing != .new }
     }
 
     /// Whether every host's key is known as soon as the ``new`` ones are.

@@ -4,7 +4,7 @@ internal import FleetTransport
 /// The line of a program's output that says why it failed.
 ///
 /// Programs print their reason first and then advice (git), last after a trace (Python), or between progress lines
-/// (npm, docker). What each prints is documented by its own sources and manuals, and the tests hold real output of each.
+/// (npm, docker). The tests hold an example in the form of each.
 public enum FailureCause {
     /// The longest cause, in characters; terminals are seldom wider.
     private static let limit = 160

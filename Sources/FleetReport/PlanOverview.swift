@@ -49,7 +49,8 @@ struct PlanOverview {
     }
 
     private func line(_ title: String, _ names: [String]) -> String {
-        "  \(style.dim(Style.padded(title, to: 10)))" + names.joined(separator: ", ")
+        "  \(style.dim(Style.padded(title, to: 10)))"
+            + Sanitizer.line(names.joined(separator: ", "))
     }
 
     /// Hosts are one group if they do the same by name, whatever their values are.
@@ -75,7 +76,7 @@ struct PlanOverview {
             }
             let isIrreversible = step.isIrreversible ? "  " + style.yellow("irreversible") : ""
             let place = Style.padded("\(number + 1).", to: 4)
-            let name = Style.padded(step.name, to: width)
+            let name = Style.padded(Sanitizer.line(step.name), to: width)
             return "  \(place)\(name)  \(style.dim(notes.joined(separator: ", ")))\(isIrreversible)"
         }
     }

@@ -231,7 +231,7 @@ public enum PlanText {
             if step.retries > 0 { notes.append("retries \(step.retries)") }
             if step.condition == .absent { notes.append("where nothing ran before") }
             if step.isIrreversible { notes.append(style.yellow("irreversible")) }
-            let head = "\(number + 1). \(step.name)"
+            let head = "\(number + 1). \(Sanitizer.line(step.name))"
             lines.append(
                 "    \(head)  \(style.dim("\(step.kind); \(notes.joined(separator: ", "))"))"
             )
@@ -251,7 +251,7 @@ public enum PlanText {
         for check in checks {
             let often = check.passes > 1 ? "\(check.passes) passes in a row within " : "within "
             let bound = DurationText.short(milliseconds: max(1000, check.deadlineMilliseconds))
-            lines.append("    - \(check.name)  \(style.dim(often + bound))")
+            lines.append("    - \(Sanitizer.line(check.name))  \(style.dim(often + bound))")
             // What a step put there is verified by the step's own script.
             if check.step != nil { continue }
             lines += body(of: check.action, depth, style)

@@ -50,9 +50,16 @@ package struct TrustText {
 
     /// What to do about keys that are not the known ones, a line each.
     package func warnings(about keys: CollectedKeys) -> String {
-        keys.refused.map { host, place in
-            "\(host): if it was rebuilt, remove the line at \(place) yourself and run "
-                + "`fleet trust` again; otherwise someone may be between you and it\n"
+        keys.refused.map { host, key in
+            switch key.standing {
+            case .revoked(let place):
+                "\(host): its key was revoked (\(place)): give the host a new key, then run `fleet trust` again; "
+                    + "whoever has the revoked one may be between you and it\n"
+            case .changed(_, let place):
+                "\(host): if it was rebuilt, remove the line at \(place) yourself and run "
+                    + "`fleet trust` again; otherwise someone may be between you and it\n"
+            case .known, .new: ""
+            }
         }.joined()
     }
 

@@ -60,6 +60,7 @@ struct ServiceStepTests {
     /// A process that listens, working in a folder; it has said that it does.
     private func listener(in folder: String, _ port: Int) throws -> ChildProcess {
         let log = try LogPipe(home.path + "/listener.log")
+        // It sleeps until the test ends it.
         let process = try ChildProcess(
             [
                 "python3", "-c",

@@ -272,6 +272,24 @@ struct ReportTests {
         #expect(!lines.contains { $0.contains("write") }, "no script")
     }
 
+    @Test("A step's name cannot move the cursor, at any depth")
+    func namesAreSafe() {
+        let step = PlannedStep(name: "a\u{1B}[2J", kind: "run", action: .script(Script("true")))
+        let check = PlannedCheck(name: "b\u{1B}[2J", action: plan.hosts[0].checks[0].action)
+        let host = PlannedHost(
+            endpoint: HostEndpoint(name: "web1"),
+            release: plan.release,
+            steps: [step],
+            checks: [check],
+            revertSteps: [step],
+            revertChecks: []
+        )
+        let plan = plan(of: [host], batches: [["web1"]])
+        for depth in [PlanText.Depth.overview, .steps, .scripts] {
+            #expect(!PlanText.shown(plan, depth, style: .plain).contains("\u{1B}"))
+        }
+    }
+
     @Test(
         "Steps show values without scripts, scripts show everything, and a host can be looked at alone"
     )
