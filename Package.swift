@@ -154,7 +154,7 @@ let package = Package(
             "FleetTerminal",
             [
                 "FleetOperations", "FleetReport", "FleetRollout", "FleetRunner", "FleetPlan",
-                "FleetSSH", "FleetTransport",
+                "FleetSSH", "FleetTransport", "FleetFiles",
             ]
         ),
         .executableTarget(

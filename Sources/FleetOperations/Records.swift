@@ -180,29 +180,32 @@ public struct Records: Sendable {
             entries: entries,
             origin: origin,
             rollout: try RolloutLookup.replay(plan, entries, id),
-            outputs: outputs.map { output in
-                StepOutput(
-                    host: output.host.text,
-                    step: Self.name(output, in: plan),
-                    bytes: output.bytes,
-                    totalBytes: output.totalBytes,
-                    droppedBytes: output.droppedBytes
-                )
-            }
+            outputs: Self.named(outputs, in: plan)
         )
     }
 
-    /// The step that an output's key stands for.
-    private static func name(_ output: StoredOutput, in plan: Plan) -> String {
-        let key = output.key.description
-        guard let planned = plan.hosts.first(where: { $0.name == output.host }) else { return key }
-        for (index, step) in planned.steps.enumerated() where key.hasPrefix("f\(index)-") {
-            return step.name
+    /// Outputs with the steps that their keys stand for.
+    private static func named(_ outputs: [StoredOutput], in plan: Plan) -> [StepOutput] {
+        guard !outputs.isEmpty else { return [] }
+        let hosts = Dictionary(plan.hosts.map { ($0.name, $0) }) { first, _ in first }
+        func name(_ output: StoredOutput) -> String {
+            guard let host = hosts[output.host],
+                let (step, _) = StepReference.reading(output.key)
+            else { return output.key.description }
+            let isBack = step.direction == .revert
+            let steps = isBack ? host.revertSteps : host.steps
+            guard step.index < steps.count else { return output.key.description }
+            return (isBack ? "revert " : "") + steps[step.index].name
         }
-        for (index, step) in planned.revertSteps.enumerated() where key.hasPrefix("r\(index)-") {
-            return "revert \(step.name)"
+        return outputs.map { output in
+            StepOutput(
+                host: output.host.text,
+                step: name(output),
+                bytes: output.bytes,
+                totalBytes: output.totalBytes,
+                droppedBytes: output.droppedBytes
+            )
         }
-        return key
     }
 }
 

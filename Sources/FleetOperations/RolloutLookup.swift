@@ -19,6 +19,28 @@ public enum RolloutLookup {
         return id
     }
 
+    /// The word that means the newest rollout, wherever one is named.
+    public static let newest = "last"
+
+    /// Finds the rollout that a name means; ``newest`` is the newest one but commands of `exec`.
+    ///
+    /// - Throws: ``OperationFailure`` if the text is not a valid name, or ``newest`` and there is none.
+    static func id(_ text: String, in journal: any JournalReader) async throws(OperationFailure)
+        -> RolloutID
+    {
+        guard text == newest else { return try id(text) }
+        let records: [RolloutRecord]
+        do {
+            records = try await journal.rollouts(RolloutQuery(limit: 1, changesOnly: true))
+        } catch {
+            throw OperationFailure(error)
+        }
+        guard let record = records.first else {
+            throw OperationFailure(.usage, "the journal holds no rollout yet")
+        }
+        return record.id
+    }
+
     /// Restores the state of a rollout from its journal records.
     ///
     /// - Throws: ``OperationFailure`` if the journal does not know the rollout, or its records do not fit its plan.

@@ -47,7 +47,16 @@ public struct ErrorCode: Sendable, Hashable, Encodable {
 
 /// Every error code that fleet prints.
 public enum ErrorCatalog {
-    /// Returns the entry of a code, written in any case, with or without `E_`.
+    /// The first code in a message; nil if there is none.
+    static func code(in text: String) -> String? {
+        guard let start = text.firstRange(of: "E_")?.lowerBound else { return nil }
+        let word = text[start...].prefix {
+            $0 == "_" || ($0.isASCII && ($0.isUppercase || $0.isNumber))
+        }
+        return entry(for: String(word)) == nil ? nil : String(word)
+    }
+
+    /// The entry of a code, however it is typed; nil if there is no such code.
     public static func entry(for text: String) -> ErrorCode? {
         let name = text.uppercased()
         return entries.first { $0.code == name || $0.code == "E_" + name }

@@ -116,20 +116,79 @@ public enum RolloutText {
             : style.red("\(text), longer than the \(allowed) that the playbook allows")
     }
 
+    /// Hosts to which the same happened.
+    struct Row {
+        /// The hosts, in the order of the plan.
+        var hosts: [HostName]
+        /// What they ran before.
+        let before: String
+        /// What they run now, as far as it was verified.
+        let runs: String
+        /// What became of them, in a word or two.
+        let state: String
+        /// Whether that is what was wanted.
+        let isGood: Bool
+        /// Whether somebody has to look.
+        let isBad: Bool
+        /// Why; empty if nothing failed.
+        let seen: String
+        fileprivate let outcome: HostOutcome?
+    }
+
+    /// What became of the hosts, folded.
+    static func rows(_ rollout: Rollout) -> [Row] {
+        var rows: [Row] = []
+        var places: [[String]: Int] = [:]
+        let idle = Set(rollout.plan.hosts.filter { !$0.hasWork }.map(\.name))
+        for (place, host) in rollout.hosts.enumerated() {
+            let planned = rollout.plan.hosts[place].release?.label
+            let seen = host.failure.map(FailureCause.summary) ?? ""
+            let isIdle = idle.contains(host.name) && host.failure == nil
+            let state =
+                isIdle
+                ? "nothing to do"
+                : host.outcome?.rawValue
+                    ?? (host.stage == .verified
+                        ? "verified" : host.isTouched ? "stopped" : "untouched")
+            let before = rollout.plan.releaseStep.flatMap { host.snapshot?.release(of: $0)?.label }
+            let runs = runs(host, planned, rollout)
+            let key = [before ?? "", state, runs, seen]
+            if let row = places[key] {
+                rows[row].hosts.append(host.name)
+                continue
+            }
+            places[key] = rows.count
+            let isGood = host.outcome == .succeeded || host.stage == .verified
+            rows.append(
+                Row(
+                    hosts: [host.name],
+                    before: before ?? (rollout.plan.releaseStep == nil ? "-" : "nothing"),
+                    runs: runs,
+                    state: state,
+                    isGood: isGood && !isIdle,
+                    isBad: [.revertFailed, .fenced, .unknown].contains(host.outcome),
+                    seen: seen,
+                    outcome: isIdle ? nil : host.outcome
+                )
+            )
+        }
+        return rows
+    }
+
     private static func table(_ rollout: Rollout, _ style: Style) -> [String] {
         var rows: [(hosts: [HostName], cells: [String])] = []
-        let idle = Set(rollout.plan.hosts.filter { !$0.hasWork }.map(\.name))
-        for host in rollout.hosts {
-            let failure = host.failure.map(FailureCause.summary) ?? ""
-            let isIdle = idle.contains(host.name) && host.failure == nil
-            let cells = [
-                isIdle ? style.dim("nothing to do") : state(host, style), runs(host, rollout),
-                failure,
-            ]
-            if let index = rows.firstIndex(where: { $0.cells == cells }) {
-                rows[index].hosts.append(host.name)
+        for row in self.rows(rollout) {
+            let state =
+                row.outcome.map { OutcomeText.styled($0, style) }
+                ?? (row.isGood
+                    ? style.green(row.state)
+                    : row.state == "stopped" ? style.yellow(row.state) : style.dim(row.state))
+            let cells = [state, row.runs, row.seen]
+            // What a host ran before is not shown here, and tells nobody apart.
+            if let place = rows.firstIndex(where: { $0.cells == cells }) {
+                rows[place].hosts.append(contentsOf: row.hosts)
             } else {
-                rows.append(([host.name], cells))
+                rows.append((row.hosts, cells))
             }
         }
         return Table.lines(
@@ -139,17 +198,12 @@ public enum RolloutText {
         )
     }
 
-    private static func state(_ host: HostProgress, _ style: Style) -> String {
-        if let outcome = host.outcome { return OutcomeText.styled(outcome, style) }
-        if host.stage == .verified { return style.green("verified") }
-        return host.isTouched ? style.yellow("stopped") : style.dim("untouched")
-    }
-
     /// What a host runs now, as far as it was verified.
-    private static func runs(_ host: HostProgress, _ rollout: Rollout) -> String {
+    private static func runs(_ host: HostProgress, _ planned: String?, _ rollout: Rollout)
+        -> String
+    {
         guard let step = rollout.plan.releaseStep else { return "-" }
         let before = host.snapshot?.release(of: step)?.label
-        let planned = rollout.plan.hosts.first { $0.name == host.name }?.release?.label
         switch host.outcome {
         case .succeeded: return planned ?? "-"
         case .reverted: return before ?? "-"
@@ -164,6 +218,11 @@ public enum RolloutText {
     /// Replaces the placeholders ` ENV` and ` HOST` in a hint by the real names.
     public static func hint(_ text: String, environment: String, host: HostName) -> String {
         text.replacing(" ENV", with: " \(environment)").replacing(" HOST", with: " \(host)")
+    }
+
+    /// What to type next; nothing while it runs, and where all is well.
+    static func nextSteps(_ rollout: Rollout, id: RolloutID) -> [String] {
+        rollout.outcome.map { next(rollout, $0, id: id) } ?? []
     }
 
     private static func next(_ rollout: Rollout, _ outcome: RolloutOutcome, id: RolloutID)

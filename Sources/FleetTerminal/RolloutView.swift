@@ -1,10 +1,10 @@
-internal import FleetDigest
 package import FleetOperations
 internal import FleetPlan
 package import FleetReport
 package import FleetRollout
 package import FleetRunner
 internal import FleetTransport
+internal import Synchronization
 
 /// A rollout that is carried out, as it is shown: live on standard error, its records and its end on standard output.
 package final class RolloutView: Sendable {
@@ -12,6 +12,8 @@ package final class RolloutView: Sendable {
     private let outputs = HostOutputs()
     private let isShown: Bool
     private let json: QueuedOutput?
+    /// What makes the records' lines, and records that came before it was there.
+    private let events = Mutex<(lines: EventLines?, waiting: [JournalEntry])>((nil, []))
 
     /// Chooses what is shown.
     ///
@@ -31,13 +33,35 @@ package final class RolloutView: Sendable {
             screen.view?.transferred(host, bytes, of: total)
         case .recorded(let entries):
             if isShown { screen.show(entries) }
-            guard let json else { return }
-            for entry in entries { json.write(CanonicalJSON.encode(entry) + [0x0A]) }
+            guard json != nil else { return }
+            events.withLock { events in
+                events.waiting += entries
+                printWaiting(&events)
+            }
         }
+    }
+
+    private func printWaiting(_ events: inout (lines: EventLines?, waiting: [JournalEntry])) {
+        guard events.lines != nil, let json else { return }
+        for entry in events.waiting {
+            for line in events.lines?.lines(for: entry) ?? [] {
+                json.write(JSONLine.bytes(of: line))
+            }
+        }
+        events.waiting = []
     }
 
     /// Begins the live view.
     package func begin(_ running: RunningRollout, style: Style) {
+        if json != nil {
+            events.withLock { events in
+                var lines = EventLines(plan: running.plan)
+                // What was printed then is not printed again.
+                for entry in running.earlier { _ = lines.lines(for: entry) }
+                events.lines = lines
+                printWaiting(&events)
+            }
+        }
         guard isShown else { return }
         screen.begin(LiveView(plan: running.plan, replaying: running.earlier, style: style))
     }

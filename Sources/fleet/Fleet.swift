@@ -49,7 +49,9 @@ struct Fleet: AsyncParsableCommand {
             PlanCommand.self, ApplyCommand.self, CheckCommand.self, HostsCommand.self,
             StatusCommand.self,
             HealthCommand.self,
-            HistoryCommand.self, AuditCommand.self, ShowCommand.self, FetchCommand.self,
+            HistoryCommand.self, AuditCommand.self, ShowCommand.self, ReportCommand.self,
+            EventsCommand.self,
+            FetchCommand.self,
             TrustCommand.self,
             DoctorCommand.self, ExplainCommand.self,
         ]
@@ -107,12 +109,16 @@ enum Main {
             exit(status.rawValue)
         } catch {
             if let failure = OperationFailure(of: error) { leave(failure) }
+            FailureText.tell(
+                ofArguments: root.message(for: error),
+                root.exitCode(for: error).rawValue
+            )
             root.exit(withError: error)
         }
     }
 
     private static func leave(_ failure: OperationFailure) -> Never {
-        Terminal.standardError.write(failure.rendered + "\n")
+        FailureText.tell(failure)
         exit(failure.status.rawValue)
     }
 

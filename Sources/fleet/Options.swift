@@ -25,7 +25,7 @@ struct CommonOptions: ParsableArguments {
 
     @Option(
         name: [.short, .long],
-        help: "text, or json for the journal's own entries, one a line."
+        help: "text, or json: a line for each result, as docs/json.md describes."
     )
     var output: OutputFormat = .text
 
@@ -50,6 +50,10 @@ struct CommonOptions: ParsableArguments {
         help: "Go on with a libssh2 that is known to be unsafe; see `fleet doctor`."
     )
     var acceptsUnsafeLibSSH2 = false
+
+    func validate() throws {
+        if output == .json { FailureText.isJSON = true }
+    }
 
     var standardOutputStyle: Style { color.style(for: .standardOutput) }
     var standardErrorStyle: Style { color.style(for: .standardError) }
@@ -96,7 +100,7 @@ struct CommonOptions: ParsableArguments {
 
     /// Prints values, a line of JSON each.
     func printJSON(_ lines: [some Encodable]) {
-        for line in lines { print(String(decoding: CanonicalJSON.encode(line), as: UTF8.self)) }
+        for line in lines { Terminal.standardOutput.write(JSONLine.bytes(of: line)) }
     }
 
     /// Says what happens, where people look for that.

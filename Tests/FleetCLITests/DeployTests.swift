@@ -386,7 +386,8 @@ import Testing
         #expect(partly.status == 1)
         #expect(partly.output.hasPrefix("web[1-2] (2)  ok\nweb3  E_UNREACHABLE: "))
         let json = try fixture.fleet("exec", "production", "-l", "web1", "-o", "json", "--", "true")
-        #expect(json.output.contains("{\"finish\":{\"_0\":\"succeeded\"}}"))
+        #expect(json.output.contains("\"type\":\"rollout.ended\""))
+        #expect(json.output.hasPrefix("{\"v\":1,"))
     }
 
     @Test func thePlanIsWhatWouldRun() throws {

@@ -1,35 +1,33 @@
 import ArgumentParser
 import FleetOperations
 import FleetReport
-import FleetRollout
+import FleetTerminal
 
-/// `fleet explain E_CODE`.
+/// `fleet explain E_CODE` and `fleet explain ROLLOUT`.
 struct ExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
         _superCommandName: Fleet.name,
-        abstract: "Say what an error code means, what it leaves unchanged, and what to do."
+        abstract: "Say what an error code means, or why a rollout ended as it did."
     )
 
     @Argument(
-        help: "A code that a message begins with, as in E_DIRTY; all of them if none is named."
+        help:
+            "A code that a message begins with, as in E_DIRTY, a rollout, or `last`; all codes if nothing is named."
     )
-    var code: String?
+    var what: String?
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        guard let code else {
+        guard let what else {
             if common.output == .json { return common.printJSON(ErrorCatalog.entries) }
             return common.print(ErrorText.list(style: common.standardOutputStyle))
         }
-        guard let entry = ErrorCatalog.entry(for: code) else {
-            throw OperationFailure(
-                .usage,
-                "`\(Sanitizer.line(code))` is no error code of this fleet",
-                hints: [ErrorText.hint(for: code)]
-            )
+        let style = common.standardOutputStyle
+        switch try await common.openRecords().explained(what, zone: LocalTimes.zone) {
+        case .code(let entry) where common.output == .json: common.printJSON([entry])
+        case .code(let entry): common.print(ErrorText.page(of: entry, style: style))
+        case .rollout(let report): common.print(ExplanationText.text(report, style: style))
         }
-        if common.output == .json { return common.printJSON([entry]) }
-        common.print(ErrorText.page(of: entry, style: common.standardOutputStyle))
     }
 }

@@ -18,9 +18,13 @@ struct ShowCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let id = try RolloutLookup.id(rollout)
-        let story = try await common.openRecords().story(of: id, withOutputs: outputs)
-        if common.output == .json { return common.printJSON(story.entries) }
+        let records = try common.openRecords()
+        let id = try await records.rollout(named: rollout)
+        let story = try await records.story(of: id, withOutputs: outputs)
+        if common.output == .json {
+            var lines = EventLines(plan: story.rollout.plan)
+            return common.printJSON(story.entries.flatMap { lines.lines(for: $0) })
+        }
         let style = common.standardOutputStyle
         let origin = story.origin
         common.print(
