@@ -43,15 +43,18 @@ public struct FollowedRollout: Sendable {
     /// Gives the records out, in order, until there can be no more.
     ///
     /// - Parameters:
+    ///   - sequence: The number of a record; only later ones are given out.
     ///   - waits: Whether to wait for records that are not written yet.
     ///   - take: Gets the records, some at a time.
     /// - Returns: Why there are no more.
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
-    public func follow(waits: Bool = true, _ take: ([JournalEntry]) -> Void)
-        async throws(OperationFailure) -> End
-    {
-        var last = 0
-        var end: RolloutOutcome?
+    public func follow(
+        after sequence: Int = 0,
+        waits: Bool = true,
+        _ take: ([JournalEntry]) -> Void
+    ) async throws(OperationFailure) -> End {
+        var last = sequence
+        var end = try await outcome(upTo: sequence)
         var idle = 0
         while !Task.isCancelled {
             // Asked first: what was written before the holder left is read behind that.
@@ -88,6 +91,21 @@ public struct FollowedRollout: Sendable {
             }
         }
         return .cancelled
+    }
+}
+
+extension FollowedRollout {
+    /// How the rollout has ended by a record; nil if it has not.
+    private func outcome(upTo sequence: Int) async throws(OperationFailure) -> RolloutOutcome? {
+        guard sequence > 0 else { return nil }
+        do {
+            return try await journal.entries(of: id, after: sequence - 1, limit: 1).lazy
+                .compactMap { entry -> RolloutOutcome? in
+                    if case .effect(.finish(let outcome)) = entry.body { outcome } else { nil }
+                }.first
+        } catch {
+            throw OperationFailure(error)
+        }
     }
 }
 

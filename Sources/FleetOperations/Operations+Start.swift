@@ -72,7 +72,7 @@ extension Operations {
     }
 
     /// Asks what has to be asked.
-    private func ask(_ prepared: PreparedRollout) async throws(OperationFailure) {
+    func ask(_ prepared: PreparedRollout) async throws(OperationFailure) {
         guard !prepared.terms.isConfirmed, let question = prepared.question else { return }
         switch await asker.agrees(to: question) {
         case true?: return

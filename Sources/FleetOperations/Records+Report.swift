@@ -124,7 +124,7 @@ extension Records {
         }.prefix(Self.compared).map { $0 }
     }
 
-    /// How long a rollout of a plan usually takes: the median of those before it that succeeded on as many hosts.
+    /// How long a rollout of a plan usually takes, for whoever shows it: the median of those before it that succeeded on as many hosts.
     ///
     /// - Parameter plan: The plan.
     /// - Returns: Milliseconds, and from how many rollouts; nil if there were none.
@@ -137,5 +137,16 @@ extension Records {
         let alike = all.filter { $0.outcome == .succeeded && $0.hosts == plan.hosts.count }
         guard !alike.isEmpty else { return nil }
         return (RolloutReport.median(alike.map(\.milliseconds)), alike.count)
+    }
+}
+
+extension Operations {
+    /// How long such a rollout usually takes, in milliseconds; nil if there was none like it.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    public func usualMilliseconds(of prepared: PreparedRollout) async throws(OperationFailure)
+        -> Int?
+    {
+        try await controller.records.expectedMilliseconds(of: prepared.plan)?.milliseconds
     }
 }

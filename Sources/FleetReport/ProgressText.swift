@@ -10,6 +10,8 @@ public struct ProgressText: Sendable {
         case detail
         /// A line that is kept above the live view.
         case notable
+        /// A line that is kept above the live view, and says nothing new where every line is shown.
+        case live
     }
 
     /// The state of the rollout after the records seen so far.
@@ -20,6 +22,8 @@ public struct ProgressText: Sendable {
     private var lastFailure: [HostName: String] = [:]
     private var ready: [HostName] = []
     private var announcedBatch = -1
+    /// Up to how many hosts each one that is finished has a line above the live view.
+    private static let fewHosts = 50
 
     /// Prepares lines for a plan.
     public init(plan: Plan, style: Style) {
@@ -75,6 +79,24 @@ public struct ProgressText: Sendable {
 
     // MARK: Decisions
 
+    /// What is said where nothing else was said for long.
+    ///
+    /// - Parameter now: The time since the rollout began, in milliseconds.
+    /// - Returns: One line: what is under way, and what takes longest.
+    public func heartbeat(at now: Int) -> String {
+        let busy = rollout.hosts.filter { $0.activity != .idle }
+        guard let slowest = busy.min(by: { $0.stageSinceMilliseconds < $1.stageSinceMilliseconds })
+        else { return line(now, nil, style.dim("still under way")) }
+        let count = busy.count == 1 ? "1 host" : "\(busy.count) hosts"
+        let time = DurationText.short(milliseconds: max(0, now - slowest.stageSinceMilliseconds))
+        let what = LiveFrame.doing(slowest, rollout, .plain)
+        return line(
+            now,
+            nil,
+            style.dim("still under way on \(count); longest: \(slowest.name) \(what), for \(time)")
+        )
+    }
+
     private mutating func lines(for effect: RolloutEffect, at now: Int) -> [(String, Weight)] {
         switch effect {
         case .perform(let host, let step, let attempt):
@@ -107,7 +129,8 @@ public struct ProgressText: Sendable {
             guard outcome != .untouched, outcome != .succeeded, rollout.plan.kind != .exec else {
                 return []
             }
-            return [(line(now, host, OutcomeText.styled(outcome, style)), .detail)]
+            let weight: Weight = rollout.hosts.count <= Self.fewHosts ? .notable : .detail
+            return [(line(now, host, OutcomeText.styled(outcome, style)), weight)]
         case .check, .lock, .unlock, .probe, .startTimer, .release, .finish:
             return []
         }
@@ -280,7 +303,12 @@ public struct ProgressText: Sendable {
             lastFailure[host] = nil
             guard rollout.progress(of: host)?.stage != old else { return [] }
             if case .gating = old { return [] }
-            return [(line(now, host, "\(name) \(style.green("ok"))"), .detail)]
+            let ok = (line(now, host, "\(name) \(style.green("ok"))"), Weight.detail)
+            // One by one, what is finished goes up and stays there; of many hosts the counts say enough.
+            guard rollout.progress(of: host)?.stage == .verified,
+                rollout.hosts.count <= Self.fewHosts
+            else { return [ok] }
+            return [ok, (line(now, host, style.green("verified")), .live)]
         case .fail(let failure), .inconclusive(let failure):
             // The same answer again and again is said once.
             guard lastFailure[host] != failure.summary else { return [] }

@@ -31,8 +31,11 @@ public struct Style: Sendable, Hashable {
     /// A text short enough for a cell of a table.
     public static func short(_ text: String) -> String { cut(text, to: 40) }
 
-    /// How many columns a text takes, escape sequences not counted.
-    static func width(_ text: String) -> Int {
+    /// How many cells of a terminal a text takes, escape sequences not counted.
+    ///
+    /// - Parameter text: One line.
+    /// - Returns: The number of cells.
+    public static func width(_ text: String) -> Int {
         var width = 0
         var isEscape = false
         for scalar in text.unicodeScalars {
@@ -40,11 +43,27 @@ public struct Style: Sendable, Hashable {
                 isEscape = scalar != "m"
             } else if scalar == "\u{1B}" {
                 isEscape = true
-            } else if !scalar.properties.isGraphemeExtend {
-                width += 1
+            } else {
+                width += cells(scalar)
             }
         }
         return width
+    }
+
+    /// How many cells of a terminal a character takes: none if it only changes the one before, two if it is wide.
+    ///
+    /// Wide are the blocks of Unicode's EastAsianWidth.txt (UAX #11) that are wide as a whole, and what is shown as an
+    /// emoji by itself.
+    private static func cells(_ scalar: Unicode.Scalar) -> Int {
+        guard scalar.value >= 0x300 else { return 1 }
+        if scalar.properties.isGraphemeExtend || scalar.value == 0x200D { return 0 }
+        switch scalar.value {
+        case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0xA4CF, 0xA960...0xA97F, 0xAC00...0xD7A3,
+            0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x16FE0...0x18CFF,
+            0x1B000...0x1B2FF, 0x20000...0x3FFFD:
+            return 2
+        default: return scalar.properties.isEmojiPresentation ? 2 : 1
+        }
     }
 
     /// The text with spaces behind it, up to a width.
@@ -66,8 +85,8 @@ public struct Style: Sendable, Hashable {
                 result.unicodeScalars.append(scalar)
                 continue
             }
-            guard used < width - 1 else { break }
-            used += scalar.properties.isGraphemeExtend ? 0 : 1
+            guard used + cells(scalar) <= width - 1 else { break }
+            used += cells(scalar)
             result.unicodeScalars.append(scalar)
         }
         return result + "…" + (isMarked ? "\u{1B}[0m" : "")

@@ -33,6 +33,8 @@ actor HostWorker {
     private static let lockMilliseconds = 30_000
     /// How many last lines of an output explain a failure.
     private static let excerptLines = 20
+    /// In how many last lines of an output the one is looked for that says why a step failed.
+    private static let causeLines = 2_000
 
     /// Where long outputs are put; nil for memory only.
     private let spool: String?
@@ -521,13 +523,15 @@ actor HostWorker {
 
     // MARK: Steps
 
-    /// Room for what a step prints.
+    /// Room for what a step prints; whoever watches may look at it from now on.
     private func capture() -> OutputCapture {
         let name = planned.name
         let watch = watch
-        return OutputCapture(keeping: plan.kind == .exec ? .spool : .journal, in: spool) {
+        let output = OutputCapture(keeping: plan.kind == .exec ? .spool : .journal, in: spool) {
             watch(.transferred(name, bytes: $0, of: $1))
         }
+        watch(.began(name, output))
+        return output
     }
 
     func perform(_ reference: StepReference, attempt: Int, snapshot: Snapshot)
@@ -560,7 +564,9 @@ actor HostWorker {
             )
             await output.settle()
             if result.status == .fenced { noteFence(output.tail(lines: 1)) }
-            return (Self.outcome(of: result, step: step, output), output)
+            return (
+                Self.outcome(of: result, step: step, isExec: plan.kind == .exec, output), output
+            )
         } catch {
             await output.settle()
             await drop()
@@ -627,7 +633,10 @@ actor HostWorker {
             )
             await output.settle()
             switch recovery {
-            case .ended(let result): return (Self.outcome(of: result, step: step, output), output)
+            case .ended(let result):
+                return (
+                    Self.outcome(of: result, step: step, isExec: plan.kind == .exec, output), output
+                )
             case .neverStarted: return (.neverStarted, output)
             case .vanished: return (.vanished, output)
             }
@@ -682,15 +691,26 @@ actor HostWorker {
             ? planned.steps[reference.index] : planned.revertSteps[reference.index]
     }
 
+    /// What became of a step; a command's own output is shown whole, and needs no line of it in front.
     private static func outcome(
         of result: CommandResult,
         step: PlannedStep,
+        isExec: Bool,
         _ output: OutputCapture
     ) -> StepOutcome {
         let excerpt = output.tail(lines: excerptLines)
         switch result.status {
         case .exited(0): return .succeeded
-        case .exited: return .failed(Failure(result.status.phrase, excerpt: excerpt))
+        case .exited:
+            // The line that says why may be far above the last ones.
+            let cause =
+                isExec
+                ? result.status.phrase
+                : FailureCause.summary(
+                    result.status.phrase,
+                    output: output.tail(lines: causeLines)
+                )
+            return .failed(Failure(cause, excerpt: excerpt))
         case .fenced:
             return .fenced(
                 Failure(

@@ -89,6 +89,18 @@ public final class OutputCapture: OutputSink {
         }
     }
 
+    /// The last line that came and is not blank, as far as it can be told without reading the file; for a person's eye.
+    ///
+    /// A progress bar that is drawn anew on the same line counts as a line.
+    public var lastLine: String {
+        let end = state.withLock { state in
+            Array((state.pending.isEmpty ? state.memory : state.pending).suffix(400))
+        }
+        let lines = end.split { $0 == 0x0A || $0 == 0x0D }
+        let line = lines.last { line in line.contains { $0 > 0x20 } }
+        return line.map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+
     /// Reports the progress of a transfer.
     public func transferred(_ bytes: Int, of total: Int) { progress?(bytes, total) }
 

@@ -8,6 +8,8 @@ internal import Synchronization
 public enum RolloutUpdate: Sendable {
     /// Records that have just become durable, in order; those of `exec` are reported as soon as they are made.
     case recorded([JournalEntry])
+    /// A step began on a host; what it prints can be looked at from now on.
+    case began(HostName, OutputCapture)
     /// What a command of `exec` printed on a host, once it has ended.
     case printed(HostName, OutputCapture)
     /// The progress of a transfer to a host; sent often, and not recorded.

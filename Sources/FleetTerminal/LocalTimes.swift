@@ -12,3 +12,12 @@ package enum LocalTimes {
         return (parts.tm_gmtoff, name.isEmpty ? "local time" : name)
     }
 }
+
+extension LocalTimes {
+    /// The time of day, in milliseconds since 1970: for people, never for deadlines.
+    static var unixMilliseconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+}

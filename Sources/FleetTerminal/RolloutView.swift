@@ -1,5 +1,5 @@
-package import FleetOperations
-internal import FleetPlan
+internal import FleetOperations
+package import FleetPlan
 package import FleetReport
 package import FleetRollout
 package import FleetRunner
@@ -8,73 +8,99 @@ internal import Synchronization
 
 /// A rollout that is carried out, as it is shown: live on standard error, its records and its end on standard output.
 package final class RolloutView: Sendable {
+    /// How it is shown.
+    package struct Settings: Sendable {
+        /// How the progress is shown; not ``ProgressForm/auto``.
+        package var progress: ProgressForm
+        /// Whether events are printed on standard output, instead of the end.
+        package var printsEvents: Bool
+        /// Whether what hosts print last is shown.
+        package var isVerbose = false
+        /// How long such a rollout usually takes, in milliseconds.
+        package var usualMilliseconds: Int?
+        /// The system that runs this as a job; nil for none.
+        package var system: CISystem?
+
+        package init(progress: ProgressForm, printsEvents: Bool) {
+            self.progress = progress
+            self.printsEvents = printsEvents
+        }
+    }
+
     private let screen = Screen()
     private let outputs = HostOutputs()
-    private let isShown: Bool
-    private let json: QueuedOutput?
-    /// What makes the records' lines, and records that came before it was there.
-    private let events = Mutex<(lines: EventLines?, waiting: [JournalEntry])>((nil, []))
+    private let settings: Settings
+    private let events: EventOutput?
+    private let progressEvents: EventOutput?
+    private let section = "fleet_progress"
 
     /// Chooses what is shown.
-    ///
-    /// - Parameters:
-    ///   - isShown: Whether there is a live view.
-    ///   - printsJSON: Whether each record is printed, instead of the end.
-    package init(isShown: Bool, printsJSON: Bool) {
-        self.isShown = isShown
-        json = printsJSON ? QueuedOutput(.standardOutput) : nil
+    package init(_ settings: Settings) {
+        self.settings = settings
+        events = settings.printsEvents ? EventOutput(.standardOutput) : nil
+        progressEvents = settings.progress == .json ? EventOutput(.standardError) : nil
     }
+
+    /// Whether there is a view of text.
+    private var isShown: Bool { settings.progress == .live || settings.progress == .plain }
 
     /// Takes what has happened, on any thread; never waits for a reader.
     package func take(_ update: RolloutUpdate) {
         switch update {
         case .printed(let host, let output): outputs.add(output, of: host)
+        case .began(let host, let output): screen.view?.began(host, output)
         case .transferred(let host, let bytes, let total):
             screen.view?.transferred(host, bytes, of: total)
         case .recorded(let entries):
             if isShown { screen.show(entries) }
-            guard json != nil else { return }
-            events.withLock { events in
-                events.waiting += entries
-                printWaiting(&events)
-            }
+            events?.take(entries)
+            progressEvents?.take(entries)
         }
     }
 
-    private func printWaiting(_ events: inout (lines: EventLines?, waiting: [JournalEntry])) {
-        guard events.lines != nil, let json else { return }
-        for entry in events.waiting {
-            for line in events.lines?.lines(for: entry) ?? [] {
-                json.write(JSONLine.bytes(of: line))
-            }
-        }
-        events.waiting = []
-    }
-
-    /// Begins the live view.
-    package func begin(_ running: RunningRollout, style: Style) {
-        if json != nil {
-            events.withLock { events in
-                var lines = EventLines(plan: running.plan)
-                // What was printed then is not printed again.
-                for entry in running.earlier { _ = lines.lines(for: entry) }
-                events.lines = lines
-                printWaiting(&events)
-            }
-        }
+    /// Begins to show it.
+    ///
+    /// - Parameters:
+    ///   - plan: What is carried out.
+    ///   - earlier: What was recorded of it before.
+    ///   - style: How text is marked.
+    ///   - wish: Called with what a key asks for.
+    package func begin(
+        _ plan: Plan,
+        replaying earlier: [JournalEntry],
+        style: Style,
+        wish: @escaping @Sendable (LiveView.Wish) -> Void = { _ in }
+    ) {
+        events?.begin(plan, earlier)
+        progressEvents?.begin(plan, earlier)
         guard isShown else { return }
-        screen.begin(LiveView(plan: running.plan, replaying: running.earlier, style: style))
+        if let system = settings.system {
+            Terminal.standardError.command(
+                system.begin(PlanText.headline(plan), name: section, at: Self.seconds)
+            )
+        }
+        var live = LiveView.Settings(isLive: settings.progress == .live)
+        live.isVerbose = settings.isVerbose
+        live.usualMilliseconds = settings.usualMilliseconds
+        live.wish = wish
+        screen.begin(LiveView(plan: plan, replaying: earlier, settings: live, style: style))
     }
 
-    /// Ends the live view, and waits until every record is printed.
+    /// Ends the view, and waits until every event is printed.
     package func finish() {
         screen.view?.finish()
-        json?.finish()
+        events?.finish()
+        progressEvents?.finish()
+        if isShown, let system = settings.system {
+            Terminal.standardError.command(system.end(section, at: Self.seconds))
+        }
     }
 
-    /// Prints what became of the rollout, if its records were not printed.
+    private static var seconds: Int { LocalTimes.unixMilliseconds / 1000 }
+
+    /// Prints what became of the rollout, if its events were not printed.
     package func report(_ rollout: Rollout, id: RolloutID, at milliseconds: Int, style: Style) {
-        guard json == nil else { return }
+        guard events == nil else { return }
         let output = Terminal.standardOutput
         guard rollout.plan.kind == .exec else {
             let summary = RolloutText.summary(rollout, id: id, at: milliseconds, style: style)
@@ -101,4 +127,42 @@ package final class RolloutView: Sendable {
             if let printed = outputs[group.hosts[0]] { output.print(printed) }
         }
     }
+}
+
+/// Prints a rollout's events on a stream, a line each.
+private final class EventOutput: Sendable {
+    private let output: QueuedOutput
+    /// What makes the lines, and records that came before it was there.
+    private let state = Mutex<(lines: EventLines?, waiting: [JournalEntry])>((nil, []))
+
+    init(_ terminal: Terminal) { output = QueuedOutput(terminal) }
+
+    func begin(_ plan: Plan, _ earlier: [JournalEntry]) {
+        state.withLock { state in
+            var lines = EventLines(plan: plan)
+            // What was printed then is not printed again.
+            for entry in earlier { _ = lines.lines(for: entry) }
+            state.lines = lines
+            printWaiting(&state)
+        }
+    }
+
+    func take(_ entries: [JournalEntry]) {
+        state.withLock { state in
+            state.waiting += entries
+            printWaiting(&state)
+        }
+    }
+
+    private func printWaiting(_ state: inout (lines: EventLines?, waiting: [JournalEntry])) {
+        guard state.lines != nil else { return }
+        for entry in state.waiting {
+            for line in state.lines?.lines(for: entry) ?? [] {
+                output.write(JSONLine.bytes(of: line))
+            }
+        }
+        state.waiting = []
+    }
+
+    func finish() { output.finish() }
 }

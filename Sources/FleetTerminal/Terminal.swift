@@ -30,8 +30,36 @@ package struct Terminal: Sendable {
     /// Writes bytes, in the same way.
     package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
 
+    /// Guards both streams against commands to the CI system in what is printed; nil where none would obey.
+    private static let guards = Mutex<[Int32: CommandGuard]?>(nil)
+
+    /// From now on nothing that is printed is a command to GitHub's runner, but what ``command(_:)`` writes.
+    package static func guardCommands() {
+        guards.withLock { $0 = $0 ?? [:] }
+    }
+
+    /// Writes a command to the CI system: a line with its end.
+    package func command(_ line: String) {
+        let isInLine = Self.guards.withLock { guards in
+            let isInLine = guards?[descriptor]?.isAtLineStart == false
+            guards?[descriptor] = CommandGuard()
+            return isInLine
+        }
+        let bytes = Array(((isInLine ? "\n" : "") + line).utf8)
+        bytes.withUnsafeBytes { writeAsItIs($0) }
+    }
+
     /// Writes bytes, in the same way.
     package func write(_ bytes: UnsafeRawBufferPointer) {
+        let harmless = Self.guards.withLock { guards -> [UInt8]? in
+            guard guards != nil else { return nil }
+            return guards?[descriptor, default: CommandGuard()].harmless(bytes)
+        }
+        guard let harmless else { return writeAsItIs(bytes) }
+        harmless.withUnsafeBytes { writeAsItIs($0) }
+    }
+
+    private func writeAsItIs(_ bytes: UnsafeRawBufferPointer) {
         var rest = bytes
         while !rest.isEmpty {
             let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
@@ -104,8 +132,8 @@ package struct Terminal: Sendable {
         // What was typed before the question was no answer to it. A job in the background is stopped here, and
         // hides what is typed once it has the terminal.
         tcflush(terminal, TCIFLUSH)
-        TerminalEcho.hide()
-        defer { TerminalEcho.show() }
+        TerminalMode.enter(.secret)
+        defer { TerminalMode.leave(.secret) }
         let question = Array("\(what): ".utf8)
         _ = Glibc.write(terminal, question, question.count)
         var line: [UInt8] = []

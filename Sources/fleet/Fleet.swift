@@ -1,6 +1,7 @@
 import ArgumentParser
 import CMalloc
 import FleetOperations
+import FleetReport
 import FleetRollout
 import FleetSSH
 import FleetTerminal
@@ -50,7 +51,7 @@ struct Fleet: AsyncParsableCommand {
             StatusCommand.self,
             HealthCommand.self,
             HistoryCommand.self, AuditCommand.self, ShowCommand.self, ReportCommand.self,
-            EventsCommand.self,
+            EventsCommand.self, WatchCommand.self,
             FetchCommand.self,
             TrustCommand.self,
             DoctorCommand.self, ExplainCommand.self,
@@ -86,6 +87,7 @@ enum Main {
         raiseDescriptorLimit()
         shareMemory()
         LibSSH2.stayUntilTheEnd()
+        if CISystem.named(by: Surroundings.variable) == .github { Terminal.guardCommands() }
         var arguments = ProgramArguments.all
         // A verb reads its own arguments: what would be tried for every other verb on the way from
         // the root cost a tenth of a short run (measured).
@@ -110,8 +112,9 @@ enum Main {
         } catch {
             if let failure = OperationFailure(of: error) { leave(failure) }
             FailureText.tell(
-                ofArguments: root.message(for: error),
-                root.exitCode(for: error).rawValue
+                root.message(for: error),
+                root.exitCode(for: error).rawValue,
+                arguments: ProgramArguments.all
             )
             root.exit(withError: error)
         }

@@ -85,6 +85,15 @@ struct CommonOptions: ParsableArguments {
         UnrecordedOperations(settings, project: try await opening.open(say))
     }
 
+    /// The same options as words, for another process of this program.
+    var same: [String] {
+        let found = opening
+        return ["--project", project.map(Surroundings.fromHere) ?? found.workingDirectory]
+            + ["--state-dir", found.stateDirectory]
+            + (found.agreement.map { ["--trusted-files", $0] } ?? [])
+            + (acceptsUnsafeLibSSH2 ? ["--accept-libssh2"] : [])
+    }
+
     /// Which project, and what it may do here.
     var opening: ProjectOpening {
         ProjectOpening(
@@ -98,36 +107,25 @@ struct CommonOptions: ParsableArguments {
     /// What the journal says.
     func openRecords() throws(OperationFailure) -> Records { try openController().records }
 
-    /// Prints values, a line of JSON each.
-    func printJSON(_ lines: [some Encodable]) {
-        for line in lines { Terminal.standardOutput.write(JSONLine.bytes(of: line)) }
+    /// The same as a value.
+    var face: Face {
+        Face(
+            outputStyle: standardOutputStyle,
+            errorStyle: standardErrorStyle,
+            isQuiet: quiet,
+            printsJSON: output == .json,
+            initiator: Surroundings.initiator
+        )
     }
+
+    /// Prints values, a line of JSON each.
+    func printJSON(_ lines: [some Encodable]) { face.printJSON(lines) }
 
     /// Says what happens, where people look for that.
-    var say: @Sendable (Happening) -> Void {
-        let (quiet, style) = (quiet, standardErrorStyle)
-        return { happening in
-            guard !quiet else { return }
-            switch happening {
-            case .progress(let text):
-                guard Terminal.standardError.isInteractive else { return }
-                Terminal.standardError.write(style.dim(Sanitizer.safe(text)) + "\n")
-            case .note(let text): Terminal.standardError.write(Sanitizer.safe(text) + "\n")
-            case .waiting(let text):
-                Terminal.standardError.write("fleet: \(Sanitizer.safe(text))\n")
-            case .warning(let text, let next):
-                Terminal.standardError.write(
-                    style.yellow("warning:") + " \(Sanitizer.safe(text))\n"
-                        + (next.map { "  next: \($0)\n" } ?? "")
-                )
-            }
-        }
-    }
+    var say: @Sendable (Happening) -> Void { face.say }
 
     /// Says what is being done, where people look for that.
-    func tell(_ text: String) {
-        if !quiet { Terminal.standardError.write(text + "\n") }
-    }
+    func tell(_ text: String) { face.tell(text) }
 
     /// Prints a result of several lines.
     func print(lines: [String]) { print(lines.joined(separator: "\n")) }
@@ -294,8 +292,16 @@ struct PlanOptions: ParsableArguments {
     }
 }
 
-/// Whether to ask before hosts are changed.
+/// Whether to ask before hosts are changed, and how that is shown.
 struct ConfirmationOptions: ParsableArguments {
+    @OptionGroup var view: ViewOptions
+
+    @Flag(
+        name: .customLong("detach"),
+        help: "Go on in a session of its own, without this terminal; `fleet watch` shows it."
+    )
+    var detaches = false
+
     @Flag(name: [.customShort("n"), .customLong("dry-run")], help: "Print the plan and stop.")
     var isDryRun = false
 
@@ -320,6 +326,7 @@ struct ConfirmationOptions: ParsableArguments {
     var lockWait: String?
 
     func validate() throws {
+        if detaches, isDryRun { throw ValidationError("give --detach or --dry-run, not both") }
         if saved != nil, !isDryRun {
             throw ValidationError("--save goes with --dry-run")
         }
@@ -348,6 +355,20 @@ struct ConfirmationOptions: ParsableArguments {
         )
     )
     var missingRecordsReason: String?
+
+    /// Shows what was prepared or carries it out, as the options say; ends the program with what became of it.
+    func run(_ prepared: PreparedRollout, _ common: CommonOptions, _ operations: Operations)
+        async throws
+    {
+        let face = RolloutFace(common.face, operations)
+        if isDryRun {
+            try await face.show(prepared, shown.depth, only: shown.host)
+            return try await face.save(prepared, in: saved.map(Surroundings.fromHere))
+        }
+        if detaches { return try await face.detach(prepared, common.same) }
+        let status = try await face.carryOut(prepared, view.settings(common), view.ending)
+        if status != .succeeded { throw status }
+    }
 
     /// Under which terms a rollout begins, as typed.
     func terms(_ policy: PolicyOptions? = nil, hotfix: String? = nil, revert: String? = nil)

@@ -18,7 +18,7 @@ import Testing
         let unknown = try explain("E_DIRTI")
         #expect(unknown.status == 64 && unknown.errors.contains("did you mean E_DIRTY"))
         let all = try explain("-o", "json").output.split(separator: "\n")
-        #expect(all.count > 80 && all.allSatisfy { $0.hasPrefix(#"{"cause":"#) })
+        #expect(all.count > 80 && all.allSatisfy { $0.hasPrefix(#"{"v":1,"cause":"#) })
     }
 
     /// Row K2.

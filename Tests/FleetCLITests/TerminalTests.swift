@@ -125,6 +125,87 @@ import Testing
         #expect(said.contains("signal 2"), "\(said)")
     }
 
+    @Test("Keys turn the live view off, explain themselves, and stop the rollout after a batch")
+    func keysAreObeyed() throws {
+        let plain = try onTerminal(
+            ["deploy", "production", "--tag", "v1.0.0", "--yes"],
+            """
+            print("live", echoes(False))
+            type("?")
+            wait("failures only, or all")
+            type("q")
+            wait("the live view is off")
+            print("mended", echoes(True))
+            while read(): pass
+            rest = seen.split("the live view is off")[1].split("\\n", 1)[1]
+            print("lines", "health ok" in rest, "frames", "2026h" in rest)
+            print(rest)
+            """
+        )
+        for part in ["live True", "mended True", "lines True frames False", "exit 0"] {
+            #expect(plain.contains(part), "\(plain)")
+        }
+        let paused = try onTerminal(
+            ["deploy", "production", "--tag", "v1.1.0", "--yes"],
+            """
+            print("live", echoes(False))
+            type("p")
+            while read(): pass
+            print("asked", "asked to stop after this batch" in seen)
+            print("heard", "asked to stop by" in seen)
+            print("cursor", seen.rfind("?25h") > seen.rfind("?25l"))
+            """
+        )
+        for part in ["asked True", "heard True", "cursor True"] {
+            #expect(paused.contains(part), "\(paused)")
+        }
+    }
+
+    @Test("A live view survives a terminal that becomes narrow, and a stop and its end")
+    func resizedAndStopped() throws {
+        let said = try onTerminal(
+            [
+                "exec", "production", "--",
+                "echo begun; until [ -e \(fixture.directory.path)/go ]; do sleep 0.1; done",
+            ],
+            """
+            import fcntl, signal, struct
+            def size(rows, columns):
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            size(24, 100)
+            print("live", echoes(False))
+            size(8, 20)
+            # The second frame behind the change is of that width for certain.
+            at = len(seen)
+            while seen[at:].count("2026l") < 3: read()
+            frame = seen.split("\\x1b[?2026h")[-1].split("\\x1b[?2026l")[0]
+            print("narrow", max(len(line) for line in frame.split("\\n")) < 60)
+            os.kill(child, signal.SIGTSTP)
+            print("stopped", echoes(True))
+            os.kill(child, signal.SIGCONT)
+            print("goes on", echoes(False))
+            open(sys.argv[-1].split()[5], "w").close()
+            while read(): pass
+            """
+        )
+        for part in ["live True", "narrow True", "stopped True", "goes on True", "exit 0"] {
+            #expect(said.contains(part), "\(said)")
+        }
+    }
+
+    @Test("`fleet watch` mends a terminal that a killed fleet has left without echo")
+    func mended() throws {
+        _ = try fixture.fleet("deploy", "production", "--tag", "v1.0.0")
+        let said = try onTerminal(
+            ["watch", "last"],
+            """
+            while read(): pass
+            print("cursor", "?25h" in seen)
+            """
+        )
+        #expect(said.contains("cursor True") && said.contains("exit 0"), "\(said)")
+    }
+
     @Test("Keys that are pressed while the live view draws leave no mark in it")
     func keysDuringLiveView() throws {
         let said = try onTerminal(

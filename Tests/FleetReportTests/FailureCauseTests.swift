@@ -95,7 +95,8 @@ struct FailureCauseTests {
     @Test("Nothing is found in nothing, and what a host prints cannot move the cursor")
     func edges() {
         #expect(FailureCause.line(in: " \n\n") == nil)
-        #expect(FailureCause.line(in: "fatal: \u{1B}[2Jno")?.contains("\u{1B}") == false)
+        let failure = Failure("exited 1", excerpt: "fatal: \u{1B}[2Jno")
+        #expect(FailureCause.summary(of: failure) == "exited 1: fatal: ␛[2Jno")
         let long = FailureCause.line(in: "fatal: " + String(repeating: "x", count: 5000))
         #expect((long?.count ?? 0) <= 160)
     }

@@ -95,7 +95,10 @@ public struct RolloutReport: Sendable {
         self.zone = zone
     }
 
-    var rollout: Rollout { timeline.rollout }
+    /// The state that the rollout has reached.
+    public var rollout: Rollout { timeline.rollout }
+    /// The time from its first to its last record, in milliseconds.
+    public var milliseconds: Int { timeline.milliseconds }
     var plan: Plan { timeline.rollout.plan }
 
     /// The verdict in a few words: the outcome, or that there is none yet.

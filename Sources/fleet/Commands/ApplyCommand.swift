@@ -3,6 +3,7 @@ import FleetFiles
 import FleetOperations
 import FleetReport
 import FleetRollout
+import FleetTerminal
 
 /// `fleet apply FILE`.
 struct ApplyCommand: AsyncParsableCommand {
@@ -20,6 +21,7 @@ struct ApplyCommand: AsyncParsableCommand {
     var file: String
     @Flag(name: [.customShort("y"), .customLong("yes")], help: "Do not ask.")
     var isConfirmed = false
+    @OptionGroup var view: ViewOptions
     @OptionGroup var common: CommonOptions
 
     /// A plan for ten thousand hosts is smaller, in bytes.
@@ -40,8 +42,11 @@ struct ApplyCommand: AsyncParsableCommand {
                 + "\(DurationText.utc(unixMilliseconds: saved.unixMilliseconds)) UTC)"
         )
         let operations = try await common.openOperations()
-        let status = try await RolloutFace(common: common, operations: operations)
-            .carryOut(operations.prepare(saved, isConfirmed: isConfirmed))
+        let status = try await RolloutFace(common.face, operations).carryOut(
+            try await operations.prepare(saved, isConfirmed: isConfirmed),
+            view.settings(common),
+            view.ending
+        )
         if status != .succeeded { throw status }
     }
 }

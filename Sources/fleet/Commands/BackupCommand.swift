@@ -25,7 +25,6 @@ struct BackupCommand: AsyncParsableCommand {
             choice: options.choice,
             terms: confirmation.terms()
         )
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

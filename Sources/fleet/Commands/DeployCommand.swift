@@ -31,7 +31,6 @@ struct DeployCommand: AsyncParsableCommand {
             terms: confirmation.terms(policy)
         )
         request.playbook = playbook
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

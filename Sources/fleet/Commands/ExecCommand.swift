@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetRollout
+import FleetTerminal
 import FleetTransport
 import FleetYAML
 
@@ -25,6 +26,7 @@ struct ExecCommand: AsyncParsableCommand {
     var sudo = false
     @Option(name: .customLong("become-user"), help: "Run as this user, through sudo -n.")
     var becomeUser: String?
+    @OptionGroup var view: ViewOptions
     @OptionGroup var common: CommonOptions
     @Argument(parsing: .postTerminator, help: "The command, after `--`.")
     var command: [String] = []
@@ -48,8 +50,11 @@ struct ExecCommand: AsyncParsableCommand {
         request.fanout = fanout
         request.timeoutMilliseconds = YAMLReader.milliseconds(timeout) ?? 600_000
         request.becomeUser = becomeUser ?? (sudo ? "root" : nil)
-        let status = try await RolloutFace(common: common, operations: operations)
-            .carryOut(operations.prepare(request))
+        let status = try await RolloutFace(common.face, operations).carryOut(
+            try await operations.prepare(request),
+            view.settings(common),
+            view.ending
+        )
         if status != .succeeded { throw status }
     }
 }

@@ -40,8 +40,7 @@ struct HotfixCommand: AsyncParsableCommand {
             terms: confirmation.terms(policy, hotfix: reason)
         )
         request.playbook = playbook
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
         common.tell(
             "next: bring the fix to the release branch and to staging; "
                 + "`fleet status \(hosts.environment)` reminds of it until then"

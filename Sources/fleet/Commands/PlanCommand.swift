@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetPlan
+import FleetTerminal
 
 /// `fleet plan ENV`.
 struct PlanCommand: AsyncParsableCommand {
@@ -27,12 +28,12 @@ struct PlanCommand: AsyncParsableCommand {
         let prepared = try await operations.prepare(
             RunRequest(playbook, on: hosts.selection, choice: options.choice)
         )
-        let face = RolloutFace(common: common, operations: operations)
+        let face = RolloutFace(common.face, operations)
         if common.output == .text {
-            try await face.show(prepared, shown)
+            try await face.show(prepared, shown.depth, only: shown.host)
         } else {
-            common.print(prepared.plan.json)
+            common.printJSON([prepared.plan])
         }
-        try await face.save(prepared, in: saved)
+        try await face.save(prepared, in: saved.map(Surroundings.fromHere))
     }
 }

@@ -41,7 +41,7 @@ struct PromoteCommand: AsyncParsableCommand {
             terms: confirmation.terms(policy)
         )
         deploy.playbook = playbook
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(PromoteRequest(from: source, deploy: deploy)), confirmation)
+        let request = PromoteRequest(from: source, deploy: deploy)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

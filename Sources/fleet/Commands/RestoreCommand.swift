@@ -34,7 +34,6 @@ struct RestoreCommand: AsyncParsableCommand {
             terms: confirmation.terms()
         )
         request.replacesData = true
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

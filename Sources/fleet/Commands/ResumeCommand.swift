@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetRollout
+import FleetTerminal
 
 /// `fleet resume [ROLLOUT]`.
 struct ResumeCommand: AsyncParsableCommand {
@@ -29,6 +30,7 @@ struct ResumeCommand: AsyncParsableCommand {
         )
     )
     var missingRecordsReason: String?
+    @OptionGroup var view: ViewOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -43,8 +45,11 @@ struct ResumeCommand: AsyncParsableCommand {
         )
         switch try await operations.prepare(request) {
         case .begun(let prepared):
-            let status = try await RolloutFace(common: common, operations: operations)
-                .carryOut(prepared)
+            let status = try await RolloutFace(common.face, operations).carryOut(
+                prepared,
+                view.settings(common),
+                view.ending
+            )
             if status != .succeeded { throw status }
         case .over(let id, let outcome, let kind):
             common.print("rollout \(id) has come to its end: \(outcome.rawValue)")

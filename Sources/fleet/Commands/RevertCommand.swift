@@ -55,7 +55,6 @@ struct RevertCommand: AsyncParsableCommand {
         )
         request.playbook = playbook
         request.sparesRelease = sparesRelease
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

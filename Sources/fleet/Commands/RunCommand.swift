@@ -26,7 +26,6 @@ struct RunCommand: AsyncParsableCommand {
             choice: options.choice,
             terms: confirmation.terms(policy)
         )
-        try await RolloutFace(common: common, operations: operations)
-            .run(operations.prepare(request), confirmation)
+        try await confirmation.run(operations.prepare(request), common, operations)
     }
 }

@@ -1,6 +1,3 @@
-public import FleetRollout
-internal import FleetTransport
-
 /// The line of a program's output that says why it failed.
 ///
 /// Programs print their reason first and then advice (git), last after a trace (Python), or between progress lines
@@ -36,7 +33,7 @@ public enum FailureCause {
     /// Finds the line that says why a program failed.
     ///
     /// - Parameter output: What it printed, or the end of that.
-    /// - Returns: One line, shortened; nil if the output is empty.
+    /// - Returns: One line as it was printed, shortened; nil if the output is empty.
     public static func line(in output: String) -> String? {
         let lines = output.split(whereSeparator: \.isNewline).map { line in
             line.drop(while: \.isWhitespace)
@@ -71,14 +68,16 @@ public enum FailureCause {
     }
 
     private static func short(_ line: Substring) -> String {
-        Style.cut(Sanitizer.line(String(line)), to: limit)
+        line.count > limit ? line.prefix(limit - 1) + "…" : String(line)
     }
 
-    /// A failure in one line: what ended, and why, if only the output says that.
-    public static func summary(of failure: Failure) -> String {
-        let said = Sanitizer.line(failure.summary)
-        let isBare = ["exited ", "no end within ", "was killed by "].contains { said.hasPrefix($0) }
-        guard isBare, let line = line(in: failure.excerpt) else { return said }
-        return "\(said): \(line)"
+    /// How a step ended, and why, as far as its output says that: `exited 1: fatal: couldn't find remote ref v9`.
+    ///
+    /// - Parameters:
+    ///   - ending: How it ended, as in `exited 1`.
+    ///   - output: What it printed, or the end of that.
+    /// - Returns: Both in one line; the second part is as the host printed it.
+    public static func summary(_ ending: String, output: String) -> String {
+        line(in: output).map { "\(ending): \($0)" } ?? ending
     }
 }

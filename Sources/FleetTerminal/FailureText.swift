@@ -1,22 +1,21 @@
-import FleetOperations
-import FleetReport
-import FleetRollout
-import FleetTerminal
-import FleetYAML
-import Synchronization
+package import FleetOperations
+internal import FleetReport
+internal import FleetRollout
+internal import FleetYAML
+internal import Synchronization
 
 /// How a failure is told: in words on standard error, and on standard output, too, if that is read by a program.
-enum FailureText {
+package enum FailureText {
     private static let isRead = Mutex(false)
 
     /// Whether standard output is read by a program, as `-o json` says.
-    static var isJSON: Bool {
+    package static var isJSON: Bool {
         get { isRead.withLock { $0 } }
         set { isRead.withLock { $0 = newValue } }
     }
 
     /// Tells what an operation has ended with.
-    static func tell(_ failure: OperationFailure) {
+    package static func tell(_ failure: OperationFailure) {
         Terminal.standardError.write(failure.rendered + "\n")
         tell(
             FailureLine(
@@ -36,9 +35,13 @@ enum FailureText {
     }
 
     /// Tells a program what is wrong with the arguments; people are told by the parser.
-    static func tell(ofArguments message: String, _ status: Int32) {
+    ///
+    /// - Parameters:
+    ///   - message: What the parser said.
+    ///   - status: What the program exits with.
+    ///   - arguments: The arguments.
+    package static func tell(_ message: String, _ status: Int32, arguments: [String]) {
         guard status != 0 else { return }
-        let arguments = ProgramArguments.all
         let asks = zip(arguments, arguments.dropFirst() + [""]).contains { word, next in
             ["-ojson", "--output=json"].contains(word)
                 || ["-o", "--output"].contains(word) && next == "json"

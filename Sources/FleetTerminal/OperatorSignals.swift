@@ -1,7 +1,6 @@
-import Dispatch
-import FleetOperations
-import FleetTerminal
-import Glibc
+internal import Dispatch
+internal import FleetOperations
+internal import Glibc
 
 /// Ctrl-C and SIGTERM: the first drains, the second leaves at once with the journal intact.
 final class OperatorSignals {

@@ -1,0 +1,62 @@
+import ArgumentParser
+import FleetReport
+import FleetTerminal
+
+extension ProgressForm: ExpressibleByArgument {}
+
+/// Which CI system the output is for.
+enum CIChoice: String, CaseIterable, ExpressibleByArgument {
+    case auto, github, gitlab, none
+
+    var system: CISystem? {
+        switch self {
+        case .auto: CISystem.named(by: Surroundings.variable)
+        case .github: .github
+        case .gitlab: .gitlab
+        case .none: nil
+        }
+    }
+}
+
+/// How a rollout is shown while it is carried out, and what is left of it.
+struct ViewOptions: ParsableArguments {
+    @Option(help: "auto, live, plain, json or quiet; else FLEET_PROGRESS.")
+    var progress: ProgressForm?
+    @Flag(name: [.short, .long], help: "Show in the live view what each host prints.")
+    var verbose = false
+    @Option(help: "auto, github, gitlab or none: fold and mark the output as that system wants it.")
+    var ci: CIChoice = .auto
+    @Option(help: ArgumentHelp("Write a report: one HTML page.", valueName: "file"))
+    var report: String?
+    @Option(help: ArgumentHelp("Write JUnit's XML, for GitLab and Jenkins.", valueName: "file"))
+    var junit: String?
+    @Option(
+        help: ArgumentHelp(
+            "Append FLEET_ROLLOUT=, FLEET_OUTCOME= and FLEET_REPORT= to a file, for later jobs.",
+            valueName: "file"
+        )
+    )
+    var outputs: String?
+
+    func settings(_ common: CommonOptions) -> RolloutView.Settings {
+        var settings = RolloutView.Settings(
+            progress: ProgressForm.chosen(progress, isQuiet: common.quiet),
+            printsEvents: common.output == .json
+        )
+        settings.isVerbose = verbose
+        settings.system = ci.system
+        return settings
+    }
+
+    var ending: RolloutEnding {
+        var files: [ReportFile] = []
+        if let report { files.append(ReportFile(form: .html, path: Surroundings.fromHere(report))) }
+        if let junit { files.append(ReportFile(form: .junit, path: Surroundings.fromHere(junit))) }
+        return RolloutEnding(
+            system: ci.system,
+            files: files,
+            outputs: outputs.map(Surroundings.fromHere),
+            variable: Surroundings.variable
+        )
+    }
+}
