@@ -49,6 +49,7 @@ extension Records {
                 },
                 approvals: try await approvals(of: plan, until: story.entries.first),
                 earlier: try await earlier(than: id, plan),
+                statistics: try await statistics(before: id, plan, story.entries.first),
                 zone: zone
             )
         } catch {
@@ -92,6 +93,32 @@ extension Records {
             )
         }
         return .rollout(try await report(of: try await rollout(named: text), zone: zone))
+    }
+
+    /// The figures of the ninety days before a rollout, without what would have to be looked at step by step.
+    private func statistics(before id: RolloutID, _ plan: Plan, _ first: JournalEntry?)
+        async throws(JournalError) -> DeliveryStatistics?
+    {
+        guard plan.kind != .exec, let end = first?.unixMilliseconds else { return nil }
+        let records = try await journal.rollouts(
+            RolloutQuery(
+                environment: plan.environment,
+                limit: 2_000,
+                changesOnly: true,
+                before: id,
+                aims: .releases
+            )
+        )
+        guard let oldest = records.last else { return nil }
+        let days = 90 * 86_400_000
+        let start = max(end - days, oldest.startedUnixMilliseconds)
+        return DeliveryStatistics(
+            of: plan.environment,
+            records,
+            in: min(start, end)..<end + 1,
+            leads: [],
+            timelines: []
+        )
     }
 
     /// How many rollouts before one it is compared with.

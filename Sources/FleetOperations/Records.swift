@@ -10,44 +10,12 @@ public struct Records: Sendable {
 
     init(_ journal: any JournalReader) { self.journal = journal }
 
-    /// Lists rollouts, the newest first.
-    ///
-    /// - Parameters:
-    ///   - environment: The environment whose rollouts are listed; nil for all.
-    ///   - limit: The largest number of rollouts to return.
-    /// - Returns: One line for each rollout.
-    /// - Throws: ``OperationFailure`` if the journal cannot be read.
-    public func history(of environment: String?, limit: Int) async throws(OperationFailure)
-        -> [HistoryLine]
-    {
-        try await list(environment, limit, changesOnly: false)
-    }
-
     /// The newest rollout of an environment that was no command; nil if there is none.
     func lastChange(of environment: String) async throws(OperationFailure) -> HistoryLine? {
-        try await list(environment, 1, changesOnly: true).first
-    }
-
-    private func list(_ environment: String?, _ limit: Int, changesOnly: Bool)
-        async throws(OperationFailure) -> [HistoryLine]
-    {
         do {
             return try await journal.rollouts(
-                RolloutQuery(environment: environment, limit: limit, changesOnly: changesOnly)
-            ).map { record in
-                HistoryLine(
-                    rollout: record.id.description,
-                    environment: record.environment,
-                    kind: record.kind,
-                    title: record.title,
-                    release: record.release,
-                    hosts: record.hostCount,
-                    user: record.user,
-                    startedUnixMilliseconds: record.startedUnixMilliseconds,
-                    endedUnixMilliseconds: record.endedUnixMilliseconds,
-                    outcome: record.outcome
-                )
-            }
+                RolloutQuery(environment: environment, limit: 1, changesOnly: true)
+            ).first.map(Self.line)
         } catch {
             throw OperationFailure(error)
         }

@@ -46,14 +46,21 @@ public struct AuditLine: Sendable, Hashable, Encodable {
 /// Who did what, as text.
 public enum AuditText {
     /// A table, the newest first.
-    public static func table(_ lines: [AuditLine], style: Style) -> String {
+    ///
+    /// - Parameters:
+    ///   - lines: The entries.
+    ///   - zone: The clock that times are shown on.
+    ///   - style: How text is marked.
+    /// - Returns: The table, without a line end.
+    public static func table(_ lines: [AuditLine], zone: Zone = .utc, style: Style) -> String {
+        let name = zone.name(unixMilliseconds: lines.first?.unixMilliseconds ?? 0)
         let rows = lines.map { line in
             let outcome = line.outcome ?? "-"
             let why =
                 (line.overridden.map { ["overrides \($0.joined(separator: ", "))"] } ?? [])
                 + (line.why.map { ["“\(Sanitizer.line($0))”"] } ?? [])
             return [
-                DurationText.utc(unixMilliseconds: line.unixMilliseconds),
+                zone.second(unixMilliseconds: line.unixMilliseconds),
                 line.environment, Sanitizer.line(line.who),
                 line.what == "hotfix" ? style.yellow(line.what) : Sanitizer.line(line.what),
                 line.release ?? line.title.map { Sanitizer.line($0) } ?? "-",
@@ -64,7 +71,7 @@ public enum AuditText {
         }
         return Table.lines(
             header: [
-                "when (UTC)", "environment", "who", "what", "release or playbook", "outcome",
+                "when (\(name))", "environment", "who", "what", "release or playbook", "outcome",
                 "plan", "why",
             ],
             rows: rows,

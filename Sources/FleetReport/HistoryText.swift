@@ -53,13 +53,20 @@ public struct HistoryLine: Sendable, Hashable, Encodable {
 /// Lists of rollouts as text.
 public enum HistoryText {
     /// A table, a rollout a line.
-    public static func table(_ lines: [HistoryLine], style: Style) -> String {
+    ///
+    /// - Parameters:
+    ///   - lines: The rollouts, the newest first.
+    ///   - zone: The clock that times are shown on.
+    ///   - style: How text is marked.
+    /// - Returns: The table, without a line end.
+    public static func table(_ lines: [HistoryLine], zone: Zone = .utc, style: Style) -> String {
+        let name = zone.name(unixMilliseconds: lines.first?.startedUnixMilliseconds ?? 0)
         let rows = lines.map { line in
             let took = line.endedUnixMilliseconds.map {
                 DurationText.short(milliseconds: max(0, $0 - line.startedUnixMilliseconds))
             }
             return [
-                line.rollout, DurationText.utc(unixMilliseconds: line.startedUnixMilliseconds),
+                line.rollout, zone.second(unixMilliseconds: line.startedUnixMilliseconds),
                 line.environment, line.kind.rawValue,
                 line.release.isEmpty ? Style.short(Sanitizer.line(line.title)) : line.release,
                 line.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished"),
@@ -68,7 +75,8 @@ public enum HistoryText {
         }
         return Table.lines(
             header: [
-                "rollout", "started (UTC)", "environment", "kind", "what", "outcome", "took", "by",
+                "rollout", "started (\(name))", "environment", "kind", "what", "outcome", "took",
+                "by",
             ],
             rows: rows,
             style: style,

@@ -57,17 +57,23 @@ public enum StatusText {
     /// - Parameters:
     ///   - line: The rollout.
     ///   - isRunning: Whether somebody is changing the environment from this machine.
+    ///   - zone: The clock that times are shown on.
     ///   - style: How text is marked.
     /// - Returns: The rollout's name, its kind, its outcome and who began it.
-    public static func last(_ line: HistoryLine, isRunning: Bool, style: Style) -> String {
+    public static func last(
+        _ line: HistoryLine,
+        isRunning: Bool,
+        zone: Zone = .utc,
+        style: Style
+    ) -> String {
         let outcome =
             line.outcome.map { OutcomeText.styled($0, style) }
             ?? style.yellow(
                 isRunning
                     ? "under way" : "unfinished, and nobody is at it (fleet resume \(line.rollout))"
             )
-        let time = DurationText.utc(unixMilliseconds: line.startedUnixMilliseconds)
+        let time = zone.text(unixMilliseconds: line.startedUnixMilliseconds)
         return "last rollout: \(line.rollout)  \(line.kind.rawValue) \(line.release)  \(outcome)  "
-            + "by \(Sanitizer.line(line.user)), \(time) UTC"
+            + "by \(Sanitizer.line(line.user)), \(time)"
     }
 }

@@ -180,6 +180,16 @@ public enum DurationText {
         return "\(seconds / 3600)h\(two(seconds / 60 % 60))m"
     }
 
+    /// As ``short(milliseconds:)``, and `3d04h` for what took days.
+    ///
+    /// - Parameter milliseconds: The time.
+    /// - Returns: The text.
+    public static func long(_ milliseconds: Int) -> String {
+        let hours = milliseconds / 3_600_000
+        return hours < 24
+            ? short(milliseconds: milliseconds) : "\(hours / 24)d\(two(hours % 24))h"
+    }
+
     /// A time of day in UTC, `2026-11-22 19:05:12`, from milliseconds since 1970.
     public static func utc(unixMilliseconds: Int) -> String {
         let seconds = unixMilliseconds / 1000

@@ -190,6 +190,9 @@ public struct ReportPage {
             )
             sparkline(to: &page)
         }
+        if let statistics = report.statistics, statistics.deploys > 0 {
+            page.element("p", StatisticsText.sentence(statistics))
+        }
         page.markup(
             "<div class=scroll><table><thead><tr><th scope=col>step or check<th scope=col>hosts<th scope=col>median<th scope=col>slowest<th scope=col>failed</thead><tbody>"
         )

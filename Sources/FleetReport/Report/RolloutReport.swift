@@ -18,6 +18,8 @@ public struct RolloutReport: Sendable {
     public let approvals: [Approval]
     /// Earlier rollouts of the same playbook on the same environment, the newest first.
     public let earlier: [Earlier]
+    /// How the environment was delivered to in the ninety days before; nil if that is not known.
+    public let statistics: DeliveryStatistics?
     /// The clock that times are shown on.
     public let zone: Zone
 
@@ -83,6 +85,7 @@ public struct RolloutReport: Sendable {
         outputs: [Output] = [],
         approvals: [Approval] = [],
         earlier: [Earlier] = [],
+        statistics: DeliveryStatistics? = nil,
         zone: Zone = .utc
     ) {
         self.id = id
@@ -92,6 +95,7 @@ public struct RolloutReport: Sendable {
         self.outputs = outputs
         self.approvals = approvals
         self.earlier = earlier
+        self.statistics = statistics
         self.zone = zone
     }
 

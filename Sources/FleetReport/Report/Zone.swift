@@ -27,6 +27,14 @@ public struct Zone: Sendable {
             + " \(offset.name)"
     }
 
+    /// Date and time to the second, without the zone's name: for columns whose head names the zone.
+    ///
+    /// - Parameter unixMilliseconds: Milliseconds since 1970.
+    /// - Returns: The text.
+    public func second(unixMilliseconds: Int) -> String {
+        String(text(unixMilliseconds: unixMilliseconds).prefix(19))
+    }
+
     /// Date and time to the minute, without the zone's name: for columns whose head names the zone.
     ///
     /// - Parameter unixMilliseconds: Milliseconds since 1970.

@@ -39,7 +39,7 @@ struct ApplyCommand: AsyncParsableCommand {
         let saved = try SavedPreparation(bytes)
         common.tell(
             "\(Sanitizer.line(saved.headline))  (saved by \(Sanitizer.line(saved.preparedBy)), "
-                + "\(DurationText.utc(unixMilliseconds: saved.unixMilliseconds)) UTC)"
+                + "\(LocalTimes.zone.text(unixMilliseconds: saved.unixMilliseconds)))"
         )
         let operations = try await common.openOperations()
         let status = try await RolloutFace(common.face, operations).carryOut(

@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetOperations
 import FleetPlan
 import FleetReport
+import FleetTerminal
 
 /// `fleet approve RELEASE ENV`.
 struct ApproveCommand: AsyncParsableCommand {
@@ -44,9 +45,9 @@ struct ApproveCommand: AsyncParsableCommand {
         guard !withdraw else {
             return common.print("\(name): \(who) approves it for \(approval.environment) no more")
         }
-        let until = DurationText.utc(unixMilliseconds: approval.expiresUnixMilliseconds)
+        let until = LocalTimes.zone.text(unixMilliseconds: approval.expiresUnixMilliseconds)
         common.print(
-            "\(name) approved for \(approval.environment) by \(who), until \(until.dropLast(3)) UTC"
+            "\(name) approved for \(approval.environment) by \(who), until \(until)"
         )
         for objection in approved.missing {
             common.tell(common.standardErrorStyle.yellow("note: not enough: \(objection)"))

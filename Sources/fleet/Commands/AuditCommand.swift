@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetReport
+import FleetTerminal
 
 /// `fleet audit [ENV]`.
 struct AuditCommand: AsyncParsableCommand {
@@ -30,6 +31,8 @@ struct AuditCommand: AsyncParsableCommand {
         let lines = try await common.openRecords().audit(of: environment, limit: count)
         if common.output == .json { return common.printJSON(lines) }
         guard !lines.isEmpty else { return common.print("nothing was done yet") }
-        common.print(AuditText.table(lines, style: common.standardOutputStyle))
+        common.print(
+            AuditText.table(lines, zone: LocalTimes.zone, style: common.standardOutputStyle)
+        )
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetOperations
 import FleetReport
 import FleetRollout
+import FleetTerminal
 
 /// `fleet status ENV`.
 struct StatusCommand: AsyncParsableCommand {
@@ -32,7 +33,13 @@ struct StatusCommand: AsyncParsableCommand {
             common.print(StatusText.table(status.hosts, style: style))
             if let last = status.last {
                 common.print(
-                    "\n" + StatusText.last(last, isRunning: status.isRunning, style: style)
+                    "\n"
+                        + StatusText.last(
+                            last,
+                            isRunning: status.isRunning,
+                            zone: LocalTimes.zone,
+                            style: style
+                        )
                 )
             }
         }
