@@ -87,14 +87,14 @@ extension Operations {
     }
 
     /// What the journal says of a host.
-    private enum Expectation {
+    enum Expectation {
         case release(Release)
         /// A rollout touched it and came to no verified end.
         case unsettled(RolloutID)
     }
 
     /// What the newest rollouts left on each host, at the place that is looked at.
-    private func expectations(
+    func expectations(
         at places: [(host: HostName, path: String?)],
         in environment: String
     ) async throws(OperationFailure) -> [HostName: Expectation] {

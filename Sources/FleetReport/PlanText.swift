@@ -66,6 +66,7 @@ public enum PlanText {
     ///   - depth: How much of it.
     ///   - only: The hosts whose actions are shown; nil for all.
     ///   - clients: What is expected to reach each host; nothing for what nobody has looked at.
+    ///   - outlook: What it means for the environment; nil if nobody has looked.
     ///   - style: How it looks.
     /// - Returns: The text, without a line end.
     public static func shown(
@@ -73,9 +74,11 @@ public enum PlanText {
         _ depth: Depth,
         only: Set<HostName>? = nil,
         clients: [HostName: HostClient] = [:],
+        outlook: PlanOutlook? = nil,
         style: Style
     ) -> String {
         var lines = facts(of: plan, clients: clients, style: style)
+        if let outlook { lines += OutlookText.short(outlook, style: style) }
         if depth == .overview {
             let overview = PlanOverview(plan: plan, style: style)
             lines += overview.batches() + overview.groups()

@@ -34,6 +34,7 @@ package struct RolloutFace {
             )
         }
         let clients = try await operations.clients(of: prepared)
+        let outlook = try await operations.outlook(of: prepared)
         var only: Set<HostName>?
         if let host { only = [try prepared.host(named: host)] }
         face.print(
@@ -42,6 +43,7 @@ package struct RolloutFace {
                 depth,
                 only: only,
                 clients: clients,
+                outlook: outlook,
                 style: face.outputStyle
             )
         )
