@@ -73,7 +73,10 @@ let package = Package(
         library("FleetRollout", ["FleetPlan", "FleetTransport"]),
         library(
             "FleetReport",
-            ["FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport", "FleetDigest"]
+            [
+                "FleetYAML", "FleetInventory", "FleetPlan", "FleetRollout", "FleetTransport",
+                "FleetDigest",
+            ]
         ),
 
         // The shell around it: sockets, SQLite, files, the terminal.

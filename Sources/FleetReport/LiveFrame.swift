@@ -196,7 +196,9 @@ public enum LiveFrame {
         let title = style.bold("\(plan.kind.rawValue) \(what)")
         // In a narrow terminal, what happens counts more than its name.
         guard width >= 60 else { return "\(style.cyan(phase))  \(tail)  \(title)" }
-        return "\(title)  \(style.cyan(phase))  \(bar(done, of: plan.hosts.count)) \(tail)"
+        let line = "\(title)  \(style.cyan(phase))  \(bar(done, of: plan.hosts.count)) \(tail)"
+        let room = width - Style.width(line)
+        return room < 10 ? line : line + "  " + style.dim("? keys")
     }
 
     private static func bar(_ done: Int, of total: Int) -> String {

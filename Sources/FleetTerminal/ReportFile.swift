@@ -30,13 +30,30 @@ package struct ReportFile: Sendable, Hashable {
             case .junit: JUnitReport(report).xml()
             case .markdown: MarkdownReport(report).text()
             }
+        try Self.write(
+            text,
+            to: path,
+            hints: ["`fleet report \(report.id)` makes it again", "the rollout is as it was"]
+        )
+    }
+
+    /// Writes a report's text.
+    ///
+    /// - Parameters:
+    ///   - text: The text.
+    ///   - path: The file.
+    ///   - hints: What can be done if it cannot be written.
+    /// - Throws: ``OperationFailure``; what was there is still there.
+    package static func write(_ text: String, to path: String, hints: [String] = [])
+        throws(OperationFailure)
+    {
         do {
             try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
         } catch {
             throw OperationFailure(
                 .usage,
                 "the report cannot be written to \(path): \(error.reason)",
-                hints: ["`fleet report \(report.id)` makes it again", "the rollout is as it was"]
+                hints: hints
             )
         }
     }

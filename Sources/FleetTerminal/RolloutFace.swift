@@ -89,7 +89,7 @@ package struct RolloutFace {
         let isExec = prepared.plan.kind == .exec
         var settings = settings
         // A command's output is what is wanted; where nobody looks, that is all.
-        if isExec, settings.progress == .plain { settings.progress = .quiet }
+        if isExec, settings.progress == .plain, !settings.isAskedFor { settings.progress = .quiet }
         if !prepared.leftOut.isEmpty {
             face.warn(
                 "\(HostRange.fold(prepared.leftOut)) ran nothing before and cannot be put back"

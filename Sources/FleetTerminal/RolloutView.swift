@@ -12,6 +12,8 @@ package final class RolloutView: Sendable {
     package struct Settings: Sendable {
         /// How the progress is shown; not ``ProgressForm/auto``.
         package var progress: ProgressForm
+        /// Whether somebody asked for that form, and did not leave it to what standard error is.
+        package var isAskedFor = false
         /// Whether events are printed on standard output, instead of the end.
         package var printsEvents: Bool
         /// Whether what hosts print last is shown.

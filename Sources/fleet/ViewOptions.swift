@@ -43,6 +43,7 @@ struct ViewOptions: ParsableArguments {
             progress: ProgressForm.chosen(progress, isQuiet: common.quiet),
             printsEvents: common.output == .json
         )
+        settings.isAskedFor = progress != nil && progress != .auto
         settings.isVerbose = verbose
         settings.system = ci.system
         return settings

@@ -115,11 +115,13 @@ final class FleetFixture {
         environment: [String: String],
         in folder: String = "project"
     ) throws -> Command {
-        try Command.run(
+        let result = try Command.run(
             [Package.binary] + arguments,
             in: directory.path + "/" + folder,
             environment: surroundings(of: "state").merging(environment) { $1 }
         )
+        try JSONForms.check(result, of: arguments)
+        return result
     }
 
     /// Starts the built program in the project and goes on beside it.
@@ -154,7 +156,7 @@ final class FleetFixture {
         (directory.read("\(machine).out") ?? "") + (directory.read("\(machine).err") ?? "")
     }
 
-    private func surroundings(of machine: String) -> [String: String] {
+    func surroundings(of machine: String) -> [String: String] {
         let own = [
             "FLEET_STATE_DIR": "\(directory.path)/\(machine)", "HOME": directory.path,
             "SSH_AUTH_SOCK": "", "CI": "", "FLEET_TRUSTED_FILES": "all",

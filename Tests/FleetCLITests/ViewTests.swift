@@ -109,12 +109,14 @@ import Testing
         let lines = file("fleet.env").split(separator: "\n")
         #expect(lines.count == 3 && lines[1] == "FLEET_OUTCOME=succeeded", "\(lines)")
         let none = try fixture.fleet(
-            "deploy",
+            "exec",
             "production",
-            "--tag",
-            "v1.0.0",
+            "--progress",
+            "plain",
             "--ci",
             "none",
+            "--",
+            "true",
             environment: ["GITLAB_CI": "true"]
         )
         #expect(!none.errors.contains("\u{1B}"))
@@ -126,43 +128,48 @@ import Testing
     func forms() throws {
         func progress(_ arguments: String..., variable: String = "") throws -> Command {
             try fixture.fleet(
-                ["deploy", "production", "--tag", "v1.0.0"] + arguments,
+                ["exec", "production"] + arguments + ["--", "exit 3"],
                 environment: ["FLEET_PROGRESS": variable]
             )
         }
-        #expect(try progress().errors.contains("batch 1 of"))
+        // A command's output is what is wanted; lines come where they are asked for.
+        #expect(try progress().errors.isEmpty)
+        #expect(try progress("--progress", "plain").errors.contains("exec failed: exited 3"))
         #expect(try progress("--progress", "quiet").errors.isEmpty)
         #expect(try progress("--quiet").errors.isEmpty)
         #expect(try progress(variable: "quiet").errors.isEmpty)
         #expect(
-            try progress("--progress", "plain", variable: "quiet").errors.contains("batch 1 of")
+            try progress("--progress", "plain", variable: "quiet").errors.contains("exited 3")
         )
         let json = try progress("--progress", "json")
         let lines = json.errors.split(separator: "\n")
         #expect(lines.first?.hasPrefix(#"{"v":1,"#) ?? false, "\(json.errors)")
         #expect(lines.last?.contains(#""type":"rollout.ended""#) ?? false)
-        #expect(json.output.contains("verified on all 3 hosts"))
+        #expect(json.output.contains("web[1-3] (3)  exited 3"))
         #expect(try progress("--progress", "bright").status == 64)
+        let deploy = try fixture.fleet(
+            ["deploy", "production", "--tag", "v1.0.0"],
+            environment: ["FLEET_PROGRESS": "quiet"]
+        )
+        #expect(deploy.errors.isEmpty && deploy.output.contains("verified on all 3 hosts"))
     }
 
     @Test("A report that cannot be written is said, and changes nothing of the rollout")
     func unwritableReport() throws {
         for bad in ["/dev/full", path("no/such/directory/x.html"), fixture.directory.path] {
             let result = try fixture.fleet(
-                "deploy",
+                "exec",
                 "production",
-                "--tag",
-                "v1.0.0",
                 "--report",
                 bad,
                 "--outputs",
-                bad
+                bad,
+                "--",
+                "true"
             )
             #expect(result.status == 0, "\(bad): \(result.errors)")
             #expect(result.errors.contains("warning:"), "\(bad): \(result.errors)")
         }
-        let again = try fixture.fleet("report", "last", "--html", "/dev/full")
-        #expect(again.status == 64 && again.errors.contains("no regular file"), "\(again.errors)")
     }
 
     @Test("A report can be made of any rollout, also of the last one, in each form")
@@ -183,6 +190,8 @@ import Testing
         let explained = try fixture.fleet("explain", "last")
         #expect(explained.output.contains("rule: every host passed its checks"))
         #expect(try fixture.fleet("report", "nope").status == 64)
+        let again = try fixture.fleet("report", "last", "--html", "/dev/full")
+        #expect(again.status == 64 && again.errors.contains("no regular file"), "\(again.errors)")
     }
 
     // MARK: Other terminals

@@ -1,6 +1,8 @@
 import ArgumentParser
 import FleetOperations
 import FleetReport
+import FleetTerminal
+import FleetYAML
 
 /// `fleet check [ENV]`.
 struct CheckCommand: AsyncParsableCommand {
@@ -13,10 +15,29 @@ struct CheckCommand: AsyncParsableCommand {
 
     @Argument(help: "Only this environment.")
     var environment: String?
+    @Option(
+        help: ArgumentHelp("Write all problems as SARIF, for code scanning.", valueName: "file")
+    )
+    var sarif: String?
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let found = try await common.openUnrecorded().check(only: environment)
+        let found: ProjectCheck
+        do {
+            found = try await common.openUnrecorded().check(only: environment)
+            try write(nil)
+        } catch let failure as OperationFailure {
+            if let diagnostics = failure.diagnostics { try write(diagnostics) }
+            throw failure
+        }
+        if common.output == .json {
+            common.printJSON(
+                found.environments.map { CheckLine(environment: $0, hosts: $1, groups: $2) }
+            )
+            return common.printJSON(
+                found.playbooks.map { CheckLine(playbook: $0, steps: $1, provesRelease: $2) }
+            )
+        }
         let style = common.standardOutputStyle
         for text in found.lacking {
             common.print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")
@@ -35,5 +56,11 @@ struct CheckCommand: AsyncParsableCommand {
                     + "could pass them\n  next: `contains: \"${{ release.tag }}\"` in an `http` test, or $FLEET_TAG in a `command`"
             )
         }
+    }
+
+    private func write(_ problems: Diagnostics?) throws {
+        guard let sarif else { return }
+        let text = SARIFReport.text(problems, version: FleetVersion.number)
+        try ReportFile.write(text, to: Surroundings.fromHere(sarif))
     }
 }

@@ -27,6 +27,8 @@ struct ExplainCommand: AsyncParsableCommand {
         switch try await common.openRecords().explained(what, zone: LocalTimes.zone) {
         case .code(let entry) where common.output == .json: common.printJSON([entry])
         case .code(let entry): common.print(ErrorText.page(of: entry, style: style))
+        case .rollout(let report) where common.output == .json:
+            common.printJSON([ReportLine(report)])
         case .rollout(let report): common.print(ExplanationText.text(report, style: style))
         }
     }

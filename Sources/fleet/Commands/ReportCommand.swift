@@ -37,6 +37,7 @@ struct ReportCommand: AsyncParsableCommand {
             try file.write(report)
             common.tell("\(file.path) is written")
         }
+        if common.output == .json { return common.printJSON([ReportLine(report)]) }
         if markdown || files.isEmpty { common.print(MarkdownReport(report).text()) }
     }
 }
