@@ -46,7 +46,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 
 let package = Package(
     name: "fleet",
-    products: [.executable(name: "fleet", targets: ["fleet"])],
+    products: [
+        .executable(name: "fleet", targets: ["fleet"]),
+        .executable(name: "fleet-web", targets: ["fleet-web"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -54,6 +57,8 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
@@ -173,6 +178,20 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What speaks HTTP to others than hosts: a program of its own, because linking it made `fleet` start slower.
+        library(
+            "FleetWeb",
+            [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
+        .executableTarget(
+            name: "fleet-web",
+            dependencies: ["FleetWeb", "FleetReport"],
+            swiftSettings: settings
+        ),
 
         // Tests, and what they stand on.
         support(
@@ -260,7 +279,7 @@ let package = Package(
             ],
             exclude: ["Fixtures"]
         ),
-        tests("FleetCLITests", ["fleet", "FleetTestSupport"]),
+        tests("FleetCLITests", ["fleet", "fleet-web", "FleetTestSupport"]),
         tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )

@@ -8,6 +8,15 @@ public import FleetRunner
 internal import FleetTransport
 internal import Synchronization
 
+/// Where the trace of a rollout begins.
+public struct TraceParent: Sendable, Hashable {
+    /// What `TRACEPARENT` says; nil if the rollout's trace stands by itself.
+    public let value: String?
+
+    /// Names the span that the trace is in.
+    public init(_ value: String?) { self.value = value }
+}
+
 extension Operations {
     /// Starts a prepared rollout: asks for confirmation, waits, checks again, locks the hosts, and begins.
     ///
@@ -16,12 +25,14 @@ extension Operations {
     ///
     /// - Parameters:
     ///   - prepared: The rollout, as it was prepared and shown.
+    ///   - traceParent: The span that the rollout's trace is in, if there is to be one; nil for no trace.
     ///   - watch: Called with every record once it is durable, with outputs, and with the progress of transfers; it
     ///     must not block.
     /// - Returns: The running rollout.
     /// - Throws: ``OperationFailure``; no host is changed and no lock is held then.
     public func start(
         _ prepared: PreparedRollout,
+        traceParent: TraceParent? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void = { _ in }
     ) async throws(OperationFailure) -> RunningRollout {
         guard prepared.project == project.root else {
@@ -68,7 +79,7 @@ extension Operations {
                 )
             }
         }
-        return try await begin(prepared, overridden: overridden, watch)
+        return try await begin(prepared, overridden: overridden, traceParent, watch)
     }
 
     /// Asks what has to be asked.
@@ -109,6 +120,7 @@ extension Operations {
     private func begin(
         _ prepared: PreparedRollout,
         overridden: [String],
+        _ traceParent: TraceParent?,
         _ watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) async throws(OperationFailure) -> RunningRollout {
         let (plan, exception) = (prepared.plan, prepared.terms.exception)
@@ -154,6 +166,7 @@ extension Operations {
         }
         if earlier == nil, plan.kind != .exec { try await admit(plan, exception) }
         let origin = initiator.origin(exception, overridden: overridden)
+        let stepEnvironment = Self.stepEnvironment(of: id, traceParent)
         return RunningRollout(
             id: id,
             plan: plan,
@@ -170,6 +183,7 @@ extension Operations {
                     resuming: earlier,
                     withoutRecords: exception.records != nil,
                     lastClients: lastClients,
+                    stepEnvironment: stepEnvironment,
                     watch: watch
                 )
             },
@@ -180,6 +194,19 @@ extension Operations {
             isToGoBack: prepared.isToGoBack,
             watch: watch
         )
+    }
+
+    /// What lets steps on hosts go on with the rollout's trace; nil if there is to be none.
+    private static func stepEnvironment(of id: RolloutID, _ parent: TraceParent?)
+        -> RolloutRunner.StepEnvironment?
+    {
+        guard let parent else { return nil }
+        let trace = TraceContext(rollout: id.description, parent: parent.value)
+        return { host, step in
+            let isBack = step.direction == .revert
+            let header = trace.header(ofStep: step.index, isBack: isBack, on: host.text)
+            return [EnvironmentVariable("TRACEPARENT", header)]
+        }
     }
 
     /// Refuses what would come on top of something unfinished, or bring back what was taken back.

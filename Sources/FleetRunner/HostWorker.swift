@@ -39,6 +39,7 @@ actor HostWorker {
     /// Where long outputs are put; nil for memory only.
     private let spool: String?
     private let watch: @Sendable (RolloutUpdate) -> Void
+    private let stepEnvironment: RolloutRunner.StepEnvironment?
     /// Who carries the rollout out, for whoever finds the host locked.
     private let origin: String
     private let clock: any RolloutClock
@@ -75,8 +76,10 @@ actor HostWorker {
         epoch: ControllerEpoch = .first,
         holdsLock: Bool = false,
         knownKeys: Set<ActionKey>? = nil,
+        stepEnvironment: RolloutRunner.StepEnvironment? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
+        self.stepEnvironment = stepEnvironment
         self.epoch = epoch
         self.knownKeys = knownKeys
         hasToTakeUp = epoch != .first && holdsLock
@@ -542,10 +545,13 @@ actor HostWorker {
         // What a check saw before a step is no measure for what it sees behind it.
         kept = [:]
         told = told.filter { $0.value.step != step.name }
-        let action = carriedOut(
+        var action = carriedOut(
             step.action.bound(to: snapshot, step: step.factsOf, releaseStep: plan.releaseStep)
                 .completed(by: plan.libraries)
         ).claiming(claim)
+        if let stepEnvironment, case .script(let script) = action {
+            action = .script(script.adding(stepEnvironment(planned.name, reference)))
+        }
         let opened: any HostSession
         do throws(TransportError) {
             opened = try await open()

@@ -21,6 +21,10 @@ public enum RolloutUpdate: Sendable {
 /// It makes no decisions. It guarantees the order: an event and the decisions that it caused are durable
 /// before any of them is acted upon.
 public final class RolloutRunner: Sendable {
+    /// What a step on a host finds in its environment beside what the plan says: nothing that it does may depend on it.
+    public typealias StepEnvironment =
+        @Sendable (_ host: HostName, _ step: StepReference) -> [EnvironmentVariable]
+
     /// The rollout's name.
     public let id: RolloutID
 
@@ -30,6 +34,7 @@ public final class RolloutRunner: Sendable {
     private let journal: any JournalWriter
     private let clock: any RolloutClock
     private let spool: String?
+    private let stepEnvironment: StepEnvironment?
     private let watch: @Sendable (RolloutUpdate) -> Void
     private let inbox: Inbox
     /// What is taken up again; nil for a new rollout.
@@ -118,6 +123,7 @@ public final class RolloutRunner: Sendable {
     ///   - earlier: The rollout to resume; nil for a new one.
     ///   - goesOnWithoutRecords: Whether to proceed although hosts know of records that the journal lacks.
     ///   - lastClients: The client that last reached each host; a host that another client reaches now is reported.
+    ///   - stepEnvironment: What a step finds in its environment beside what the plan says.
     ///   - watch: Called with every record once it is durable; it must not block.
     public init(
         id: RolloutID,
@@ -130,8 +136,10 @@ public final class RolloutRunner: Sendable {
         resuming earlier: Earlier? = nil,
         withoutRecords goesOnWithoutRecords: Bool = false,
         lastClients: [HostName: String] = [:],
+        stepEnvironment: StepEnvironment? = nil,
         watch: @escaping @Sendable (RolloutUpdate) -> Void
     ) {
+        self.stepEnvironment = stepEnvironment
         self.id = id
         self.earlier = earlier
         epoch = earlier?.epoch ?? .first
@@ -190,6 +198,7 @@ public final class RolloutRunner: Sendable {
                         epoch: epoch,
                         holdsLock: known.progress(of: host.name)?.mayHoldLock ?? false,
                         knownKeys: knownKeys.map { $0[host.name] ?? [] },
+                        stepEnvironment: stepEnvironment,
                         watch: watch
                     )
                 )

@@ -1,4 +1,4 @@
-internal import FleetOperations
+package import FleetOperations
 package import FleetReport
 internal import Glibc
 
@@ -37,7 +37,19 @@ package struct RolloutEnding: Sendable {
     }
 
     /// Whether there is anything to do.
-    package var isWanted: Bool { system != nil || !files.isEmpty || outputs != nil }
+    package var isWanted: Bool {
+        system != nil || !files.isEmpty || outputs != nil || traces != nil
+    }
+
+    /// What sends traces; nil unless OpenTelemetry's variables name a place.
+    private var traces: TraceSender? {
+        TraceSettings(variable).map { TraceSender($0, parent: variable("TRACEPARENT")) }
+    }
+
+    /// The span that the rollout's trace is in; nil if there is to be no trace.
+    package var traceParent: TraceParent? {
+        traces == nil ? nil : TraceParent(variable("TRACEPARENT"))
+    }
 
     /// Writes it all.
     ///
@@ -66,6 +78,7 @@ package struct RolloutEnding: Sendable {
             )
             if used + text.utf8.count < Self.summaryLimit { problems += append(text, to: file) }
         }
+        if let problem = traces?.send(report) { problems.append(problem) }
         for line in system?.annotations(of: report) ?? [] {
             Terminal.standardError.command(line)
         }

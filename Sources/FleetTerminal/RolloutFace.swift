@@ -100,7 +100,10 @@ package struct RolloutFace {
             settings.usualMilliseconds = try await operations.usualMilliseconds(of: prepared)
         }
         let view = RolloutView(settings)
-        let running = try await operations.start(prepared) { view.take($0) }
+        let running = try await operations.start(
+            prepared,
+            traceParent: ending.traceParent
+        ) { view.take($0) }
         let signals = OperatorSignals(running)
         view.begin(running.plan, replaying: running.earlier, style: face.errorStyle) {
             if $0 == .pause { running.stop(after: .batch, by: face.initiator) }

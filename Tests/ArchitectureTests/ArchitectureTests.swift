@@ -40,13 +40,15 @@ struct ArchitectureTests {
     private static let owners: [String: Set<String>] = [
         "Yams": ["FleetYAML"], "Mustache": ["FleetPlaybook"], "GRDB": ["FleetJournal"],
         "ArgumentParser": ["fleet"],
-        "NIOCore": ["FleetHTTP"], "NIOEmbedded": ["FleetHTTP"], "NIOHTTP1": ["FleetHTTP"],
+        "NIOCore": ["FleetHTTP", "FleetWeb"], "NIOEmbedded": ["FleetHTTP"],
+        "NIOHTTP1": ["FleetHTTP", "FleetWeb"],
         // libssh2 and the libcrypto under it; hashing alone is FleetDigest's.
         "CLibSSH2": ["FleetSSH", "FleetDigest"],
         // How memory is set aside concerns the whole process.
         "CMalloc": ["fleet"],
         // What Swift's Glibc leaves out: epoll for the reactors, memmem for the shell's reader, memfd for a
         // proxy command's complaints.
+        "AsyncHTTPClient": ["FleetWeb"], "NIOSSL": ["FleetWeb"],
         "CLinux": ["FleetReactor", "FleetHostShell", "FleetSSH"],
     ]
 

@@ -228,3 +228,89 @@ import Testing
         #expect(try fixture.fleet("watch").status == 64)
     }
 }
+
+/// A rollout as a trace, sent to a server that keeps what it gets.
+@Suite(.serialized) struct TraceSendingTests {
+    private let fixture: FleetFixture
+
+    init() throws { fixture = try FleetFixture(hosts: 1) }
+
+    /// Starts a collector that answers as told, and runs fleet against it.
+    private func exec(_ answers: String, _ environment: [String: String] = [:]) throws
+        -> (result: Command, requests: String)
+    {
+        let program = """
+            import http.server, os, subprocess, sys, threading
+            answers = [int(word) for word in sys.argv[1].split(",")]
+            got = []
+            class Collector(http.server.BaseHTTPRequestHandler):
+                def do_POST(self):
+                    body = self.rfile.read(int(self.headers["content-length"]))
+                    got.append("%s %s %s %s" % (self.path, self.headers.get("api-key"), self.headers["content-type"], body.decode()))
+                    code = answers[min(len(got), len(answers)) - 1]
+                    self.send_response(code)
+                    if code == 302: self.send_header("location", "http://127.0.0.1:1/")
+                    self.send_header("retry-after", "0")
+                    self.end_headers()
+                    self.wfile.write(b"no thanks")
+                def log_message(self, *_): pass
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:%d" % server.server_port)
+            end = subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL)
+            print("\\n".join(got))
+            sys.exit(end.returncode)
+            """
+        let result = try Command.run(
+            [
+                "python3", "-c", program, answers, Package.binary, "exec", "production", "--",
+                "echo trace=$TRACEPARENT",
+            ],
+            in: fixture.directory.path + "/project",
+            environment: fixture.surroundings(of: "state").merging(environment) { $1 }
+        )
+        return (result, result.output)
+    }
+
+    @Test("A trace is sent once the rollout has ended, and each step knows its place in it")
+    func sent() throws {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        let (result, output) = try exec(
+            "200",
+            ["TRACEPARENT": parent, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"]
+        )
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.isEmpty, "\(result.errors)")
+        #expect(
+            output.contains("/v1/traces s3cret application/json {\"resourceSpans\""),
+            "\(output)"
+        )
+        let told = try #require(
+            output.firstMatch(of: /trace=00-0af7651916cd43dd8448eb211c80319c-([0-9a-f]{16})-01/)
+        )
+        #expect(output.contains("\"spanId\":\"\(told.1)\""))
+        #expect(output.contains("\"parentSpanId\":\"b7ad6b7169203331\""))
+    }
+
+    @Test("A collector that is slow, refuses or sends elsewhere changes nothing but a warning")
+    func inTheWayOfNobody() throws {
+        let busy = try exec("503,200")
+        #expect(busy.result.status == 0 && busy.result.errors.isEmpty, "\(busy.result.errors)")
+        for answers in ["400", "503", "302"] {
+            let (result, output) = try exec(
+                answers,
+                ["OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"]
+            )
+            #expect(result.status == 0, "\(answers)")
+            #expect(result.errors.contains("warning: no trace was sent:"), "\(result.errors)")
+            #expect(!result.errors.contains("s3cret"))
+            #expect(output.contains("ok\n"))
+        }
+        let gone = try exec("200", ["OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"])
+        #expect(gone.result.status == 0 && gone.result.errors.contains("cannot be reached"))
+        // Without a place nothing is sent, and steps are told nothing.
+        let off = try exec("200", ["OTEL_SDK_DISABLED": "true"])
+        #expect(off.requests.contains("trace=\n"))
+        #expect(!off.requests.contains("resourceSpans"))
+    }
+}
