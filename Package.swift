@@ -279,7 +279,11 @@ let package = Package(
             ],
             exclude: ["Fixtures"]
         ),
-        tests("FleetCLITests", ["fleet", "fleet-web", "FleetTestSupport"]),
+        tests(
+            "FleetCLITests",
+            ["fleet", "fleet-web", "FleetTestSupport"],
+            exclude: ["Messages"]
+        ),
         tests("ArchitectureTests", ["FleetTestSupport"]),
     ]
 )

@@ -66,6 +66,7 @@ extension UnrecordedOperations {
                 .usage,
                 "there is no host `\(name)` among those selected",
                 hints: Suggestion.hint(for: name, in: hosts.map(\.name.text))
+                    + ["`fleet hosts ENV` lists them"]
             )
         }
         let transport = Controller.transport(in: project, settings)

@@ -36,7 +36,11 @@ public enum RolloutLookup {
             throw OperationFailure(error)
         }
         guard let record = records.first else {
-            throw OperationFailure(.usage, "the journal holds no rollout yet")
+            throw OperationFailure(
+                .usage,
+                "the journal holds no rollout yet",
+                hints: ["`fleet deploy ENV` begins one", "--state-dir names another journal"]
+            )
         }
         return record.id
     }

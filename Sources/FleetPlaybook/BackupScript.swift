@@ -15,7 +15,11 @@ enum BackupSource: Sendable {
     {
         func template(_ key: String) -> Template? {
             let place = fields.node(key)?.location ?? location
-            return fields.text(key).map { Template($0, location: place, reader: reader) }
+            return fields.node(key).flatMap { node in
+                reader.filledText(node, of: "`\(key)`", isScript: true).map {
+                    Template($0, location: place, reader: reader)
+                }
+            }
         }
         let database = template("database")
         let command = template("command")

@@ -70,6 +70,29 @@ public final class YAMLReader {
         return text
     }
 
+    /// The node as text that says something; reports text that is blank.
+    ///
+    /// A script without a word succeeds, and every page contains nothing: what is blank by mistake would be taken for a
+    /// test that passed.
+    ///
+    /// - Parameters:
+    ///   - node: The node.
+    ///   - what: What it is, for messages.
+    ///   - isScript: Whether it is a script, which says nothing if it is made of comments only.
+    /// - Returns: The text; nil after reporting.
+    public func filledText(_ node: YAMLNode, of what: String, isScript: Bool = false) -> String? {
+        guard let text = text(node, of: what) else { return nil }
+        let says = text.split(whereSeparator: \.isNewline).contains { line in
+            let words = line.drop(while: \.isWhitespace)
+            return !words.isEmpty && !(isScript && words.first == "#")
+        }
+        guard says else {
+            report("\(what) is empty", at: node.location)
+            return nil
+        }
+        return text
+    }
+
     /// The node as a list of texts; one text stands for a list of one.
     public func texts(_ node: YAMLNode, of what: String) -> [String]? {
         if case .scalar = node.content { return text(node, of: what).map { [$0] } }
@@ -190,13 +213,13 @@ public final class YAMLFields {
         return text
     }
 
-    /// Reads a key that must be there, as text.
+    /// Reads a key that must be there, as text that is not blank.
     public func requiredText(_ key: String) -> String? {
         guard let node = node(key) else {
             reader.report("\(what) needs `\(key)`", at: location)
             return nil
         }
-        return reader.text(node, of: "`\(key)`")
+        return reader.filledText(node, of: "`\(key)`")
     }
 
     /// Reads a key as text or a list of texts.

@@ -97,6 +97,8 @@ enum Main {
         if let verb = Fleet.verb(named: arguments.first) {
             root = verb
             arguments.removeFirst()
+        } else if let word = arguments.first, !word.hasPrefix("-"), word != "help" {
+            leave(unknown(word))
         }
         do {
             var command = try root.parseAsRoot(arguments)
@@ -120,6 +122,15 @@ enum Main {
             )
             root.exit(withError: error)
         }
+    }
+
+    private static func unknown(_ word: String) -> OperationFailure {
+        let names = Fleet.configuration.subcommands.compactMap { $0.configuration.commandName }
+        return OperationFailure(
+            .usage,
+            "`\(Sanitizer.line(word))` is no command of fleet",
+            hints: Suggestion.hint(for: word, in: names) + ["`fleet --help` lists them"]
+        )
     }
 
     private static func leave(_ failure: OperationFailure) -> Never {

@@ -86,6 +86,9 @@ enum Surroundings {
         signal(SIGPIPE, SIG_DFL)
     }
 
+    /// What the system said of the last call that failed.
+    static var lastError: String { String(cString: strerror(errno)) }
+
     /// The time of day, in milliseconds since 1970: for people and policies, never for deadlines.
     static var unixMilliseconds: Int {
         var now = timespec()

@@ -300,7 +300,7 @@ struct RolloutReportTests {
         let text = ExplanationText.text(failed("E_DIRTY it is dirty").report(), style: .plain)
         for part in [
             "decision: revert, because: E_DIRTY it is dirty",
-            "rule: the playbook allows 0 failed hosts (`max_failures`)",
+            "rule: the playbook allows 0 failed hosts (`max_failures`); when more fail, every touched host goes back",
             "install failed on 1 host (web2): E_DIRTY it is dirty",
             "`fleet explain E_DIRTY` says what that means",
             "2 reverted", "1 untouched (web3)", "fleet show 20261122-190512-k3f9",

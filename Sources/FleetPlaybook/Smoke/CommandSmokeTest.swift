@@ -10,7 +10,9 @@ struct CommandSmokeTest: SmokeKind {
     private let written: String
 
     init?(_ node: YAMLNode, reader: YAMLReader) {
-        guard let text = reader.text(node, of: "`command`") else { return nil }
+        guard let text = reader.filledText(node, of: "`command`", isScript: true) else {
+            return nil
+        }
         script = Template(text, location: node.location, reader: reader)
         written = text
     }

@@ -33,13 +33,13 @@ struct HTTPSmokeTest: SmokeKind {
             within = fields.milliseconds("within") ?? within
             status = fields.number("status", in: 100...599) ?? status
             contains = fields.node("contains").flatMap { node in
-                reader.text(node, of: "`contains`").map {
+                reader.filledText(node, of: "`contains`").map {
                     Template($0, location: node.location, reader: reader)
                 }
             }
             rejects = fields.flag("reject_errors") ?? rejects
             hostHeader = fields.node("host").flatMap { node in
-                reader.text(node, of: "`host`").map {
+                reader.filledText(node, of: "`host`").map {
                     Template($0, location: node.location, reader: reader)
                 }
             }

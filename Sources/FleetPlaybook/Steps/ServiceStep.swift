@@ -54,7 +54,7 @@ struct ServiceStep: StepKind {
             )
         }
         let controlNode = fields.node("control")
-        let control = controlNode.flatMap { reader.text($0, of: "`control`") } ?? "systemctl"
+        let control = controlNode.flatMap { reader.filledText($0, of: "`control`") } ?? "systemctl"
         if scope == "user", control.hasPrefix("sudo ") {
             reader.report("sudo and `scope: user` do not go together", at: controlNode?.location)
         }

@@ -42,9 +42,7 @@ public enum ExplanationText {
             case .halt:
                 return [
                     line,
-                    "      rule: the playbook allows \(plan.maxFailures) failed "
-                        + "\(plan.maxFailures == 1 ? "host" : "hosts") (`max_failures`), and then says "
-                        + "`on_failure: \(plan.onFailure.rawValue)`",
+                    "      rule: \(plan.failureRule)",
                 ]
             case .decision(let decision): return [line, "      rule: \(rule(decision, report))"]
             case .stop, .takenUp, .end: return [line]
@@ -64,7 +62,9 @@ public enum ExplanationText {
                 + "hosts go back"
         case .hold:
             let past = rollout.hosts.filter(\.isPastReturn).map(\.name)
-            guard !past.isEmpty else { return "`on_failure: hold`: hosts stay as they are" }
+            guard !past.isEmpty else {
+                return "this rollout leaves hosts as they are: \(report.plan.failureRule)"
+            }
             return
                 "a step that cannot be undone was started on \(HostRange.fold(past)): hosts stay as they are"
         case .revert:
@@ -102,5 +102,18 @@ public enum ExplanationText {
             }
         }
         return groups.map { "\($0.hosts.count) \($0.text) (\(HostRange.fold($0.hosts)))" }
+    }
+}
+
+extension Plan {
+    /// What happens when hosts fail, in words.
+    fileprivate var failureRule: String {
+        let allowed =
+            "the playbook allows \(maxFailures) failed \(maxFailures == 1 ? "host" : "hosts") (`max_failures`)"
+        switch onFailure {
+        case .revert: return "\(allowed); when more fail, every touched host goes back"
+        case .hold: return "\(allowed); when more fail, hosts are left as they are"
+        case .report: return "failed hosts are reported, and the others go on"
+        }
     }
 }

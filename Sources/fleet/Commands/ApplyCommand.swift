@@ -32,7 +32,7 @@ struct ApplyCommand: AsyncParsableCommand {
         guard let bytes = WholeFile.read(path, limit: Self.limitBytes) else {
             throw OperationFailure(
                 .usage,
-                "\(file) cannot be read",
+                "\(file) cannot be read: \(Surroundings.lastError)",
                 hints: ["save one with --dry-run --save FILE"]
             )
         }
