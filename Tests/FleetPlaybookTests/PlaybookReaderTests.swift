@@ -41,6 +41,34 @@ struct PlaybookReaderTests {
         #expect(problems("steps: [{ run: { script: '' } }]").map(\.message) == ["`run` is empty"])
     }
 
+    @Test(
+        "What would always pass because it is blank is refused",
+        arguments: [
+            ("smoke: [{ command: '' }]", "`command` is empty"),
+            ("smoke: [{ command: \"  \\n\\t\" }]", "`command` is empty"),
+            ("smoke: [{ command: \"# later\\n  # more\" }]", "`command` is empty"),
+            ("smoke: [{ http: { url: 'http://a', contains: '' } }]", "`contains` is empty"),
+            ("smoke: [{ http: { url: '' } }]", "`url` is empty"),
+            ("steps: [{ backup: { command: ' ', directory: /b } }]", "`command` is empty"),
+            (
+                "steps: [{ backup: { command: 'x', check: '', directory: /b } }]",
+                "`check` is empty"
+            ),
+            ("steps: [{ service: { name: a, control: '' } }]", "`control` is empty"),
+            ("steps: [{ checkout: { path: '' } }]", "`path` is empty"),
+            ("steps: [{ upload: { source: '', destination: /x } }]", "`source` is empty"),
+        ]
+    )
+    func blank(text: String, message: String) {
+        #expect(problems(text).map(\.message).contains(message), "\(problems(text))")
+    }
+
+    @Test("A script with a comment in it is a script")
+    func comments() {
+        #expect(problems("smoke: [{ command: \"# why\\ntest -f x\" }]").isEmpty)
+        #expect(problems("smoke: [{ http: { url: 'http://a', contains: '# ok' } }]").isEmpty)
+    }
+
     @Test("A variable says as whom a step runs; nothing is the login account")
     func becomeUser() throws {
         func user(_ keys: String, _ variables: [String: String] = [:]) throws -> String? {
