@@ -16,11 +16,17 @@ extension Journal {
             case .releases: ", aim.body"
             case .hosts: ", aim.body, aim.hosts AS places"
             }
+        let times =
+            query.withTimes
+            ? """
+            , (SELECT json_extract(entry.body, '$.elapsedMilliseconds') FROM entry
+                WHERE entry.rollout = rollout.id ORDER BY entry.sequence DESC LIMIT 1) AS elapsed
+            """ : ""
         return try await reading { database in
             try Row.fetchAll(
                 database,
                 sql: """
-                    SELECT rollout.*, ending.outcome, ending.ended\(columns), EXISTS
+                    SELECT rollout.*, ending.outcome, ending.ended\(columns)\(times), EXISTS
                         (SELECT 1 FROM decision WHERE decision.rollout = rollout.id AND asked) AS asked
                     FROM rollout
                     LEFT JOIN ending ON ending.id =
@@ -68,6 +74,7 @@ extension Journal {
             user: row["user"],
             startedUnixMilliseconds: row["started"],
             endedUnixMilliseconds: row["ended"],
+            elapsedMilliseconds: row.hasColumn("elapsed") ? row["elapsed"] : nil,
             outcome: outcome.flatMap(RolloutOutcome.init),
             aim: aim,
             wasAskedBack: row["asked"]

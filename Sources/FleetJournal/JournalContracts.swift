@@ -130,6 +130,8 @@ public struct RolloutQuery: Sendable, Hashable {
     public var before: RolloutID?
     /// How much of ``FleetRollout/RolloutRecord/aim`` is returned.
     public var aims: Aims
+    /// Whether ``FleetRollout/RolloutRecord/elapsedMilliseconds`` is returned, which costs a look at a record of each.
+    public var withTimes: Bool
 
     /// How much of the rollouts' aims a query returns.
     public enum Aims: Sendable, Hashable {
@@ -147,8 +149,10 @@ public struct RolloutQuery: Sendable, Hashable {
         limit: Int? = 20,
         changesOnly: Bool = false,
         before: RolloutID? = nil,
-        aims: Aims = .none
+        aims: Aims = .none,
+        withTimes: Bool = false
     ) {
+        self.withTimes = withTimes
         self.environment = environment
         self.limit = limit
         self.changesOnly = changesOnly

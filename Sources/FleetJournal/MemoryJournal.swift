@@ -103,7 +103,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         var records: [RolloutRecord] = []
         for case (let entry, .planned(let plan, let origin)) in entries.map({ ($0, $0.body) }) {
             let own = entries.filter { $0.rollout == entry.rollout }
-            records.append(Self.record(entry, plan, origin, own, query.aims))
+            records.append(Self.record(entry, plan, origin, own, query))
         }
         var found = Array(records.reversed())
         if let before = query.before {
@@ -122,8 +122,9 @@ public final class MemoryJournal: JournalWriter, JournalReader {
         _ plan: Plan,
         _ origin: RolloutOrigin,
         _ own: [JournalEntry],
-        _ aims: RolloutQuery.Aims
+        _ query: RolloutQuery
     ) -> RolloutRecord {
+        let aims = query.aims
         var ended: Int?
         var outcome: RolloutOutcome?
         var wasAskedBack = false
@@ -145,6 +146,7 @@ public final class MemoryJournal: JournalWriter, JournalReader {
             user: origin.user,
             startedUnixMilliseconds: entry.unixMilliseconds,
             endedUnixMilliseconds: ended,
+            elapsedMilliseconds: query.withTimes ? own.last?.elapsedMilliseconds : nil,
             outcome: outcome,
             aim: aims == .none ? nil : aims == .hosts ? aim : aim?.with(groups: [], otherHosts: []),
             wasAskedBack: wasAskedBack

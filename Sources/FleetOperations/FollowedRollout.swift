@@ -126,11 +126,15 @@ extension Controller {
         return FollowedRollout(id: id, plan: plan, journal: journal, leases: leases)
     }
 
-    /// The newest rollout that has no end.
+    /// The newest rollout that has no end: one that somebody carries out now, if there is one.
     private func running() async throws(OperationFailure) -> String? {
-        do {
-            return try await journal.rollouts(RolloutQuery(limit: 50, changesOnly: true))
-                .first { $0.outcome == nil }?.id.description
+        do throws(JournalError) {
+            let open = try await journal.rollouts(RolloutQuery(limit: 50, changesOnly: true))
+                .filter { $0.outcome == nil }
+            for record in open where try leases.holder(of: record.environment) != nil {
+                return record.id.description
+            }
+            return open.first?.id.description
         } catch {
             throw OperationFailure(error)
         }

@@ -120,3 +120,18 @@ extension UnrecordedOperations {
         }
     }
 }
+
+extension UnrecordedOperations {
+    /// The project's folder below the top of the clone that it is in, with a slash at its end; empty if it is the top,
+    /// or in no clone.
+    public func folderInClone() async -> String {
+        let clone: GitRepository
+        do { clone = try await GitRepository(containing: project.root) } catch {
+            // No clone: files are named from the project.
+            return ""
+        }
+        let top = clone.root.hasSuffix("/") ? clone.root : clone.root + "/"
+        guard project.root.hasPrefix(top) else { return "" }
+        return String(project.root.dropFirst(top.count)) + "/"
+    }
+}

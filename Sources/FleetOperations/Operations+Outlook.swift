@@ -84,7 +84,8 @@ extension Operations {
                 "--",
             ]),
             let files = await clone.answer(
-                "diff",
+                "diff-tree",
+                "-r",
                 "--numstat",
                 "-z",
                 "--no-renames",

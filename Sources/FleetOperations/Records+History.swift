@@ -31,14 +31,14 @@ public struct HistoryRequest: Sendable, Hashable {
             && outcome == nil
     }
 
-    /// Reads how long ago, or since when: `90m`, `12h`, `7d`, `2w`, or a date as in `2026-11-01`, which is its first
-    /// second in UTC.
+    /// Reads how long ago, or since when: `90m`, `12h`, `7d`, `2w`, or a date as in `2026-11-01`.
     ///
     /// - Parameters:
     ///   - text: The text.
     ///   - now: The time now, in milliseconds since 1970.
-    /// - Returns: Milliseconds since 1970; nil if it is neither.
-    public static func since(_ text: String, now: Int) -> Int? {
+    ///   - zone: The clock on which a day begins.
+    /// - Returns: Milliseconds since 1970; nil if it is neither, or in the future.
+    public static func since(_ text: String, now: Int, zone: Zone) -> Int? {
         let units: [Character: Int] = [
             "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
         ]
@@ -51,7 +51,8 @@ public struct HistoryRequest: Sendable, Hashable {
         guard parts.count == 3, text.utf8.count == 10, let year = parts[0], let month = parts[1],
             let day = parts[2], let date = CivilDate(year: year, month: month, day: day)
         else { return nil }
-        return date.daysSince1970 * 86_400_000
+        let start = zone.start(ofDay: date.daysSince1970)
+        return start <= now ? start : nil
     }
 
     /// The words that ``outcome`` may be.
@@ -73,7 +74,8 @@ extension Records {
                         environment: request.environment,
                         limit: page,
                         before: last,
-                        aims: request.host == nil ? .releases : .hosts
+                        aims: request.host == nil ? .releases : .hosts,
+                        withTimes: true
                     )
                 )
                 for record in records where Self.isWanted(record, request) {
@@ -127,6 +129,7 @@ extension Records {
             user: record.user,
             startedUnixMilliseconds: record.startedUnixMilliseconds,
             endedUnixMilliseconds: record.endedUnixMilliseconds,
+            milliseconds: record.milliseconds,
             outcome: record.outcome
         )
     }
@@ -148,7 +151,17 @@ extension Records {
     {
         let now = WallClock.unixMilliseconds()
         let records: [RolloutRecord]
-        do { records = try await journal.changes(in: environment) } catch {
+        do {
+            records = try await journal.rollouts(
+                RolloutQuery(
+                    environment: environment,
+                    limit: nil,
+                    changesOnly: true,
+                    aims: .releases,
+                    withTimes: true
+                )
+            )
+        } catch {
             throw OperationFailure(error)
         }
         guard !records.isEmpty else {

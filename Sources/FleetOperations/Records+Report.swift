@@ -106,7 +106,8 @@ extension Records {
                 limit: 2_000,
                 changesOnly: true,
                 before: id,
-                aims: .releases
+                aims: .releases,
+                withTimes: true
             )
         )
         guard let oldest = records.last else { return nil }
@@ -134,17 +135,18 @@ extension Records {
                 environment: plan.environment,
                 limit: Self.compared * 10,
                 changesOnly: true,
-                before: id
+                before: id,
+                withTimes: true
             )
         )
         return records.lazy.filter { record in
             record.kind == plan.kind && record.title == plan.title && record.outcome != .refused
         }.compactMap { record -> RolloutReport.Earlier? in
-            guard let outcome = record.outcome, let end = record.endedUnixMilliseconds else {
+            guard let outcome = record.outcome, let took = record.milliseconds else {
                 return nil
             }
             return RolloutReport.Earlier(
-                milliseconds: max(0, end - record.startedUnixMilliseconds),
+                milliseconds: took,
                 outcome: outcome,
                 hosts: record.hostCount
             )

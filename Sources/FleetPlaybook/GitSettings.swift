@@ -13,7 +13,7 @@ public enum GitSettings {
         ("column.tag", "never"), ("column.status", "never"), ("core.quotePath", "false"),
         ("core.abbrev", "auto"), ("log.showSignature", "false"), ("log.mailmap", "true"),
         ("log.decorate", "false"), ("log.follow", "false"), ("log.date", "default"),
-        ("log.diffMerges", "separate"), ("diff.orderFile", ""), ("diff.external", ""),
+        ("log.diffMerges", "separate"), ("diff.orderFile", "/dev/null"), ("diff.external", ""),
         ("diff.ignoreSubmodules", "none"), ("diff.noprefix", "false"),
         ("diff.mnemonicPrefix", "false"), ("diff.renames", "false"), ("format.pretty", "medium"),
         ("status.showUntrackedFiles", "normal"), ("status.submoduleSummary", "false"),

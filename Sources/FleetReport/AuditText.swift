@@ -53,14 +53,14 @@ public enum AuditText {
     ///   - style: How text is marked.
     /// - Returns: The table, without a line end.
     public static func table(_ lines: [AuditLine], zone: Zone = .utc, style: Style) -> String {
-        let name = zone.name(unixMilliseconds: lines.first?.unixMilliseconds ?? 0)
+        let (name, time) = zone.column(lines.map(\.unixMilliseconds))
         let rows = lines.map { line in
             let outcome = line.outcome ?? "-"
             let why =
                 (line.overridden.map { ["overrides \($0.joined(separator: ", "))"] } ?? [])
                 + (line.why.map { ["“\(Sanitizer.line($0))”"] } ?? [])
             return [
-                zone.second(unixMilliseconds: line.unixMilliseconds),
+                time(line.unixMilliseconds),
                 line.environment, Sanitizer.line(line.who),
                 line.what == "hotfix" ? style.yellow(line.what) : Sanitizer.line(line.what),
                 line.release ?? line.title.map { Sanitizer.line($0) } ?? "-",

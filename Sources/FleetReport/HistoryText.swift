@@ -21,6 +21,8 @@ public struct HistoryLine: Sendable, Hashable, Encodable {
     public let startedUnixMilliseconds: Int
     /// When it ended; nil if it has not.
     public let endedUnixMilliseconds: Int?
+    /// How long it took, in milliseconds; nil if it has not ended.
+    public let milliseconds: Int?
     /// How it ended; nil if it has not.
     public let outcome: RolloutOutcome?
 
@@ -35,6 +37,7 @@ public struct HistoryLine: Sendable, Hashable, Encodable {
         user: String,
         startedUnixMilliseconds: Int,
         endedUnixMilliseconds: Int?,
+        milliseconds: Int?,
         outcome: RolloutOutcome?
     ) {
         self.rollout = rollout
@@ -46,6 +49,7 @@ public struct HistoryLine: Sendable, Hashable, Encodable {
         self.user = user
         self.startedUnixMilliseconds = startedUnixMilliseconds
         self.endedUnixMilliseconds = endedUnixMilliseconds
+        self.milliseconds = milliseconds
         self.outcome = outcome
     }
 }
@@ -60,13 +64,11 @@ public enum HistoryText {
     ///   - style: How text is marked.
     /// - Returns: The table, without a line end.
     public static func table(_ lines: [HistoryLine], zone: Zone = .utc, style: Style) -> String {
-        let name = zone.name(unixMilliseconds: lines.first?.startedUnixMilliseconds ?? 0)
+        let (name, time) = zone.column(lines.map(\.startedUnixMilliseconds))
         let rows = lines.map { line in
-            let took = line.endedUnixMilliseconds.map {
-                DurationText.short(milliseconds: max(0, $0 - line.startedUnixMilliseconds))
-            }
+            let took = line.milliseconds.map { DurationText.short(milliseconds: $0) }
             return [
-                line.rollout, zone.second(unixMilliseconds: line.startedUnixMilliseconds),
+                line.rollout, time(line.startedUnixMilliseconds),
                 line.environment, line.kind.rawValue,
                 line.release.isEmpty ? Style.short(Sanitizer.line(line.title)) : line.release,
                 line.outcome.map { OutcomeText.styled($0, style) } ?? style.yellow("unfinished"),

@@ -222,7 +222,10 @@ public enum RolloutText {
 
     /// What to type next; nothing while it runs, and where all is well.
     static func nextSteps(_ rollout: Rollout, id: RolloutID) -> [String] {
-        rollout.outcome.map { next(rollout, $0, id: id) } ?? []
+        rollout.outcome.map { next(rollout, $0, id: id) } ?? [
+            "fleet watch \(id)    see how it goes on, if somebody carries it out",
+            "fleet resume \(id)    take it up again, if nobody does",
+        ]
     }
 
     private static func next(_ rollout: Rollout, _ outcome: RolloutOutcome, id: RolloutID)

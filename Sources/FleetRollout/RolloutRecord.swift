@@ -21,12 +21,20 @@ public struct RolloutRecord: Sendable, Hashable {
     public let startedUnixMilliseconds: Int
     /// When it ended, in milliseconds since 1970.
     public let endedUnixMilliseconds: Int?
+    /// How long it took on a clock that never jumps, in milliseconds; nil if the query did not request it.
+    public let elapsedMilliseconds: Int?
     /// How the rollout ended; nil if it has not ended, because it still runs or its controller was killed.
     public let outcome: RolloutOutcome?
     /// What the rollout was to change; nil for a command, or if the query did not request it.
     public let aim: RolloutAim?
     /// Whether the rollout was reverted because somebody requested it, not because of a failure.
     public let wasAskedBack: Bool
+
+    /// How long it took, in milliseconds: by the clock that never jumps if that was requested, and else by the time of
+    /// day; nil if it has not ended.
+    public var milliseconds: Int? {
+        endedUnixMilliseconds.map { elapsedMilliseconds ?? max(0, $0 - startedUnixMilliseconds) }
+    }
 
     /// Describes a rollout.
     public init(
@@ -39,6 +47,7 @@ public struct RolloutRecord: Sendable, Hashable {
         user: String,
         startedUnixMilliseconds: Int,
         endedUnixMilliseconds: Int? = nil,
+        elapsedMilliseconds: Int? = nil,
         outcome: RolloutOutcome? = nil,
         aim: RolloutAim? = nil,
         wasAskedBack: Bool = false
@@ -52,6 +61,7 @@ public struct RolloutRecord: Sendable, Hashable {
         self.user = user
         self.startedUnixMilliseconds = startedUnixMilliseconds
         self.endedUnixMilliseconds = endedUnixMilliseconds
+        self.elapsedMilliseconds = elapsedMilliseconds
         self.outcome = outcome
         self.aim = aim
         self.wasAskedBack = wasAskedBack

@@ -40,6 +40,7 @@ package final class LiveView: Sendable {
         /// How many cells each line takes that is drawn now.
         var drawn: [Int] = []
         var timesContinued = 0
+        var lastTick = ContinuousClock.now
         var showsFailuresOnly = false
         var showsKeys = false
         var note: String?
@@ -65,6 +66,8 @@ package final class LiveView: Sendable {
     /// How often a pipe or a CI job hears that something is still under way; many end a job that is silent for ten
     /// minutes.
     private static let heartbeat = Duration.seconds(30)
+    /// After how long without a tick the process has stood still: several of the longest interval between two.
+    private static let standstill = Duration.milliseconds(1200)
 
     /// Begins to show a rollout.
     ///
@@ -198,7 +201,16 @@ package final class LiveView: Sendable {
         for key in keys.withLock({ $0?.pressed() }) ?? [] { pressed(key) }
         state.withLock { state in
             guard !state.isOver else { return }
+            let pause = ContinuousClock.now - state.lastTick
+            state.lastTick = .now
             guard state.isLive else { return beat(&state) }
+            // This process stood still, most likely stopped: what was drawn is somewhere above.
+            if pause > Self.standstill { state.drawn = [] }
+            // Another job has the terminal, the shell most likely: what is on the screen is not ours to erase.
+            guard TerminalMode.ownsTerminal() else {
+                state.drawn = []
+                return
+            }
             // What somebody types unseen must not be drawn over.
             guard !TerminalMode.isAsking else { return }
             write(erasing(&state) + frame(&state))
@@ -237,8 +249,12 @@ package final class LiveView: Sendable {
     }
 
     private func frame(_ state: inout State) -> String {
-        guard state.isLive, !state.isOver, state.rollout.outcome == nil else { return "" }
+        guard state.isLive, !state.isOver, state.rollout.outcome == nil,
+            TerminalMode.ownsTerminal()
+        else { return "" }
         let size = terminal.size
+        // The line below the frame needs a row, and one more keeps the first line from scrolling away.
+        guard size.height >= 3 else { return "" }
         var extras = LiveFrame.Extras()
         extras.transfers = transfers.withLock { $0 }
         extras.lastLines = outputs.withLock { $0 }.mapValues(\.lastLine).filter {
@@ -252,7 +268,7 @@ package final class LiveView: Sendable {
             state.rollout,
             at: elapsed,
             width: max(1, size.width - 1),
-            height: max(2, min(size.height - 2, 40)),
+            height: min(size.height - 2, 40),
             extras: extras,
             style: style
         )

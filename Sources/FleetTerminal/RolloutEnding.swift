@@ -67,7 +67,8 @@ package struct RolloutEnding: Sendable {
             problems += append(lines.map { Self.pair($0.name, $0.value) }.joined(), to: file)
         }
         if let outputs {
-            let text = lines.map { "\($0.name)=\(Sanitizer.line($0.value))\n" }.joined()
+            let named = CISystem.outputs(of: report, file: files.first?.path, for: nil)
+            let text = named.map { "\($0.name)=\(Sanitizer.line($0.value))\n" }.joined()
             problems += append(text, to: outputs)
         }
         if system == .github, let file = variable("GITHUB_STEP_SUMMARY") {

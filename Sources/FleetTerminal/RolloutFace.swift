@@ -5,6 +5,8 @@ internal import FleetPlan
 package import FleetReport
 package import FleetRollout
 internal import FleetTransport
+internal import Glibc
+internal import Synchronization
 
 /// What the verbs share that carry something out: shows what was prepared, or starts it and shows how it goes.
 package struct RolloutFace {
@@ -122,9 +124,20 @@ package struct RolloutFace {
                 style: face.outputStyle
             )
         }
+        if !isExec { forgiveOutput() }
         await leave(ending, of: running)
         await running.isTold()
         return try result.get().status
+    }
+
+    /// What became of the hosts counts more than whether it could be shown; the journal has all of it.
+    private func forgiveOutput() {
+        let code = Terminal.outputFailure.withLock { failure in
+            defer { failure = 0 }
+            return failure
+        }
+        guard code != 0 else { return }
+        face.warn("standard output could not be written: \(String(cString: strerror(code)))")
     }
 
     /// Writes reports, and what a CI system takes; what cannot be written changes nothing of the rollout.
@@ -176,10 +189,14 @@ package struct RolloutFace {
             do { try await Task.sleep(for: .milliseconds(100)) } catch { return }
         }
         let said = WholeFile.read(process.log).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        unlink(base + ".plan")
+        unlink(base + ".log")
         throw OperationFailure(
             .refused,
-            "it ended before it began:\n\(Sanitizer.safe(said))",
-            hints: ["its output is in \(process.log)"]
+            "it ended before it began: "
+                + Sanitizer.safe(said).replacing("fleet: error: ", with: "")
+                .split(separator: "\n").joined(separator: "\n  "),
+            hints: ["nothing was changed"]
         )
     }
 }

@@ -43,6 +43,9 @@ package final class RolloutView: Sendable {
         progressEvents = settings.progress == .json ? EventOutput(.standardError) : nil
     }
 
+    /// Whether it is drawn anew again and again.
+    var isLive: Bool { settings.progress == .live }
+
     /// Whether there is a view of text.
     private var isShown: Bool { settings.progress == .live || settings.progress == .plain }
 

@@ -60,19 +60,24 @@ package enum TerminalMode {
                 atexit { TerminalMode.restore() }
             }
             guard terminal >= 0, isForeground else { return }
-            if !isChanged {
-                guard tcgetattr(terminal, &usual) == 0 else { return }
-            }
-            var mode = usual
-            mode.c_lflag &= ~tcflag_t(ECHO)
-            // A line can be corrected as it is typed; keys come one by one.
-            if needs.secrets == 0 { mode.c_lflag &= ~tcflag_t(ICANON) }
-            wanted = mode
-            hidesCursor = needs.secrets == 0
-            isChanged = true
-            apply()
-            for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT] { handle(number) }
+            adapt(needs)
         }
+    }
+
+    /// Changes the terminal to what is needed, in the foreground.
+    private static func adapt(_ needs: Needs) {
+        if !isChanged {
+            guard tcgetattr(terminal, &usual) == 0 else { return }
+        }
+        var mode = usual
+        mode.c_lflag &= ~tcflag_t(ECHO)
+        // A line can be corrected as it is typed; keys come one by one.
+        if needs.secrets == 0 { mode.c_lflag &= ~tcflag_t(ICANON) }
+        wanted = mode
+        hidesCursor = needs.secrets == 0
+        isChanged = true
+        apply()
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT] { handle(number) }
     }
 
     /// Makes a terminal usable that a killed program has left without echo or cursor.
@@ -85,6 +90,16 @@ package enum TerminalMode {
         mode.c_lflag |= tcflag_t(ECHO | ICANON | ISIG)
         tcsetattr(terminal, TCSANOW, &mode)
         write("\u{1B}[?25h\u{1B}[?2026l", to: terminal)
+    }
+
+    /// Whether this program is in the terminal's foreground; takes what it needs of the terminal again once it is.
+    static func ownsTerminal() -> Bool {
+        needs.withLock { needs in
+            guard terminal >= 0 else { return true }
+            guard isForeground else { return false }
+            if !isChanged, needs.keys + needs.secrets > 0 { adapt(needs) }
+            return true
+        }
     }
 
     private static var isForeground: Bool { tcgetpgrp(terminal) == getpgrp() }

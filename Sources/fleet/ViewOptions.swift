@@ -22,7 +22,10 @@ enum CIChoice: String, CaseIterable, ExpressibleByArgument {
 struct ViewOptions: ParsableArguments {
     @Option(help: "auto, live, plain, json or quiet; else FLEET_PROGRESS.")
     var progress: ProgressForm?
-    @Flag(name: [.short, .long], help: "Show in the live view what each host prints.")
+    @Flag(
+        name: [.short, .long],
+        help: "Show in the live view what each host prints; for commands of exec."
+    )
     var verbose = false
     @Option(help: "auto, github, gitlab or none: fold and mark the output as that system wants it.")
     var ci: CIChoice = .auto

@@ -138,7 +138,7 @@ import Testing
             print("mended", echoes(True))
             while read(): pass
             rest = seen.split("the live view is off")[1].split("\\n", 1)[1]
-            print("lines", "health ok" in rest, "frames", "2026h" in rest)
+            print("lines", "restart" in rest, "frames", "2026h" in rest)
             print(rest)
             """
         )

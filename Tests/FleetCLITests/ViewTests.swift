@@ -216,6 +216,30 @@ import Testing
         for index in 0..<3 { #expect(try fixture.tag(index) == "v1.0.0") }
     }
 
+    @Test(
+        "A rollout that was left in the middle is watched to where it stands, and to its end once it is taken up"
+    )
+    func abandoned() throws {
+        let hold = fixture.directory.path + "/hold"
+        try fixture.directory.write(
+            """
+            name: Hold
+            steps:
+              - name: hold
+                run: until [ -e \(hold) ]; do sleep 0.1; done
+            """,
+            to: "project/playbooks/hold.yml"
+        )
+        let begun = try fixture.fleet("run", "hold", "production", "--yes", "--detach")
+        #expect(begun.status == 0, "\(begun.errors)")
+        let id = try #require(begun.output.split(separator: " ").dropFirst().first)
+        #expect(try fixture.fleet("stop", String(id), "--now", "--reason", "test").status == 0)
+        #expect(try fixture.fleet("watch", String(id)).status == 30)
+        try fixture.directory.write("", to: "hold")
+        #expect(try fixture.fleet("resume", String(id), "--yes").status == 0)
+        #expect(try fixture.fleet("watch", String(id)).status == 0)
+    }
+
     @Test("What cannot be detached is refused before anything begins")
     func notDetached() throws {
         let dirty = try fixture.fleet("deploy", "production", "--tag", "v9.9.9", "--detach")

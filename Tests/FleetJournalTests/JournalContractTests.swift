@@ -159,6 +159,19 @@ struct JournalContractTests {
         #expect(try await book.takenBack(of: "b") == "b")
         #expect(try await journal.unfinished(in: "staging")?.id.description == "r10003")
         #expect(try await journal.beginnings(limit: 3).count == 3)
+        // How long a rollout took is on the clock that never jumps, and only told where it is asked for.
+        let timed = try await journal.rollouts(
+            RolloutQuery(environment: "staging", limit: nil, changesOnly: true, withTimes: true)
+        )
+        for record in timed {
+            let last = try await journal.entries(of: record.id).last?.elapsedMilliseconds
+            #expect(record.elapsedMilliseconds == last && last != nil)
+        }
+        #expect(
+            try await journal.rollouts(RolloutQuery(limit: 3)).allSatisfy {
+                $0.elapsedMilliseconds == nil
+            }
+        )
         #expect(
             try await journal.rollouts(RolloutQuery(environment: "staging", limit: 5)).allSatisfy {
                 $0.kind == .exec

@@ -113,6 +113,26 @@ struct DeliveryStatisticsTests {
         #expect(refused.failed == 0)
     }
 
+    @Test func aClockThatJumpedChangesNoDuration() {
+        let plain = record(1, .succeeded, at: 101 * day, took: -3_600_000)
+        let exact = RolloutRecord(
+            id: plain.id,
+            environment: plain.environment,
+            kind: plain.kind,
+            title: plain.title,
+            release: plain.release,
+            hostCount: 1,
+            user: "ann",
+            startedUnixMilliseconds: plain.startedUnixMilliseconds,
+            endedUnixMilliseconds: plain.endedUnixMilliseconds,
+            elapsedMilliseconds: 3300,
+            outcome: .succeeded,
+            aim: plain.aim
+        )
+        #expect(plain.milliseconds == 0)
+        #expect(statistics([exact]).durationMilliseconds == 3300)
+    }
+
     @Test func slowStepsAndFlakyHostsAreNamed() {
         let bad = Play(Play.plan([["web1", "web2"]])) { host, what in
             host == "web2" && what == "install" ? Failure("exited 1") : nil
@@ -139,5 +159,54 @@ struct DeliveryStatisticsTests {
     ])
     func longTimesAreInDays(milliseconds: Int, text: String) {
         #expect(DurationText.long(milliseconds) == text)
+    }
+}
+
+struct ZoneTests {
+    /// A clock that goes from two hours ahead to one in the night to 2026-10-25, at 01:00 UTC.
+    private let berlin = Zone { seconds in
+        seconds < 1_792_890_000 ? (7200, "CEST") : (3600, "CET")
+    }
+
+    private func line(_ started: Int, took: Int?) -> HistoryLine {
+        HistoryLine(
+            rollout: "r1",
+            environment: "production",
+            kind: .deploy,
+            title: "Deploy app",
+            release: "v1",
+            hosts: 1,
+            user: "ann",
+            startedUnixMilliseconds: started,
+            endedUnixMilliseconds: took.map { started - 3_600_000 + $0 },
+            milliseconds: took,
+            outcome: took == nil ? nil : .succeeded
+        )
+    }
+
+    @Test func aColumnNamesTheZoneOnceOrBesideEachTime() {
+        let summer = 1_785_000_000_000
+        let winter = 1_795_000_000_000
+        let one = HistoryText.table([line(winter, took: 1000)], zone: berlin, style: .plain)
+        #expect(one.contains("started (CET)"))
+        let both = HistoryText.table(
+            [line(winter, took: 1000), line(summer, took: nil)],
+            zone: berlin,
+            style: .plain
+        )
+        #expect(both.contains("started (local time)"))
+        #expect(both.contains(" CET ") && both.contains(" CEST "))
+    }
+
+    @Test func howLongItTookIsNotTheDifferenceOfTwoClocks() {
+        let text = HistoryText.table([line(0, took: 4200)], style: .plain)
+        #expect(text.contains("4.2s"))
+    }
+
+    @Test func aDayBeginsOnTheReadersClock() {
+        // 2026-10-24 is summer, 2026-10-26 winter.
+        #expect(berlin.start(ofDay: 20_750) == 20_750 * 86_400_000 - 7_200_000)
+        #expect(berlin.start(ofDay: 20_752) == 20_752 * 86_400_000 - 3_600_000)
+        #expect(Zone.utc.start(ofDay: 3) == 3 * 86_400_000)
     }
 }

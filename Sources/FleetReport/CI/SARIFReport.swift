@@ -73,7 +73,7 @@ public enum SARIFReport {
         let problems = diagnostics?.all ?? []
         let results = problems.prefix(limit).map { problem in
             let hints = problem.hints.map { "\n\($0)" }.joined()
-            let file = folder + (problem.location?.file ?? "inventory")
+            let file = folder + (problem.location?.file ?? Self.file(in: problem.message))
             return Result(
                 ruleId: rule(of: problem),
                 message: Text(text: problem.message + hints),
@@ -104,6 +104,14 @@ public enum SARIFReport {
         let driver = Driver(version: version, rules: rules)
         let log = Log(runs: [Run(tool: Tool(driver: driver), results: Array(results))])
         return String(decoding: CanonicalJSON.encode(log), as: UTF8.self) + "\n"
+    }
+
+    /// The file that a message without a place names first.
+    private static func file(in message: String) -> String {
+        let named = message.split { " `:'\"".contains($0) }.first { word in
+            word.hasSuffix(".yml") || word.hasSuffix(".yaml")
+        }
+        return named.map(String.init) ?? "inventory"
     }
 
     private static let invalid = "A file of the project says something that fleet cannot do."

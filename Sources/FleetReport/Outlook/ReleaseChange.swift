@@ -114,7 +114,7 @@ public struct ReleaseChange: Sendable, Hashable, Encodable {
         }
     }
 
-    /// Reads what `git diff --numstat -z --no-renames` prints.
+    /// Reads what `git diff-tree -r --numstat -z --no-renames` prints.
     ///
     /// - Parameter text: Its output.
     /// - Returns: The files; what is no such entry is left out.

@@ -27,14 +27,6 @@ public struct Zone: Sendable {
             + " \(offset.name)"
     }
 
-    /// Date and time to the second, without the zone's name: for columns whose head names the zone.
-    ///
-    /// - Parameter unixMilliseconds: Milliseconds since 1970.
-    /// - Returns: The text.
-    public func second(unixMilliseconds: Int) -> String {
-        String(text(unixMilliseconds: unixMilliseconds).prefix(19))
-    }
-
     /// Date and time to the minute, without the zone's name: for columns whose head names the zone.
     ///
     /// - Parameter unixMilliseconds: Milliseconds since 1970.
@@ -48,6 +40,31 @@ public struct Zone: Sendable {
     /// - Parameter unixMilliseconds: Milliseconds since 1970.
     /// - Returns: The name.
     public func name(unixMilliseconds: Int) -> String { offset(unixMilliseconds / 1000).name }
+
+    /// How a column of times is written: the zone stands in its head, or beside each time where it is not the same for
+    /// all, as when summer time ended in between.
+    ///
+    /// - Parameter unixMilliseconds: The column's times, in milliseconds since 1970.
+    /// - Returns: What the head says, and how each time is written.
+    func column(_ unixMilliseconds: [Int]) -> (head: String, time: (Int) -> String) {
+        let names = Set(unixMilliseconds.map { name(unixMilliseconds: $0) })
+        if names.count > 1 { return ("local time", { text(unixMilliseconds: $0) }) }
+        return (
+            names.first ?? name(unixMilliseconds: 0),
+            { String(text(unixMilliseconds: $0).prefix(19)) }
+        )
+    }
+
+    /// When a day begins on this clock.
+    ///
+    /// - Parameter days: The day, in days since 1970-01-01.
+    /// - Returns: Milliseconds since 1970.
+    public func start(ofDay days: Int) -> Int {
+        let utc = days * 86_400
+        // Twice, because the clock may be another one on the day before.
+        let guess = utc - offset(utc).seconds
+        return (utc - offset(guess).seconds) * 1000
+    }
 
     /// As RFC 3339 wants it, in UTC, to the millisecond: `2026-11-22T19:05:12.123Z`.
     ///

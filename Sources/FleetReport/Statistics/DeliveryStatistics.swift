@@ -91,14 +91,18 @@ public struct DeliveryStatistics: Sendable, Hashable, Encodable {
         var restores: [Int] = []
         for (place, record) in ended.enumerated() {
             guard period.contains(record.startedUnixMilliseconds), Self.isDeploy(record),
-                let end = record.endedUnixMilliseconds
+                let took = record.milliseconds
             else { continue }
             deploys += 1
             guard record.outcome != .succeeded || undone.contains(record.id) else {
-                durations.append(end - record.startedUnixMilliseconds)
+                durations.append(took)
                 continue
             }
             failed += 1
+            if record.outcome == .reverted, !undone.contains(record.id) {
+                restores.append(took)
+                continue
+            }
             // One that succeeded and was taken back is no restoration of itself.
             let first = record.outcome == .succeeded ? place + 1 : place
             let verified = ended[first...].lazy.compactMap { Self.verifiedEnd(of: $0) }.first
@@ -107,7 +111,8 @@ public struct DeliveryStatistics: Sendable, Hashable, Encodable {
         self.deploys = deploys
         self.failed = failed
         let milliseconds = max(1, period.count)
-        deploysPerWeekHundredths = deploys * 7 * 86_400_000 * 100 / milliseconds
+        deploysPerWeekHundredths =
+            (deploys * 7 * 86_400_000 * 100 + milliseconds / 2) / milliseconds
         changeFailurePercent = deploys == 0 ? nil : (failed * 100 + deploys / 2) / deploys
         restoreMilliseconds = restores.isEmpty ? nil : RolloutReport.median(restores)
         notRestored = failed - restores.count
@@ -196,7 +201,7 @@ public enum StatisticsText {
             style.bold("\(statistics.environment), \(from) to \(to)"), "",
             row(
                 "deploys a week",
-                "\(rate / 100).\(rate % 100 / 10)",
+                "\((rate + 5) / 100).\((rate + 5) % 100 / 10)",
                 "\(statistics.deploys) deploys",
                 style
             ),
@@ -249,7 +254,7 @@ public enum StatisticsText {
         let days = (statistics.toUnixMilliseconds - statistics.fromUnixMilliseconds) / 86_400_000
         let deploys = statistics.deploys == 1 ? "1 deploy" : "\(statistics.deploys) deploys"
         var text =
-            "In the \(max(1, days)) days before, \(statistics.environment) had \(deploys); "
+            "In the \(days > 1 ? "\(days) days" : "day") before, \(statistics.environment) had \(deploys); "
             + "\(statistics.changeFailurePercent ?? 0) % of them failed or were taken back"
         if let restore = statistics.restoreMilliseconds {
             text += ", and it was restored within \(DurationText.long(restore)) (median)"

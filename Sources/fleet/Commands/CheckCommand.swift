@@ -22,12 +22,13 @@ struct CheckCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let operations = try await common.openUnrecorded()
         let found: ProjectCheck
         do {
-            found = try await common.openUnrecorded().check(only: environment)
-            try write(nil)
+            found = try await operations.check(only: environment)
+            try await write(nil, operations)
         } catch let failure as OperationFailure {
-            if let diagnostics = failure.diagnostics { try write(diagnostics) }
+            if let diagnostics = failure.diagnostics { try await write(diagnostics, operations) }
             throw failure
         }
         if common.output == .json {
@@ -58,9 +59,13 @@ struct CheckCommand: AsyncParsableCommand {
         }
     }
 
-    private func write(_ problems: Diagnostics?) throws {
+    private func write(_ problems: Diagnostics?, _ operations: UnrecordedOperations) async throws {
         guard let sarif else { return }
-        let text = SARIFReport.text(problems, version: FleetVersion.number)
+        let text = SARIFReport.text(
+            problems,
+            version: FleetVersion.number,
+            in: await operations.folderInClone()
+        )
         try ReportFile.write(text, to: Surroundings.fromHere(sarif))
     }
 }

@@ -53,8 +53,11 @@ struct HistoryCommand: AsyncParsableCommand {
 
     /// What `--since` means.
     static func start(_ text: String) throws -> Int {
-        guard let time = HistoryRequest.since(text, now: Surroundings.unixMilliseconds) else {
-            throw ValidationError("`\(text)` is no time: write 90m, 12h, 7d, 2w or 2026-11-01")
+        let now = Surroundings.unixMilliseconds
+        guard let time = HistoryRequest.since(text, now: now, zone: LocalTimes.zone) else {
+            throw ValidationError(
+                "`\(text)` is no time gone by: write 90m, 12h, 7d, 2w or 2026-11-01"
+            )
         }
         return time
     }

@@ -39,7 +39,9 @@ struct WatchCommand: AsyncParsableCommand {
         case .over(let outcome):
             let status = ExitStatus(outcome, of: followed.plan.kind)
             if status != .succeeded { throw status }
-        case .abandoned: common.tell(FollowText.abandoned(followed.id))
+        case .abandoned:
+            common.tell(FollowText.abandoned(followed.id))
+            throw ExitStatus.interrupted
         case .upToNow, .cancelled: break
         }
     }
