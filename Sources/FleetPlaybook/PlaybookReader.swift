@@ -147,6 +147,7 @@ public enum PlaybookReader {
         }
         var names: Set<String> = []
         var hasBackup = false
+        var backups: [(directory: String, step: Step)] = []
         return items.compactMap { item in
             guard let step = step(item, reader: reader) else { return nil }
             // Steps go in order, and none starts after one that failed.
@@ -159,6 +160,19 @@ public enum PlaybookReader {
             }
             hasBackup =
                 hasBackup || step.kind is BackupStep && step.whenGroups == nil && !step.runsOnce
+            if let directory = (step.kind as? BackupStep)?.commandDirectory {
+                // Databases are told apart by their paths; of commands nobody could say which backup is whose.
+                if let other = backups.first(where: {
+                    $0.directory == directory && $0.step.mayShareHosts(with: step)
+                }) {
+                    reader.report(
+                        "`\(step.name)` and `\(other.step.name)` back up into one directory",
+                        at: step.location,
+                        hints: ["give each command a `directory` of its own"]
+                    )
+                }
+                backups.append((directory, step))
+            }
             if what != "`steps`", step.runsOnce {
                 reader.report("`run_once` has no place in \(what)", at: step.location)
             }
@@ -313,5 +327,13 @@ public enum PlaybookReader {
                 location: item.location
             )
         }
+    }
+}
+
+extension Step {
+    /// Whether a host may take both steps, as far as their `when` tells.
+    fileprivate func mayShareHosts(with other: Step) -> Bool {
+        guard let whenGroups, let others = other.whenGroups else { return true }
+        return !Set(whenGroups).isDisjoint(with: others)
     }
 }

@@ -180,6 +180,11 @@ public enum DurationText {
         return "\(seconds / 3600)h\(two(seconds / 60 % 60))m"
     }
 
+    /// As ``short(milliseconds:)``, and `31ms` for what took less than a tenth of a second.
+    static func fine(_ milliseconds: Int) -> String {
+        (1..<100).contains(milliseconds) ? "\(milliseconds)ms" : short(milliseconds: milliseconds)
+    }
+
     /// As ``short(milliseconds:)``, and `3d04h` for what took days.
     ///
     /// - Parameter milliseconds: The time.

@@ -63,6 +63,25 @@ struct PlaybookReaderTests {
         #expect(problems(text).map(\.message).contains(message), "\(problems(text))")
     }
 
+    @Test("Two commands that back up into one directory are refused, where a host may take both")
+    func commandBackups() {
+        func steps(_ first: String, _ second: String) -> [String] {
+            problems(
+                "steps: [{ name: a, backup: { \(first) } }, { name: b, backup: { \(second) } }]"
+            ).map(\.message)
+        }
+        let message = "`b` and `a` back up into one directory"
+        #expect(steps("command: x, directory: /b", "command: y, directory: /b") == [message])
+        #expect(steps("command: x, directory: /b", "command: y, directory: /c").isEmpty)
+        #expect(steps("command: x, directory: /b", "database: /y, directory: /b").isEmpty)
+        let apart = """
+            steps:
+              - { name: a, when: [web], backup: { command: x, directory: /b } }
+              - { name: b, when: [db], backup: { command: y, directory: /b } }
+            """
+        #expect(problems(apart).isEmpty)
+    }
+
     @Test("A script with a comment in it is a script")
     func comments() {
         #expect(problems("smoke: [{ command: \"# why\\ntest -f x\" }]").isEmpty)

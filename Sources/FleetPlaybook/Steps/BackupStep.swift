@@ -15,6 +15,8 @@ struct BackupStep: StepKind {
 
     private let source: BackupSource
     private let directory: Template
+    /// The directory as it is written, if a command says what there is to keep; nil for a database.
+    let commandDirectory: String?
     private let app: Template?
     private let keep: Int
     private let days: Int
@@ -32,6 +34,7 @@ struct BackupStep: StepKind {
             Template(text, location: node.location, reader: reader)
         }
         self.source = source
+        commandDirectory = source.isCommand ? directory : nil
         self.directory = template(directory)
         self.app = app.map(template)
     }

@@ -200,11 +200,11 @@ public struct ReportPage {
             page.markup("<tr><th scope=row>")
             page.text(time.name)
             page.safe("<td>\(time.milliseconds.count)<td>")
-            page.text(DurationText.short(milliseconds: time.median))
+            page.text(DurationText.fine(time.median))
             page.markup("<td>")
             if let slowest = time.slowest {
                 page.text(
-                    "\(DurationText.short(milliseconds: slowest.milliseconds)) (\(slowest.host))"
+                    "\(DurationText.fine(slowest.milliseconds)) (\(slowest.host))"
                 )
             }
             page.safe("<td>\(time.failed == 0 ? "" : "\(time.failed)")")
@@ -251,7 +251,7 @@ public struct ReportPage {
             "</summary><div class=scroll><table class=hosts><thead><tr><th scope=col>host<th scope=col>batch"
         )
         for column in columns { page.element("th", column) }
-        page.markup("<th scope=col>state</thead><tbody>")
+        page.markup("</thead><tbody>")
         var batches: [HostName: Int] = [:]
         for (number, batch) in report.plan.batches.enumerated() {
             for host in batch { batches[host] = number + 1 }
@@ -265,7 +265,8 @@ public struct ReportPage {
             let host = report.rollout.hosts[place]
             page.markup("\n<tr><th scope=row>")
             page.text(host.name.text)
-            page.safe("<td>\(batches[host.name] ?? 0)")
+            page.safe("<td>\(batches[host.name] ?? 0)<td>")
+            page.text(host.outcome?.rawValue ?? "no end")
             for column in columns {
                 guard let span = cells[place]?[column] else {
                     page.markup("<td>")
@@ -277,10 +278,8 @@ public struct ReportPage {
                     case .ok, .open: false
                     }
                 page.safe(isBad ? "<td class=bad>✕ " : "<td>")
-                page.text(DurationText.short(milliseconds: span.milliseconds))
+                page.text(DurationText.fine(span.milliseconds))
             }
-            page.markup("<td>")
-            page.text(host.outcome?.rawValue ?? "no end")
         }
         page.markup("</tbody></table></div></details></section>")
     }

@@ -20,7 +20,7 @@ extension ReportPage {
         .scroll{overflow-x:auto}
         table{border-collapse:collapse;width:100%;font-size:.9rem;overflow-wrap:normal}
         th,td{text-align:left;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top;font-variant-numeric:tabular-nums}
-        thead th{color:var(--dim);font-weight:500}tbody th{font-weight:500}
+        thead th{color:var(--dim);font-weight:500}tbody th{font-weight:500;min-width:5.5rem}table.hosts tbody th{min-width:0}
         td.good{color:var(--good)}td.bad{color:var(--bad)}
         .failure{border:1px solid var(--line);border-left:.3rem solid var(--badfill);border-radius:.3rem;padding:.6rem .9rem;margin:0 0 .8rem}
         .cause{margin:.3rem 0;font-family:ui-monospace,monospace;font-size:.9rem;color:var(--bad)}
@@ -36,6 +36,6 @@ extension ReportPage {
         .spark{display:block;margin:.3rem 0}
         footer{margin-top:2.5rem;padding-top:.6rem;border-top:1px solid var(--line);color:var(--dim);font-size:.8rem}
         @media(max-width:40rem){body{padding:.6rem;font-size:14px}h1{font-size:1.2rem}.course li{padding-left:4rem;text-indent:-4rem}.course time{width:4rem}}
-        @media print{body{max-width:none;font-size:10pt}pre{max-height:none;white-space:pre-wrap}.scroll{overflow:visible}svg[viewBox]{min-width:0}section{break-inside:auto}article,tr{break-inside:avoid}details::details-content{content-visibility:visible;block-size:auto}}
+        @media print{body{max-width:none;font-size:10pt}table.hosts{font-size:7pt}table.hosts th,table.hosts td{padding-right:.25rem}pre{max-height:none;white-space:pre-wrap}.scroll{overflow:visible}svg[viewBox]{min-width:0}section{break-inside:auto}article,tr{break-inside:avoid}details::details-content{content-visibility:visible;block-size:auto}}
         """
 }
