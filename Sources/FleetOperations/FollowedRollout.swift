@@ -13,6 +13,8 @@ public struct FollowedRollout: Sendable {
     private let leases: any EnvironmentLeases
     /// How often the journal is asked, in milliseconds: often enough for the eye.
     private static let intervalMilliseconds = 200
+    /// How often nothing new is waited for before it is believed that nothing comes.
+    private static let patience = 5
     /// How many records are read at a time.
     private static let page = 500
 
@@ -47,14 +49,16 @@ public struct FollowedRollout: Sendable {
     ///   - waits: Whether to wait for records that are not written yet.
     ///   - take: Gets the records, some at a time.
     /// - Returns: Why there are no more.
-    /// - Throws: ``OperationFailure`` if the journal cannot be read.
+    /// - Throws: ``OperationFailure`` if the journal cannot be read, or a record does not fit the plan; it is not given
+    ///   out then.
     public func follow(
         after sequence: Int = 0,
         waits: Bool = true,
         _ take: ([JournalEntry]) -> Void
     ) async throws(OperationFailure) -> End {
         var last = sequence
-        var end = try await outcome(upTo: sequence)
+        var rollout = try await reached(by: sequence)
+        var end = rollout.outcome
         var idle = 0
         while !Task.isCancelled {
             // Asked first: what was written before the holder left is read behind that.
@@ -69,21 +73,24 @@ public struct FollowedRollout: Sendable {
             if let newest = entries.last {
                 last = newest.sequence
                 for entry in entries {
-                    switch entry.body {
-                    case .effect(.finish(let outcome)): end = outcome
-                    case .event(.resumed): end = nil
-                    default: break
+                    guard case .event(let event) = entry.body else { continue }
+                    // Whoever shows it plays the records once more, and is not to end by a trap.
+                    if let reason = rollout.misfit(of: event) {
+                        let error = UnfitJournal(sequence: entry.sequence, reason: reason)
+                        throw RolloutLookup.unfit(error, id)
                     }
+                    _ = rollout.handle(event, at: entry.elapsedMilliseconds)
                 }
+                end = rollout.outcome
                 take(entries)
                 idle = 0
                 continue
             }
             // An interrupted rollout has an end, but somebody may be taking it up again just now.
-            if let end, end != .interrupted || !isHeld { return .over(end) }
+            if let end, end != .interrupted || !isHeld || idle > Self.patience { return .over(end) }
             guard waits else { return end.map { .over($0) } ?? .upToNow }
             idle += 1
-            if !isHeld, idle > 3 { return .abandoned }
+            if !isHeld, idle > Self.patience { return .abandoned }
             do {
                 try await Task.sleep(for: .milliseconds(Self.intervalMilliseconds))
             } catch {
@@ -95,17 +102,15 @@ public struct FollowedRollout: Sendable {
 }
 
 extension FollowedRollout {
-    /// How the rollout has ended by a record; nil if it has not.
-    private func outcome(upTo sequence: Int) async throws(OperationFailure) -> RolloutOutcome? {
-        guard sequence > 0 else { return nil }
-        do {
-            return try await journal.entries(of: id, after: sequence - 1, limit: 1).lazy
-                .compactMap { entry -> RolloutOutcome? in
-                    if case .effect(.finish(let outcome)) = entry.body { outcome } else { nil }
-                }.first
-        } catch {
-            throw OperationFailure(error)
+    /// The state that the rollout had reached by a record.
+    private func reached(by sequence: Int) async throws(OperationFailure) -> Rollout {
+        var entries: [JournalEntry] = []
+        if sequence > 0 {
+            do { entries = try await journal.entries(of: id, after: 0, limit: sequence) } catch {
+                throw OperationFailure(error)
+            }
         }
+        return try RolloutLookup.replay(plan, entries, id)
     }
 }
 

@@ -72,19 +72,20 @@ public enum RolloutLookup {
     public static func replay(_ plan: Plan, _ entries: [JournalEntry], _ id: RolloutID)
         throws(OperationFailure) -> Rollout
     {
-        do {
-            return try Rollout.replay(plan, entries)
-        } catch {
-            let place = error.sequence.map { ", entry \($0)" } ?? ""
-            throw OperationFailure(
-                .journal,
-                "E_CORRUPT the journal of rollout \(id) does not fit its plan\(place): \(error.reason)",
-                hints: [
-                    "fleet journal verify",
-                    "fleet recover ENV    rebuilds it from what hosts have kept",
-                ]
-            )
-        }
+        do { return try Rollout.replay(plan, entries) } catch { throw unfit(error, id) }
+    }
+
+    /// What is said when records do not fit the plan of their rollout.
+    static func unfit(_ error: UnfitJournal, _ id: RolloutID) -> OperationFailure {
+        let place = error.sequence.map { ", entry \($0)" } ?? ""
+        return OperationFailure(
+            .journal,
+            "E_CORRUPT the journal of rollout \(id) does not fit its plan\(place): \(error.reason)",
+            hints: [
+                "fleet journal verify",
+                "fleet recover ENV    rebuilds it from what hosts have kept",
+            ]
+        )
     }
 
     /// Returns the only unfinished rollout.

@@ -7,6 +7,12 @@ public struct UnfitJournal: Error, Sendable, Hashable {
     public let sequence: Int?
     /// What is wrong with it, for people.
     public let reason: String
+
+    /// Names an entry and what is wrong with it.
+    public init(sequence: Int?, reason: String) {
+        self.sequence = sequence
+        self.reason = reason
+    }
 }
 
 extension Rollout {

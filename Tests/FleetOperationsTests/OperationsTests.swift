@@ -467,6 +467,87 @@ struct OperationsTests {
         #expect(count == (try await controller.journal.entries(of: running.id).count))
     }
 
+    // MARK: Followers
+
+    /// Puts the beginning of a rollout into the journal, as a controller that was killed behind it leaves it.
+    private func begin(_ name: String, _ environment: String, then events: [RolloutEvent] = [])
+        async throws -> RolloutID
+    {
+        let plan = try await operations().prepare(touch(on: environment)).plan
+        let id = try #require(RolloutID(name))
+        let origin = RolloutOrigin(user: "ann", machine: "m", command: "a test", version: "0")
+        let bodies =
+            [.planned(plan: plan, origin: origin)] + events.map { JournalEntry.Body.event($0) }
+        try await controller.journal.append(
+            bodies.enumerated().map {
+                JournalEntry(
+                    rollout: id,
+                    sequence: $0.offset + 1,
+                    elapsedMilliseconds: $0.offset,
+                    unixMilliseconds: 1_700_000_000_000 + $0.offset,
+                    body: $0.element
+                )
+            }
+        )
+        return id
+    }
+
+    @Test("A rollout is followed to its end from another controller, and again afterwards")
+    func followed() async throws {
+        let running = try await operations().start(operations().prepare(touch()))
+        var events = running.events().makeAsyncIterator()
+        // Its plan is durable now, so others know it.
+        _ = try await events.next()
+        let followed = try await another().followed(running.id.description)
+        var seen: [Int] = []
+        #expect(try await followed.follow { seen += $0.map(\.sequence) } == .over(.succeeded))
+        #expect(seen == Array(1...seen.count))
+        _ = try await running.end()
+        var rest: [Int] = []
+        let end = try await another().followed("last").follow(after: 3) {
+            rest += $0.map(\.sequence)
+        }
+        #expect(end == .over(.succeeded) && rest == Array(4...seen.count))
+    }
+
+    @Test("A rollout that nobody carries out any more is given up, and one that runs comes first")
+    func abandoned() async throws {
+        try directory.write(
+            "ssh: { client: local }\nhosts: [here]\n",
+            to: "project/inventory/staging.yml"
+        )
+        let older = try await begin("20260101-000000-aaaa", "production", then: [.started])
+        let newer = try await begin("20260102-000000-bbbb", "staging", then: [.started])
+        #expect(try await controller.followed(nil).id == newer)
+        var count = 0
+        #expect(try await controller.followed(nil).follow { count += $0.count } == .abandoned)
+        #expect(count == 2)
+        let lease = try await another().leases.acquire("production", for: "somebody")
+        #expect(try await controller.followed(nil).id == older)
+        lease.release()
+        #expect(try await controller.followed("last").id == newer)
+        #expect(
+            try await refusal { _ = try await controller.followed("nope") }.message.contains("nope")
+        )
+    }
+
+    @Test("Records that do not fit their plan are an error to whoever follows them, and no trap")
+    func misfit() async throws {
+        let id = try await begin(
+            "20260101-000000-cccc",
+            "production",
+            then: [.started, .locked(host: "elsewhere", outcome: .done)]
+        )
+        let followed = try await controller.followed(id.description)
+        let failure = try await refusal { _ = try await followed.follow { _ in } }
+        #expect(failure.message.hasPrefix("E_CORRUPT the journal of rollout \(id)"))
+        #expect(failure.status == .journal)
+        let report = try await refusal {
+            _ = try await controller.records.report(of: id, zone: .utc)
+        }
+        #expect(report.message.hasPrefix("E_CORRUPT"))
+    }
+
     @Test("What was prepared in one project is not started in another one")
     func otherProject() async throws {
         let prepared = try await operations().prepare(touch())
