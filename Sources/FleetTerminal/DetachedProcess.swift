@@ -41,6 +41,35 @@ package struct DetachedProcess: Sendable {
         self.log = log
     }
 
+    /// What the names of its files begin with.
+    private static let prefix = "detached-"
+    /// How long they are kept, in seconds: what they hold is in the journal, too.
+    private static let keptSeconds = 30 * 86_400
+
+    /// Names the files of a detached rollout, and removes those of long ago.
+    ///
+    /// - Parameters:
+    ///   - directory: The state directory.
+    ///   - unixMilliseconds: The time of day.
+    /// - Returns: A path without an ending.
+    package static func files(in directory: String, at unixMilliseconds: Int) -> String {
+        if let listing = opendir(directory) {
+            defer { closedir(listing) }
+            while let entry = readdir(listing) {
+                let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
+                    name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
+                var status = stat()
+                let path = "\(directory)/\(name)"
+                guard name.hasPrefix(prefix), lstat(path, &status) == 0,
+                    status.st_mtim.tv_sec < unixMilliseconds / 1000 - keptSeconds
+                else { continue }
+                unlink(path)
+            }
+        }
+        return "\(directory)/\(prefix)\(unixMilliseconds)"
+    }
+
     /// Whether it has not ended yet.
     package var isRunning: Bool {
         var status: Int32 = 0

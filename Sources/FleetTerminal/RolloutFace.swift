@@ -165,7 +165,7 @@ package struct RolloutFace {
     {
         let saved = try await operations.confirmForLater(prepared)
         let started = LocalTimes.unixMilliseconds
-        let base = operations.controller.directory.path + "/detached-\(started)"
+        let base = DetachedProcess.files(in: operations.controller.directory.path, at: started)
         let process: DetachedProcess
         do {
             try WholeFile.write(saved.bytes, to: base + ".plan", mode: 0o600)

@@ -198,8 +198,19 @@ import Testing
 
     @Test("A detached rollout goes on by itself, and another terminal sees it to its end")
     func detached() throws {
+        // What others left there long ago goes, and nothing else.
+        for name in ["detached-1.log", "detached-2.log", "other.log"] {
+            try fixture.directory.write("x", to: "state/" + name)
+        }
+        try Command.shell(
+            "chmod 700 . && touch -d '40 days ago' detached-1.log other.log",
+            in: path("state")
+        )
         let begun = try fixture.fleet("deploy", "production", "--tag", "v1.0.0", "--detach")
         #expect(begun.status == 0, "\(begun.errors)")
+        let left = try FileManager.default.contentsOfDirectory(atPath: path("state"))
+        #expect(!left.contains("detached-1.log"))
+        #expect(left.contains("detached-2.log") && left.contains("other.log"))
         let id = try #require(begun.output.split(separator: " ").dropFirst().first)
         #expect(begun.output.contains("next: fleet watch \(id)"), "\(begun.output)")
         let watched = try fixture.fleet("watch", String(id))
