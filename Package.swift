@@ -163,6 +163,7 @@ let package = Package(
             [
                 "FleetOperations", "FleetReport", "FleetRollout", "FleetRunner", "FleetPlan",
                 "FleetSSH", "FleetTransport", "FleetFiles",
+                "FleetClients",
             ]
         ),
         .executableTarget(

@@ -31,32 +31,7 @@ struct CheckCommand: AsyncParsableCommand {
             if let diagnostics = failure.diagnostics { try await write(diagnostics, operations) }
             throw failure
         }
-        if common.output == .json {
-            common.printJSON(
-                found.environments.map { CheckLine(environment: $0, hosts: $1, groups: $2) }
-            )
-            return common.printJSON(
-                found.playbooks.map { CheckLine(playbook: $0, steps: $1, provesRelease: $2) }
-            )
-        }
-        let style = common.standardOutputStyle
-        for text in found.lacking {
-            common.print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")
-        }
-        if !found.lacking.isEmpty { common.print("  next: fleet trust --files") }
-        let ok = style.green("ok")
-        for (name, hosts, groups) in found.environments {
-            common.print("\(ok) \(name): \(hosts) hosts, \(groups) groups")
-        }
-        for (name, steps, _) in found.playbooks { common.print("\(ok) \(name): \(steps) steps") }
-        for (name, _, _) in found.playbooks.filter({ !$0.provesRelease }).sorted(by: {
-            $0.name < $1.name
-        }) {
-            common.print(
-                "\(style.yellow("warning")) \(name): no smoke test proves which release answers, so an old process "
-                    + "could pass them\n  next: `contains: \"${{ release.tag }}\"` in an `http` test, or $FLEET_TAG in a `command`"
-            )
-        }
+        common.face.show(found)
     }
 
     private func write(_ problems: Diagnostics?, _ operations: UnrecordedOperations) async throws {

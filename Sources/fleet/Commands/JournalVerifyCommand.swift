@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetOperations
 import FleetReport
 import FleetRollout
+import FleetTerminal
 import FleetTransport
 
 /// `fleet journal verify`.
@@ -26,35 +27,7 @@ struct JournalVerifyCommand: AsyncParsableCommand {
         common.print("the journal holds \(count) records, each as it was written")
         guard let environment else { return }
         let result = try await common.openOperations().verifyJournal(against: environment)
-        var agreeing: [HostName] = []
-        var isMissed = false
-        var isOpen = false
-        for (host, answer) in result.answers {
-            switch answer {
-            case .nothing: continue
-            case .agrees: agreeing.append(host)
-            case .missed(let rollout, let sequence):
-                isMissed = true
-                common.print(
-                    "\(host)  was told of record \(sequence) of rollout \(rollout), which is changed or missing here"
-                )
-            case .foreign(let rollout):
-                isOpen = true
-                common.print(
-                    "\(host)  was last changed by rollout \(rollout), which is not in this journal: another one has "
-                        + "it, or it was taken away"
-                )
-            case .garbled:
-                isOpen = true
-                common.print(
-                    "\(host)  was told of a record, and its note of that cannot be read any more"
-                )
-            case .unknown(let why):
-                isOpen = true
-                common.print("\(host)  \(why)")
-            }
-        }
-        if !agreeing.isEmpty { common.print("\(HostRange.fold(agreeing))  agree with it") }
+        let (isMissed, isOpen) = common.face.show(result)
         if isMissed { throw ExitStatus.journal }
         if isOpen { throw ExitStatus.saidNo }
     }

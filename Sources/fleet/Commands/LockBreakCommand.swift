@@ -26,7 +26,7 @@ struct LockBreakCommand: AsyncParsableCommand {
         let operations = try await common.openOperations()
         let locks = try await operations.locks(of: hosts.selection)
         let holders = await locks.holders()
-        common.show(holders)
+        common.face.show(holders)
         let owners = Set(holders.compactMap(\.owner))
         guard !owners.isEmpty else { return }
         if owner == nil, !Terminal.canAsk {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetRollout
+import FleetTerminal
 import FleetTransport
 
 /// `fleet lock release ENV`.
@@ -15,7 +16,7 @@ struct LockReleaseCommand: AsyncParsableCommand {
 
     func run() async throws {
         let holders = try await common.openOperations().releaseLocks(of: hosts.selection)
-        common.show(holders)
+        common.face.show(holders)
         if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
 }

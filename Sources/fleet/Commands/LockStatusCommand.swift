@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetRollout
+import FleetTerminal
 import FleetTransport
 
 /// `fleet lock status ENV`.
@@ -16,7 +17,7 @@ struct LockStatusCommand: AsyncParsableCommand {
     func run() async throws {
         let keeper = try await common.openOperations().locks(of: hosts.selection)
         let holders = await keeper.holders()
-        common.show(holders)
+        common.face.show(holders)
         if holders.contains(where: { !$0.isFree }) { throw ExitStatus.saidNo }
     }
 }

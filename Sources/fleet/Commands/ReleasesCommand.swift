@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetOperations
 import FleetReport
+import FleetTerminal
 
 /// `fleet releases`.
 struct ReleasesCommand: AsyncParsableCommand {

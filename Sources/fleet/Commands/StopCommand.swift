@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetOperations
 import FleetReport
 import FleetRollout
+import FleetTerminal
 
 /// `fleet stop [ROLLOUT]`.
 struct StopCommand: AsyncParsableCommand {

@@ -1,9 +1,9 @@
-import FleetOperations
-import FleetTransport
+package import FleetOperations
+internal import FleetTransport
 
-extension CommonOptions {
+extension Face {
     /// Hosts with the same holder are one line.
-    func show(_ holders: [HostLocks.Holder]) {
+    package func show(_ holders: [HostLocks.Holder]) {
         var lines: [(text: String, hosts: [HostName])] = []
         for holder in holders {
             if let index = lines.firstIndex(where: { $0.text == holder.text }) {
