@@ -47,13 +47,25 @@ public struct ErrorCode: Sendable, Hashable, Encodable {
 
 /// Every error code that fleet prints.
 public enum ErrorCatalog {
-    /// The first code in a message; nil if there is none.
+    /// The code that fleet has put in front of a message, or behind the name of a host or a step; nil if there is none.
+    ///
+    /// What stands further behind may be a host's own words.
     static func code(in text: String) -> String? {
-        guard let start = text.firstRange(of: "E_")?.lowerBound else { return nil }
-        let word = text[start...].prefix {
-            $0 == "_" || ($0.isASCII && ($0.isUppercase || $0.isNumber))
+        var rest = text[...]
+        for _ in 0..<2 {
+            if rest.hasPrefix("E_") {
+                let word = rest.prefix {
+                    $0 == "_" || ($0.isASCII && ($0.isUppercase || $0.isNumber))
+                }
+                return entry(for: String(word)) == nil ? nil : String(word)
+            }
+            let isHosts = ["exited ", "no end within ", "was killed by "].contains {
+                rest.hasPrefix($0)
+            }
+            guard !isHosts, let colon = rest.firstRange(of: ": ") else { return nil }
+            rest = rest[colon.upperBound...]
         }
-        return entry(for: String(word)) == nil ? nil : String(word)
+        return nil
     }
 
     /// The entry of a code, however it is typed; nil if there is no such code.

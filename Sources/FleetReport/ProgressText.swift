@@ -18,6 +18,7 @@ public struct ProgressText: Sendable {
     public private(set) var rollout: Rollout
     private let style: Style
     private let nameWidth: Int
+    private let planned: [HostName: PlannedHost]
     private var startedAt: [HostName: Int] = [:]
     private var lastFailure: [HostName: String] = [:]
     private var ready: [HostName] = []
@@ -29,6 +30,7 @@ public struct ProgressText: Sendable {
     public init(plan: Plan, style: Style) {
         rollout = Rollout(plan: plan)
         self.style = style
+        planned = Dictionary(plan.hosts.map { ($0.name, $0) }) { first, _ in first }
         nameWidth = min(32, plan.hosts.map { $0.name.text.count }.max() ?? 8)
     }
 
@@ -295,7 +297,7 @@ public struct ProgressText: Sendable {
         let old = before.stage
         if case .probingBefore = old { return refusalLines(host, at: now) + readyLines(at: now) }
         let isBack = if case .revertProbing = old { true } else { false }
-        guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return [] }
+        guard let planned = planned[host] else { return [] }
         let checks = isBack ? planned.revertChecks : planned.checks
         let name = Sanitizer.line(checks[check].name)
         switch verdict {
@@ -338,7 +340,7 @@ public struct ProgressText: Sendable {
     }
 
     private func name(_ host: HostName, _ step: StepReference) -> String {
-        guard let planned = rollout.plan.hosts.first(where: { $0.name == host }) else { return "" }
+        guard let planned = planned[host] else { return "" }
         return step.direction == .forward
             ? planned.steps[step.index].name : "revert \(planned.revertSteps[step.index].name)"
     }

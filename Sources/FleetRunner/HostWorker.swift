@@ -35,6 +35,8 @@ actor HostWorker {
     private static let excerptLines = 20
     /// In how many last lines of an output the one is looked for that says why a step failed.
     private static let causeLines = 2_000
+    /// The most bytes of it that are looked at.
+    private static let causeBytes = 256 << 10
 
     /// Where long outputs are put; nil for memory only.
     private let spool: String?
@@ -714,7 +716,7 @@ actor HostWorker {
                 ? result.status.phrase
                 : FailureCause.summary(
                     result.status.phrase,
-                    output: output.tail(lines: causeLines)
+                    output: output.tail(lines: causeLines, bytes: causeBytes)
                 )
             return .failed(Failure(cause, excerpt: excerpt))
         case .fenced:

@@ -27,6 +27,8 @@ package final class LiveView: Sendable {
         package var isVerbose = false
         /// How long such a rollout usually takes, in milliseconds.
         package var usualMilliseconds: Int?
+        /// How long the rollout has been going on, in milliseconds; nil for as long as its last record says.
+        package var elapsedMilliseconds: Int?
         /// Called with what a key asks for.
         package var wish: @Sendable (Wish) -> Void = { _ in }
 
@@ -89,7 +91,7 @@ package final class LiveView: Sendable {
         for entry in entries { _ = text.lines(for: entry) }
         let now = ContinuousClock.now
         state = Mutex(State(text: text, isLive: settings.isLive, lastSaid: now))
-        let begun = entries.last?.elapsedMilliseconds ?? 0
+        let begun = settings.elapsedMilliseconds ?? entries.last?.elapsedMilliseconds ?? 0
         start = now - .milliseconds(begun)
         if settings.isLive {
             keys.withLock { $0 = Keys() }

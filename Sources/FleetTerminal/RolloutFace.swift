@@ -75,6 +75,15 @@ package struct RolloutFace {
         face.tell("saved; `fleet apply \(file)` carries out exactly this, or nothing")
     }
 
+    /// Says which hosts will not be put back, before anybody agrees to it.
+    package func warn(of prepared: PreparedRollout) {
+        if !prepared.leftOut.isEmpty {
+            face.warn(
+                "\(HostRange.fold(prepared.leftOut)) ran nothing before and cannot be put back"
+            )
+        }
+    }
+
     /// Carries it out.
     ///
     /// - Parameters:
@@ -92,14 +101,10 @@ package struct RolloutFace {
         var settings = settings
         // A command's output is what is wanted; where nobody looks, that is all.
         if isExec, settings.progress == .plain, !settings.isAskedFor { settings.progress = .quiet }
-        if !prepared.leftOut.isEmpty {
-            face.warn(
-                "\(HostRange.fold(prepared.leftOut)) ran nothing before and cannot be put back"
-            )
-        }
         if settings.system == .github { Terminal.guardCommands() }
         if settings.progress == .live, !isExec {
-            settings.usualMilliseconds = try await operations.usualMilliseconds(of: prepared)
+            // It is for the eye only: a rollout does not depend on it.
+            settings.usualMilliseconds = try? await operations.usualMilliseconds(of: prepared)
         }
         let view = RolloutView(settings)
         let running = try await operations.start(
@@ -176,7 +181,9 @@ package struct RolloutFace {
         } catch {
             throw OperationFailure(.stateDirectory, "it cannot be detached: \(error)")
         }
-        while process.isRunning {
+        while true {
+            // Looked at before the journal is: what it wrote before it ended is found.
+            let isRunning = process.isRunning
             if let id = try await operations.controller.rollout(
                 of: prepared.plan.digest,
                 in: prepared.plan.environment,
@@ -186,6 +193,7 @@ package struct RolloutFace {
                     "rollout \(id) goes on by itself\n  next: fleet watch \(id)\n  log:  \(process.log)"
                 )
             }
+            guard isRunning else { break }
             do { try await Task.sleep(for: .milliseconds(100)) } catch { return }
         }
         let said = WholeFile.read(process.log).map { String(decoding: $0, as: UTF8.self) } ?? ""

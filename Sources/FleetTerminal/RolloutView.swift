@@ -43,9 +43,6 @@ package final class RolloutView: Sendable {
         progressEvents = settings.progress == .json ? EventOutput(.standardError) : nil
     }
 
-    /// Whether it is drawn anew again and again.
-    var isLive: Bool { settings.progress == .live }
-
     /// Whether there is a view of text.
     private var isShown: Bool { settings.progress == .live || settings.progress == .plain }
 
@@ -68,16 +65,21 @@ package final class RolloutView: Sendable {
     /// - Parameters:
     ///   - plan: What is carried out.
     ///   - earlier: What was recorded of it before.
+    ///   - isNews: Whether that was never shown here: then events and lines begin with it. A live view shows what is,
+    ///     not what was.
     ///   - style: How text is marked.
     ///   - wish: Called with what a key asks for.
     package func begin(
         _ plan: Plan,
         replaying earlier: [JournalEntry],
+        isNews: Bool = false,
         style: Style,
         wish: @escaping @Sendable (LiveView.Wish) -> Void = { _ in }
     ) {
-        events?.begin(plan, earlier)
-        progressEvents?.begin(plan, earlier)
+        for output in [events, progressEvents] {
+            output?.begin(plan, isNews ? [] : earlier)
+            if isNews { output?.take(earlier) }
+        }
         guard isShown else { return }
         if let system = settings.system {
             Terminal.standardError.command(
@@ -88,7 +90,23 @@ package final class RolloutView: Sendable {
         live.isVerbose = settings.isVerbose
         live.usualMilliseconds = settings.usualMilliseconds
         live.wish = wish
-        screen.begin(LiveView(plan: plan, replaying: earlier, settings: live, style: style))
+        guard isNews, let last = earlier.last else {
+            return screen.begin(
+                LiveView(plan: plan, replaying: earlier, settings: live, style: style)
+            )
+        }
+        live.elapsedMilliseconds =
+            last.elapsedMilliseconds + max(0, LocalTimes.unixMilliseconds - last.unixMilliseconds)
+        let isLines = settings.progress == .plain
+        screen.begin(
+            LiveView(
+                plan: plan,
+                replaying: isLines ? [] : earlier,
+                settings: live,
+                style: style
+            )
+        )
+        if isLines { screen.show(earlier) }
     }
 
     /// Ends the view, and waits until every event is printed.

@@ -23,12 +23,21 @@ package enum TerminalMode {
     private static let needs = Mutex(Needs())
     // Written under the lock only; handlers read what was whole before they were set.
     private nonisolated(unsafe) static var terminal: Int32 = -1
-    private nonisolated(unsafe) static var usual = termios()
-    private nonisolated(unsafe) static var wanted = termios()
+    // Behind pointers: a handler may come while they are passed to the system.
+    private nonisolated(unsafe) static let usual = modes()
+    private nonisolated(unsafe) static let wanted = modes()
     private nonisolated(unsafe) static var isChanged = false
+    /// Whether the terminal is as it was wanted last; not after a stop, until it was changed again.
+    private nonisolated(unsafe) static var isApplied = false
     private nonisolated(unsafe) static var hidesCursor = false
     /// Rises whenever the program goes on after a stop: what was drawn is not where it was.
     private static let continued = Atomic(0)
+
+    private static func modes() -> UnsafeMutablePointer<termios> {
+        let modes = UnsafeMutablePointer<termios>.allocate(capacity: 1)
+        modes.initialize(to: termios())
+        return modes
+    }
 
     /// How often the program went on after a stop.
     static var timesContinued: Int { continued.load(ordering: .relaxed) }
@@ -67,13 +76,13 @@ package enum TerminalMode {
     /// Changes the terminal to what is needed, in the foreground.
     private static func adapt(_ needs: Needs) {
         if !isChanged {
-            guard tcgetattr(terminal, &usual) == 0 else { return }
+            guard tcgetattr(terminal, usual) == 0 else { return }
         }
-        var mode = usual
+        var mode = usual.pointee
         mode.c_lflag &= ~tcflag_t(ECHO)
         // A line can be corrected as it is typed; keys come one by one.
         if needs.secrets == 0 { mode.c_lflag &= ~tcflag_t(ICANON) }
-        wanted = mode
+        wanted.pointee = mode
         hidesCursor = needs.secrets == 0
         isChanged = true
         apply()
@@ -97,7 +106,7 @@ package enum TerminalMode {
         needs.withLock { needs in
             guard terminal >= 0 else { return true }
             guard isForeground else { return false }
-            if !isChanged, needs.keys + needs.secrets > 0 { adapt(needs) }
+            if !isApplied, needs.keys + needs.secrets > 0 { adapt(needs) }
             return true
         }
     }
@@ -107,13 +116,15 @@ package enum TerminalMode {
     // MARK: What handlers call: async-signal-safe (signal-safety(7))
 
     private static func apply() {
-        tcsetattr(terminal, TCSANOW, &wanted)
+        tcsetattr(terminal, TCSANOW, wanted)
+        isApplied = true
         write(hidesCursor ? "\u{1B}[?25l" : "\u{1B}[?25h", to: terminal)
     }
 
     private static func restore() {
         guard isChanged, isForeground else { return }
-        tcsetattr(terminal, TCSANOW, &usual)
+        tcsetattr(terminal, TCSANOW, usual)
+        isApplied = false
         write("\u{1B}[?25h\u{1B}[?2026l", to: terminal)
     }
 

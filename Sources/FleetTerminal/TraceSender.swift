@@ -76,7 +76,7 @@ package struct TraceSender: Sendable {
             }
             usleep(UInt32(Self.intervalMilliseconds * 1000))
         }
-        return "the trace is still being sent to \(settings.endpoint); nobody waits for it"
+        return "the trace is still being sent to \(settings.place); nobody waits for it"
     }
 
     private func text(of file: UnsafeMutablePointer<FILE>) -> String {

@@ -25,7 +25,6 @@ package struct WatchFace {
     {
         var entries: [JournalEntry] = []
         _ = try await followed.follow(waits: false) { entries += $0 }
-        if !view.isLive { view.take(.recorded(entries)) }
         let following = Task<Result<FollowedRollout.End, OperationFailure>, Never> { [entries] in
             do throws(OperationFailure) {
                 return .success(
@@ -38,11 +37,10 @@ package struct WatchFace {
             }
         }
         let (controller, initiator) = (controller, face.initiator)
-        // A line that was not shown here is news; a live view shows what is, not what was.
-        let isLive = view.isLive
         view.begin(
             followed.plan,
-            replaying: isLive ? entries : [],
+            replaying: entries,
+            isNews: true,
             style: face.errorStyle
         ) { wish in
             switch wish {

@@ -12,6 +12,8 @@ public struct WebSender: Sendable {
     }
 
     private let endpoint: String
+    /// What the other side is called in messages: an address may hold a secret.
+    private let name: String
     private let headers: [String: String]
     private let timeoutMilliseconds: Int
     private let certificates: String?
@@ -25,16 +27,19 @@ public struct WebSender: Sendable {
     ///
     /// - Parameters:
     ///   - endpoint: The address, `http:` or `https:`.
+    ///   - name: What the other side is called in messages.
     ///   - headers: Headers of each request; they may hold secrets.
     ///   - timeoutMilliseconds: How long each request may take.
     ///   - certificates: A file with certificates to trust instead of the system's; nil for none.
     public init(
         endpoint: String,
+        name: String,
         headers: [String: String],
         timeoutMilliseconds: Int,
         certificates: String?
     ) {
         self.endpoint = endpoint
+        self.name = name
         self.headers = headers
         self.timeoutMilliseconds = timeoutMilliseconds
         self.certificates = certificates
@@ -74,7 +79,7 @@ public struct WebSender: Sendable {
             let answer = try await answer(to: body, by: client)
             if (200..<300).contains(answer.status) { return }
             guard attempt == 1, [429, 502, 503, 504].contains(answer.status) else {
-                throw Failure(reason: "\(endpoint) answered \(answer.status): \(answer.text)")
+                throw Failure(reason: "\(name) answered \(answer.status): \(answer.text)")
             }
             attempt += 1
             do {
@@ -108,7 +113,7 @@ public struct WebSender: Sendable {
             let wait = response.headers.first(name: "retry-after").flatMap { Int($0) }
             return (Int(response.status.code), text, wait)
         } catch {
-            throw Failure(reason: "\(endpoint) cannot be reached: \(error)")
+            throw Failure(reason: "\(name) cannot be reached: \(error)")
         }
     }
 }

@@ -22,6 +22,7 @@ enum FleetWebMain {
         }
         let sender = WebSender(
             endpoint: settings.endpoint,
+            name: settings.place,
             headers: settings.headers,
             timeoutMilliseconds: settings.timeoutMilliseconds,
             certificates: settings.certificates

@@ -361,11 +361,12 @@ struct ConfirmationOptions: ParsableArguments {
         async throws
     {
         let face = RolloutFace(common.face, operations)
+        face.warn(of: prepared)
         if isDryRun {
             try await face.show(prepared, shown.depth, only: shown.host)
             return try await face.save(prepared, in: saved.map(Surroundings.fromHere))
         }
-        if detaches { return try await face.detach(prepared, common.same) }
+        if detaches { return try await face.detach(prepared, common.same + view.same) }
         let status = try await face.carryOut(prepared, view.settings(common), view.ending)
         if status != .succeeded { throw status }
     }

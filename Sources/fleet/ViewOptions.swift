@@ -52,6 +52,15 @@ struct ViewOptions: ParsableArguments {
         return settings
     }
 
+    /// The same options as words, for another process of this program that has no terminal.
+    var same: [String] {
+        func words(_ name: String, _ file: String?) -> [String] {
+            file.map { [name, Surroundings.fromHere($0)] } ?? []
+        }
+        return ["--ci", ci.rawValue] + words("--report", report) + words("--junit", junit)
+            + words("--outputs", outputs)
+    }
+
     var ending: RolloutEnding {
         var files: [ReportFile] = []
         if let report { files.append(ReportFile(form: .html, path: Surroundings.fromHere(report))) }

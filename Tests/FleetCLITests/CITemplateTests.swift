@@ -57,6 +57,9 @@ import Testing
         }
         #expect(declared.map { $0.dropLast() } == outputs)
         #expect(file("project/report.html").contains("verified on its one host"))
+        // What cannot be split into words is refused, and not carried out in part.
+        environment["FLEET_ARGUMENTS"] = "--yes --tag v1.0.0 --override it's --limit nobody"
+        #expect(try run(script, shell: bash, environment).status == 64)
         // What somebody puts into an input is words, and nothing else.
         environment["FLEET_ARGUMENTS"] =
             "--tag '$(touch \(fixture.directory.path)/pwned)' `touch x` ; touch y"
@@ -90,6 +93,13 @@ import Testing
             shell: ["sh"],
             environment.merging(["FLEET_ARGUMENTS": "--tag v9.9.9 --yes"]) { $1 }
         )
-        #expect(bad.status != 0)
+        // The exit code is fleet's own, as docs/ci.md promises.
+        #expect(bad.status == 11, "\(bad.status) \(bad.errors)")
+        let unclear = try run(
+            script,
+            shell: ["sh"],
+            environment.merging(["FLEET_ARGUMENTS": "it's"]) { $1 }
+        )
+        #expect(unclear.status == 64)
     }
 }

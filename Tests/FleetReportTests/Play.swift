@@ -22,7 +22,8 @@ struct Play {
         _ batches: [[HostName]],
         environment: String = "production",
         title: String = "Deploy app",
-        maxFailures: Int = 0
+        maxFailures: Int = 0,
+        soak: Int? = nil
     ) -> Plan {
         func step(_ name: String, _ kind: String) -> PlannedStep {
             PlannedStep(name: name, kind: kind, action: .script(Script("true")))
@@ -53,7 +54,8 @@ struct Play {
                         PlannedCheck(name: "verify pull", action: .script(Script("check")))
                     ]
                 )
-            }
+            },
+            soakMilliseconds: soak
         )
     }
 

@@ -104,7 +104,37 @@ struct RolloutReportTests {
         }
     }
 
+    @Test func aSoakIsOneActivityHoweverOftenHostsAreAsked() {
+        let play = Play(Play.plan([["web1"]], soak: 3_000))
+        let asked = play.entries.count { entry in
+            if case .event(.probed) = entry.body { true } else { false }
+        }
+        #expect(asked > 5 && play.rollout.outcome == .succeeded)
+        let gates = play.report().timeline.spans.filter {
+            if case .gate = $0.activity { true } else { false }
+        }
+        #expect(gates.count == 1 && gates[0].milliseconds > 2_000)
+    }
+
     // MARK: Failures
+
+    @Test func aFailureNamesEachHostOnceInTheOrderOfThePlan() {
+        let hosts: [HostName] = ["web3", "web1", "web2"]
+        let play = Play(Play.plan([hosts], maxFailures: 3)) { _, what in
+            what == "health" || what == "install" ? Failure("no answer") : nil
+        }
+        for group in play.report().failures { #expect(group.hosts == hosts) }
+    }
+
+    @Test(arguments: [
+        ("E_DIRTY /srv", "E_DIRTY"), ("web1: E_DIRTY x", "E_DIRTY"),
+        ("verify pull: E_DIRTY x", "E_DIRTY"), ("exited 1: E_DIRTY of the application", nil),
+        ("NODE_ENV is unset", nil), ("E_NOTHING_LIKE_THAT x", nil), ("see E_DIRTY", nil),
+    ])
+    func aCodeIsWhatFleetPutInFront(text: String, code: String?) {
+        let line = FailureLine(status: 1, message: text, hints: [], problems: nil)
+        #expect(line.code == code)
+    }
 
     @Test func sameCausesAreOneFailureWithAllTheirHosts() throws {
         let hosts = (1...40).map { HostName("web\($0)") }

@@ -141,5 +141,9 @@ struct TraceTests {
         #expect(
             settings(["OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"])?.timeoutMilliseconds == 10_000
         )
+        // What may be secret in an address is not shown.
+        let place = settings(["OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:pass@c:4318/k?api_key=x"])?
+            .place
+        #expect(place == "https://c:4318")
     }
 }

@@ -28,9 +28,8 @@ public enum PlanComparison {
             }
             for text in differences(host, old) { add(text, host.name) }
         }
-        let gone = earlier.hosts.map(\.name).filter { name in
-            !plan.hosts.contains { $0.name == name }
-        }
+        let now = Set(plan.hosts.map(\.name))
+        let gone = earlier.hosts.map(\.name).filter { !now.contains($0) }
         let lines = found.map { found in
             found.hosts.count == plan.hosts.count
                 ? found.text : "\(found.text) (\(HostRange.fold(found.hosts)))"

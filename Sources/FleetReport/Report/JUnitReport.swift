@@ -9,14 +9,21 @@ internal import FleetTransport
 /// are made distinct; a dot in a class name begins a new level in Jenkins, so dots of host names become `_`.
 public struct JUnitReport {
     private let report: RolloutReport
+    /// What failed steps printed, by host and step.
+    private let outputs: [String: String]
     /// The most lines of an output that are kept.
     private static let outputLines = 200
 
     /// A report on a rollout.
-    public init(_ report: RolloutReport) { self.report = report }
+    public init(_ report: RolloutReport) {
+        self.report = report
+        outputs = Dictionary(report.outputs.map { ("\($0.host) \($0.step)", $0.text) }) { $1 }
+    }
 
     private struct Case {
         var name: String
+        /// The step as the plan names it; nil where that is the name.
+        var step: String?
         var milliseconds: Int
         var result = Result.passed
     }
@@ -86,9 +93,7 @@ public struct JUnitReport {
         page.safe("\" type=\"")
         page.text(ErrorCatalog.code(in: failure.summary) ?? element)
         page.safe("\">")
-        let printed =
-            report.outputs.first { $0.host == host && $0.step == test.name }?.text
-            ?? failure.excerpt
+        let printed = outputs["\(host) \(test.step ?? test.name)"] ?? failure.excerpt
         let lines = printed.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         page.text(lines.suffix(Self.outputLines).joined(separator: "\n"))
         page.safe("</\(element)></testcase>\n")
@@ -139,10 +144,11 @@ public struct JUnitReport {
         var used: Set<String> = []
         func add(_ test: Case) {
             var test = test
+            test.step = test.step ?? test.name
             var number = 1
             while !used.insert(test.name).inserted {
                 number += 1
-                test.name = "\(test.name) (\(number))"
+                test.name = "\(test.step ?? test.name) (\(number))"
             }
             cases.append(test)
         }

@@ -72,7 +72,7 @@ public struct RolloutReport: Sendable {
         public let cause: String
         /// The hosts, in the order of the plan.
         public internal(set) var hosts: [HostName]
-        /// The first host's failure.
+        /// The failure of one of the hosts; the others' have the same cause.
         public let failure: Failure
     }
 
@@ -128,13 +128,19 @@ public struct RolloutReport: Sendable {
 
     /// When something was, on the reader's clock.
     func time(at milliseconds: Int) -> String {
-        zone.text(unixMilliseconds: startedUnixMilliseconds + milliseconds)
+        zone.text(
+            unixMilliseconds: timeline.unixMilliseconds(
+                at: milliseconds,
+                from: startedUnixMilliseconds
+            )
+        )
     }
 
     /// What failed, by reason: most hosts first, the way back before the way forward.
     public var failures: [FailureGroup] {
         var groups: [FailureGroup] = []
         var places: [String: Int] = [:]
+        var members: [Set<Int>] = []
         for span in timeline.spans {
             let failure: Failure
             var isLost = false
@@ -150,9 +156,10 @@ public struct RolloutReport: Sendable {
             let host = plan.hosts[span.host].name
             let key = "\(what)\n\(span.activity.isBack)\n\(cause)"
             if let place = places[key] {
-                if groups[place].hosts.last != host { groups[place].hosts.append(host) }
+                members[place].insert(span.host)
             } else {
                 places[key] = groups.count
+                members.append([span.host])
                 groups.append(
                     FailureGroup(
                         what: what,
@@ -164,6 +171,9 @@ public struct RolloutReport: Sendable {
                     )
                 )
             }
+        }
+        for place in groups.indices {
+            groups[place].hosts = members[place].sorted().map { plan.hosts[$0].name }
         }
         return groups.enumerated().sorted { first, second in
             let (one, other) = (first.element, second.element)

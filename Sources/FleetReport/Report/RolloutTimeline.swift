@@ -93,6 +93,11 @@ public struct RolloutTimeline: Sendable, Hashable {
         public let reason: String
     }
 
+    private struct Resumption: Sendable, Hashable {
+        let elapsed: Int
+        let start: Int
+    }
+
     /// The state that the rollout has reached.
     public private(set) var rollout: Rollout
     /// Every activity, in the order of their ends.
@@ -103,6 +108,10 @@ public struct RolloutTimeline: Sendable, Hashable {
     public private(set) var milliseconds = 0
     /// The activities that have not ended, by the host's place in the plan.
     private var open: [Int: Span] = [:]
+    /// When it was taken up again: the elapsed time, and the time of day less that.
+    private var resumptions: [Resumption] = []
+    /// Where the spans of the last gate are; hosts are asked round after round there.
+    private var gates: [Int: [Int: Int]] = [:]
     private var places: [HostName: Int] = [:]
     private var batch = -1
     private var isAtGate = false
@@ -128,8 +137,22 @@ public struct RolloutTimeline: Sendable, Hashable {
             mark(now, .takenUp, taking.origin.phrase)
         case .takenUp: break
         case .effect(let effect): take(effect, at: now)
-        case .event(let event): take(event, at: now)
+        case .event(let event):
+            if case .resumed = event {
+                resumptions.append(Resumption(elapsed: now, start: entry.unixMilliseconds - now))
+            }
+            take(event, at: now)
         }
+    }
+
+    /// The time of day at some time of the rollout; what passed before it was taken up again counts.
+    ///
+    /// - Parameters:
+    ///   - elapsed: The time since the rollout began, in milliseconds.
+    ///   - start: When it began, in milliseconds since 1970.
+    /// - Returns: Milliseconds since 1970.
+    func unixMilliseconds(at elapsed: Int, from start: Int) -> Int {
+        (resumptions.last { $0.elapsed <= elapsed }?.start ?? start) + elapsed
     }
 
     private mutating func take(_ effect: RolloutEffect, at now: Int) {
@@ -195,7 +218,30 @@ public struct RolloutTimeline: Sendable, Hashable {
     private mutating func end(_ span: Span, at now: Int) {
         var span = span
         span.end = max(span.start, now)
+        if case .gate(let check) = span.activity {
+            // A release that soaks is asked again and again: that is one thing that takes long.
+            if let place = gates[span.host]?[check], spans[place].ending == .ok, span.ending == .ok
+            {
+                spans[place].end = span.end
+                return
+            }
+            gates[span.host, default: [:]][check] = spans.count
+        }
         spans.append(span)
+    }
+
+    /// What went well when it was taken up again has not failed.
+    private mutating func forgive() {
+        var good: [Int: Set<Activity>] = [:]
+        for place in spans.indices.reversed() {
+            let (host, activity) = (spans[place].host, spans[place].activity)
+            switch spans[place].ending {
+            case .ok: good[host, default: []].insert(activity)
+            case .failed, .lost:
+                if good[host]?.contains(activity) ?? false { spans[place].ending = .open }
+            case .open: break
+            }
+        }
     }
 
     /// What has no end yet is shown up to the last record.
@@ -206,6 +252,7 @@ public struct RolloutTimeline: Sendable, Hashable {
             end(span, at: milliseconds)
         }
         open = [:]
+        forgive()
     }
 
     /// What an activity is called on a host, as in `pull`, `revert pull` or `health`.

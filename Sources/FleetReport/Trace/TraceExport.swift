@@ -112,7 +112,11 @@ public struct TraceExport {
     }
 
     private func nanoseconds(_ elapsed: Int) -> String {
-        "\(report.startedUnixMilliseconds + elapsed)000000"
+        let time = report.timeline.unixMilliseconds(
+            at: elapsed,
+            from: report.startedUnixMilliseconds
+        )
+        return "\(time)000000"
     }
 
     private func span(
@@ -222,6 +226,7 @@ public struct TraceExport {
                 error: progress.failure.map(FailureCause.summary)
             )
         ]
+        var used: Set<String> = []
         for (number, activity) in activities.enumerated() {
             let name = report.timeline.name(of: activity)
             var id = context.span("\(host) \(number)")
@@ -232,6 +237,8 @@ public struct TraceExport {
                 id = context.span(ofStep: index, isBack: true, on: host)
             default: break
             }
+            // A step that is taken again, for example behind a rehearsal, is another span.
+            if !used.insert(id).inserted { id = context.span("\(host) \(number)") }
             let failure: Failure? =
                 switch activity.ending {
                 case .failed(let failure), .lost(let failure): failure

@@ -3,6 +3,13 @@
 public struct TraceSettings: Sendable, Hashable {
     /// The address that requests are sent to.
     public let endpoint: String
+    /// The endpoint for messages: without a path, a query or a password, in which there may be a secret.
+    public var place: String {
+        let parts = endpoint.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count > 2, parts[1].isEmpty else { return "the collector" }
+        return "\(parts[0])//\(parts[2].split(separator: "@").last ?? "")"
+    }
+
     /// Headers of each request; they may hold secrets.
     public let headers: [String: String]
     /// How long all of it may take, in milliseconds.
