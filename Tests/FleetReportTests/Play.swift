@@ -65,6 +65,7 @@ struct Play {
         id: String = "20261122-190512-k3f9",
         start: Int = 1_763_838_312_000,
         stopAfter events: Int = .max,
+        interruptAfter interruption: Int = .max,
         answer: Answer = { _, _ in nil }
     ) {
         rollout = Rollout(plan: plan)
@@ -91,8 +92,19 @@ struct Play {
             guard let event = event(for: effect, answer) else { continue }
             taken += 1
             waiting += handle(event)
+            if taken == interruption { waiting += handle(.interrupted(signal: 2)) }
+        }
+        guard interruption < .max else { return }
+        // Somebody takes it up again three hours later.
+        gap = 3 * 3_600_000
+        waiting = handle(.resumed(.onward))
+        while !waiting.isEmpty {
+            guard let event = event(for: waiting.removeFirst(), answer) else { continue }
+            waiting += handle(event)
         }
     }
+
+    private var gap = 0
 
     private mutating func record(_ body: JournalEntry.Body) {
         entries.append(
@@ -100,7 +112,7 @@ struct Play {
                 rollout: id,
                 sequence: entries.count + 1,
                 elapsedMilliseconds: now,
-                unixMilliseconds: start + now,
+                unixMilliseconds: start + now + gap,
                 body: body
             )
         )

@@ -116,6 +116,31 @@ struct RolloutReportTests {
         #expect(gates.count == 1 && gates[0].milliseconds > 2_000)
     }
 
+    @Test func whatWentWellOnceItWasTakenUpHasNotFailed() {
+        var isInterrupted = false
+        // The smoke test fails until somebody presses Ctrl-C, and passes when the rollout is taken up again.
+        let play = Play(Play.plan([["web1"]]), interruptAfter: 4) { _, what in
+            guard what == "health" else { return nil }
+            defer { isInterrupted = true }
+            return isInterrupted ? nil : Failure("status 503")
+        }
+        #expect(play.rollout.outcome == .succeeded)
+        let report = play.report()
+        #expect(report.failures.isEmpty)
+        #expect(JUnitReport(report).xml().contains("failures=\"0\" errors=\"0\""))
+        // What passed before it was taken up is on the clock, and not in how long it took.
+        let page = ReportPage(report).html()
+        #expect(page.contains("2025-11-22 19:05:12 UTC"))
+        let last = report.timeline.marks.last?.at ?? 0
+        #expect(last < 60_000)
+        let spans = TraceExport(
+            report,
+            context: TraceContext(rollout: "r1", parent: nil),
+            service: "fleet"
+        ).bodies().map { String(decoding: $0, as: UTF8.self) }.joined()
+        #expect(spans.contains("\"startTimeUnixNano\":\"17638491"))
+    }
+
     // MARK: Failures
 
     @Test func aFailureNamesEachHostOnceInTheOrderOfThePlan() {
