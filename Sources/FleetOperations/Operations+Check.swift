@@ -12,6 +12,8 @@ public struct ProjectCheck: Sendable {
     public let playbooks: [(name: String, steps: Int, provesRelease: Bool)]
     /// What the project's files would do on this machine that nobody has agreed to yet.
     public let lacking: [String]
+    /// Files that are not read, because their names could not stand in a command.
+    public let unread: [String]
 }
 
 extension UnrecordedOperations {
@@ -86,7 +88,8 @@ extension UnrecordedOperations {
             },
             lacking: Set(
                 project.trusted.lacking(await everything.sensitiveValues()).map(\.text)
-            ).sorted()
+            ).sorted(),
+            unread: project.unreadFiles
         )
     }
 

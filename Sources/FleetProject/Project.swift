@@ -82,6 +82,18 @@ public struct Project: Sendable, Hashable {
         return names.sorted()
     }
 
+    /// Files among the inventories and playbooks that are not read, because their names could not stand in a command.
+    public var unreadFiles: [String] {
+        ["inventory", "playbooks"].flatMap { folder in
+            Self.names(inDirectory: "\(root)/\(folder)").filter { name in
+                [".yml", ".yaml"].contains { ending in
+                    name.hasSuffix(ending) && !name.hasPrefix(".")
+                        && !Self.isName(String(name.dropLast(ending.count)))
+                }
+            }.sorted().map { "\(folder)/\($0)" }
+        }
+    }
+
     /// Whether a file's name may name an environment or a playbook: it stands in lists, paths and commands.
     private static func isName(_ name: String) -> Bool {
         name.unicodeScalars.allSatisfy { scalar in
@@ -238,7 +250,10 @@ public struct Project: Sendable, Hashable {
     }
 
     func fileName(in folder: String, of name: String) -> String {
-        "\(folder)/\(name).\(Self.exists("\(root)/\(folder)/\(name).yml") ? "yml" : "yaml")"
+        // A link that leads nowhere is there, too, and is what has to be mended.
+        var status = stat()
+        let isThere = lstat("\(root)/\(folder)/\(name).yml", &status) == 0
+        return "\(folder)/\(name).\(isThere ? "yml" : "yaml")"
     }
 
     /// Measures the local files that a playbook uploads, relative to the project, and packs the

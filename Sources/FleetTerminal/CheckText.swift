@@ -17,7 +17,13 @@ extension Face {
             print("\(style.yellow("not agreed to here")) \(Sanitizer.line(text))")
         }
         if !found.lacking.isEmpty { print("  next: fleet trust --files") }
-        let ok = style.green("ok")
+        for file in found.unread {
+            print(
+                "\(outputStyle.yellow("warning")) \(Sanitizer.line(file)) is not read: its name has a blank or another "
+                    + "character that a command could not name it by"
+            )
+        }
+        let ok = outputStyle.green("ok")
         for (name, hosts, groups) in found.environments {
             print("\(ok) \(name): \(hosts) hosts, \(groups) groups")
         }

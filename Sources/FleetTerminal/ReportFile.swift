@@ -47,6 +47,9 @@ package struct ReportFile: Sendable, Hashable {
     package static func write(_ text: String, to path: String, hints: [String] = [])
         throws(OperationFailure)
     {
+        guard path != Surroundings.standardOutput else {
+            return Terminal.standardOutput.write(text)
+        }
         do {
             try WholeFile.write(Array(text.utf8), to: path, mode: 0o644)
         } catch {

@@ -56,6 +56,14 @@ package enum Surroundings {
         return fromHere(path)
     }
 
+    /// What stands for standard output where a file is named.
+    package static let standardOutput = "-"
+
+    /// A file that is written: a path that means the same from everywhere, or ``standardOutput``.
+    package static func output(_ path: String) -> String {
+        path == standardOutput ? path : fromHere(path)
+    }
+
     /// A path that means the same from everywhere: plans are taken up again from other directories.
     package static func fromHere(_ path: String) -> String {
         path.hasPrefix("/") ? path : workingDirectory + "/" + path

@@ -63,8 +63,8 @@ struct ViewOptions: ParsableArguments {
 
     var ending: RolloutEnding {
         var files: [ReportFile] = []
-        if let report { files.append(ReportFile(form: .html, path: Surroundings.fromHere(report))) }
-        if let junit { files.append(ReportFile(form: .junit, path: Surroundings.fromHere(junit))) }
+        if let report { files.append(ReportFile(form: .html, path: Surroundings.output(report))) }
+        if let junit { files.append(ReportFile(form: .junit, path: Surroundings.output(junit))) }
         return RolloutEnding(
             system: ci.system,
             files: files,

@@ -53,6 +53,8 @@ import Testing
             "steps:\n  - name: a\n    runn: true\n",
             to: "project/playbooks/bad.yml"
         )
+        let printed = try fixture.fleet("check", "--sarif", "-")
+        #expect(printed.output.contains(#""version":"2.1.0""#))
         let result = try fixture.fleet("check", "--sarif", file, "-o", "json")
         #expect(result.status == 65)
         #expect(result.output.contains(#""line":"#), "\(result.output)")

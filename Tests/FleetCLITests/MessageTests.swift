@@ -27,6 +27,11 @@ struct MessageTests {
 
         init(_ words: String) { self.words = words }
 
+        init(files: [String: String], _ words: String) {
+            self.files = files
+            self.words = words
+        }
+
         init(inventory: String, _ words: String = "check") {
             files = ["inventory/production.yml": inventory]
             self.words = words
@@ -101,6 +106,7 @@ struct MessageTests {
             ),
             Case(inventory: "policy: { approvals: many }\ngroups: { web: { hosts: [web1] } }\n"),
             Case(inventory: "a: 1\na: 2\n"), Case(inventory: "a: [1\n"),
+            Case(files: ["playbooks/two words.yml": "name: x\n"], "check"),
             // Playbooks.
             Case(playbook: ""), Case(playbook: "steps: []\n"),
             Case(playbook: "name: x\nstep: []\n"),

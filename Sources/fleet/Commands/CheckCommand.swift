@@ -41,6 +41,6 @@ struct CheckCommand: AsyncParsableCommand {
             version: FleetVersion.number,
             in: await operations.folderInClone()
         )
-        try ReportFile.write(text, to: Surroundings.fromHere(sarif))
+        try ReportFile.write(text, to: Surroundings.output(sarif))
     }
 }

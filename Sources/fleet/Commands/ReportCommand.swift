@@ -31,11 +31,11 @@ struct ReportCommand: AsyncParsableCommand {
             zone: LocalTimes.zone
         )
         var files: [ReportFile] = []
-        if let html { files.append(ReportFile(form: .html, path: Surroundings.fromHere(html))) }
-        if let junit { files.append(ReportFile(form: .junit, path: Surroundings.fromHere(junit))) }
+        if let html { files.append(ReportFile(form: .html, path: Surroundings.output(html))) }
+        if let junit { files.append(ReportFile(form: .junit, path: Surroundings.output(junit))) }
         for file in files {
             try file.write(report)
-            common.tell("\(file.path) is written")
+            if file.path != Surroundings.standardOutput { common.tell("\(file.path) is written") }
         }
         if common.output == .json { return common.printJSON([ReportLine(report)]) }
         if markdown || files.isEmpty { common.print(MarkdownReport(report).text()) }
