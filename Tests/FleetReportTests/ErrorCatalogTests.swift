@@ -74,4 +74,24 @@ struct ErrorCatalogTests {
         }
         #expect(try String(contentsOfFile: path, encoding: .utf8) == ErrorText.markdown)
     }
+
+    /// Each of these suites runs real sshd, git, sudo, SQLite or shells, and provokes what it names.
+    @Test("Most codes are provoked on real hosts and real programs by a test")
+    func provoked() throws {
+        let suites = [
+            "FleetCLITests", "FleetSSHTests", "FleetClientsTests", "FleetRunnerTests",
+            "FleetPlaybookTests",
+        ]
+        var named: Set<String> = []
+        for suite in suites {
+            let folder = Package.root + "/Tests/" + suite
+            let files = FileManager.default.enumerator(atPath: folder)?.allObjects as? [String]
+            for file in files ?? [] where file.hasSuffix(".swift") {
+                let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+                named.formUnion(text.matches(of: /E_[A-Z][A-Z0-9_]*/).map { String($0.output) })
+            }
+        }
+        let codes = Set(ErrorCatalog.entries.map(\.code))
+        #expect(named.intersection(codes).count >= 75, "\(codes.subtracting(named).sorted())")
+    }
 }
