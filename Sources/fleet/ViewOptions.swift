@@ -1,22 +1,9 @@
 import ArgumentParser
-import FleetReport
 import FleetTerminal
 
 extension ProgressForm: ExpressibleByArgument {}
 
-/// Which CI system the output is for.
-enum CIChoice: String, CaseIterable, ExpressibleByArgument {
-    case auto, github, gitlab, none
-
-    var system: CISystem? {
-        switch self {
-        case .auto: CISystem.named(by: Surroundings.variable)
-        case .github: .github
-        case .gitlab: .gitlab
-        case .none: nil
-        }
-    }
-}
+extension CIChoice: ExpressibleByArgument {}
 
 /// How a rollout is shown while it is carried out, and what is left of it.
 struct ViewOptions: ParsableArguments {
