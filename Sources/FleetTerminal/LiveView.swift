@@ -112,6 +112,11 @@ package final class LiveView: Sendable {
         queue.async { self.take(entries) }
     }
 
+    /// Says something at the end of the frame, in place of what was said there before.
+    func note(_ text: String) {
+        queue.async { self.state.withLock { $0.note = text } }
+    }
+
     /// Takes how far a transfer has come; the next frame shows it.
     package func transferred(_ host: HostName, _ bytes: Int, of total: Int) {
         guard settings.isLive else { return }

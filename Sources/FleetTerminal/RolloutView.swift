@@ -60,6 +60,9 @@ package final class RolloutView: Sendable {
         }
     }
 
+    /// Says something at the end of a live view, in place of what was said there before.
+    func note(_ text: String) { screen.view?.note(text) }
+
     /// Begins to show it.
     ///
     /// - Parameters:

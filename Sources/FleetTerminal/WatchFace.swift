@@ -47,13 +47,16 @@ package struct WatchFace {
             case .leave: following.cancel()
             case .pause:
                 Task {
-                    // Whoever cannot be told is seen to go on.
-                    _ = try? await controller.askToStop(
-                        followed.id,
-                        after: .batch,
-                        reason: nil,
-                        by: initiator
-                    )
+                    do throws(OperationFailure) {
+                        _ = try await controller.askToStop(
+                            followed.id,
+                            after: .batch,
+                            reason: nil,
+                            by: initiator
+                        )
+                    } catch {
+                        view.note("not asked to stop: \(error.message)")
+                    }
                 }
             }
         }
