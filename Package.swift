@@ -49,6 +49,7 @@ let package = Package(
     products: [
         .executable(name: "fleet", targets: ["fleet"]),
         .executable(name: "fleet-web", targets: ["fleet-web"]),
+        .executable(name: "fleet-server", targets: ["fleet-server"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -59,6 +60,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird",
+            from: "2.28.1",
+            traits: []
+        ),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
@@ -76,6 +86,10 @@ let package = Package(
         ),
         library("FleetPlan", ["FleetInventory", "FleetPlaybook", "FleetTransport", "FleetDigest"]),
         library("FleetRollout", ["FleetPlan", "FleetTransport"]),
+        library(
+            "FleetServing",
+            ["FleetYAML", "FleetTransport", "FleetPlan", "FleetDigest"]
+        ),
         library(
             "FleetReport",
             [
@@ -127,7 +141,7 @@ let package = Package(
         library(
             "FleetJournal",
             [
-                "FleetDigest", "FleetPlan", "FleetRollout", "FleetTransport",
+                "FleetDigest", "FleetPlan", "FleetRollout", "FleetTransport", "FleetServing",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
@@ -154,7 +168,7 @@ let package = Package(
             [
                 "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
                 "FleetRollout", "FleetReport", "FleetSSH", "FleetOpenSSH", "FleetClients",
-                "FleetJournal", "FleetProject", "FleetRunner", "FleetFiles",
+                "FleetJournal", "FleetProject", "FleetRunner", "FleetFiles", "FleetServing",
             ]
         ),
         // A terminal: what is drawn there, and what is asked.
@@ -191,6 +205,37 @@ let package = Package(
         .executableTarget(
             name: "fleet-web",
             dependencies: ["FleetWeb", "FleetReport"],
+            swiftSettings: settings
+        ),
+
+        // The server: pages, an API and hooks over the same operations; a program of its own for the same reason.
+        .target(
+            name: "FleetServer",
+            dependencies: [
+                "FleetOperations", "FleetServing", "FleetJournal", "FleetProject", "FleetReport",
+                "FleetRollout", "FleetPlan", "FleetInventory", "FleetTransport", "FleetYAML",
+                "FleetDigest", "FleetFiles", "FleetWeb",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Mustache", package: "swift-mustache"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            resources: [.embedInCode("Templates"), .embedInCode("Assets")],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "fleet-server",
+            dependencies: [
+                "FleetServer", "FleetOperations", "FleetServing", "FleetReport", "FleetTerminal",
+                "FleetSSH", "FleetYAML", "FleetRollout",
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings
         ),
 

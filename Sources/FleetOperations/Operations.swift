@@ -15,6 +15,8 @@ public struct Operations: Sendable {
     public let initiator: Initiator
     let asker: any Asker
     let tell: @Sendable (Happening) -> Void
+    /// Who is who, where that is known.
+    var people = People.unknown
 
     /// Creates the entry point.
     ///
@@ -43,7 +45,8 @@ public struct Operations: Sendable {
             project: project,
             journal: controller.journal,
             environment: inventory.environment,
-            policy: inventory.policy
+            policy: inventory.policy,
+            people: people
         )
     }
 

@@ -13,6 +13,7 @@ struct PolicyCheck {
     let journal: any JournalReader
     let environment: String
     let policy: EnvironmentPolicy
+    var people = People.unknown
 
     /// The same by what the inventory says by now.
     func now() throws(OperationFailure) -> PolicyCheck {
@@ -21,7 +22,8 @@ struct PolicyCheck {
                 project: project,
                 journal: journal,
                 environment: environment,
-                policy: try project.inventoryAsWritten(environment).policy
+                policy: try project.inventoryAsWritten(environment).policy,
+                people: people
             )
         } catch {
             throw OperationFailure(error)
@@ -94,7 +96,7 @@ struct PolicyCheck {
         evidence.playbook = plan.title
         evidence.work = plan.work ?? [:]
         if policy.needsAnotherApprover {
-            evidence.authors = await authors(of: release)
+            evidence.authors = people.authors(await authors(of: release))
             evidence.knownAs = await names(of: evidence.approvals.map(\.approver))
         }
         if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {

@@ -21,6 +21,16 @@ public struct Records: Sendable {
         }
     }
 
+    /// The environment of a rollout.
+    ///
+    /// - Throws: ``OperationFailure`` if the journal does not know the rollout, or cannot be read.
+    public func environment(of id: RolloutID) async throws(OperationFailure) -> String {
+        let first: JournalEntry?
+        do { first = try await journal.beginning(of: id) } catch { throw OperationFailure(error) }
+        guard case .planned(let plan, _) = first?.body else { throw RolloutLookup.unknown(id) }
+        return plan.environment
+    }
+
     /// Verifies every record of the journal.
     ///
     /// - Returns: The number of records.

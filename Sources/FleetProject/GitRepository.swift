@@ -206,6 +206,60 @@ public struct GitRepository: Sendable {
         in directory: String,
         reading input: String = ""
     ) async throws(Failure) -> String {
+        try await git(arguments, in: directory, reading: input, options: PlatformOptions())
+    }
+
+    /// Runs git for a server: nobody is asked for anything, and it is killed, with all that it has started, when it
+    /// takes too long.
+    ///
+    /// - Parameters:
+    ///   - arguments: Words that are passed as they are.
+    ///   - directory: Where it runs.
+    ///   - seconds: The longest that it may take.
+    /// - Returns: Its standard output.
+    /// - Throws: ``Failure`` if it does not exit with 0 within that time.
+    static func git(_ arguments: [String], in directory: String, withinSeconds seconds: Int)
+        async throws(Failure) -> String
+    {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        options.teardownSequence = [
+            .send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .zero)
+        ]
+        let made = options
+        let result = await withTaskGroup(of: Result<String, Failure>?.self) { group in
+            group.addTask {
+                do throws(Failure) {
+                    return .success(try await git(arguments, in: directory, reading: "", options: made, asks: false))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            group.addTask {
+                // Cancelled once git has ended: then nobody looks at this result.
+                try? await Task.sleep(for: .seconds(seconds))
+                return nil
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
+        }
+        guard let result else {
+            throw Failure(
+                command: "git " + arguments.joined(separator: " "),
+                message: "no end within \(seconds) s"
+            )
+        }
+        return try result.get()
+    }
+
+    private static func git(
+        _ arguments: [String],
+        in directory: String,
+        reading input: String,
+        options: PlatformOptions,
+        asks: Bool = true
+    ) async throws(Failure) -> String {
         let words = "git " + arguments.joined(separator: " ")
         let command = words.count > shownCharacters ? words.prefix(shownCharacters) + "…" : words
         do {
@@ -215,8 +269,9 @@ public struct GitRepository: Sendable {
                 arguments: .init(
                     GitSettings.localOptions + ["-c", "safe.bareRepository=explicit"] + arguments
                 ),
-                environment: environment,
+                environment: asks ? environment : environment.updating(["GIT_TERMINAL_PROMPT": "0"]),
                 workingDirectory: .init(directory),
+                platformOptions: options,
                 input: .string(input),
                 output: .string(limit: outputLimitBytes),
                 error: .string(limit: outputLimitBytes)

@@ -50,7 +50,7 @@ public enum ErrorCatalog {
     /// The code that fleet has put in front of a message, or behind the name of a host or a step; nil if there is none.
     ///
     /// What stands further behind may be a host's own words.
-    static func code(in text: String) -> String? {
+    public static func code(in text: String) -> String? {
         var rest = text[...]
         for _ in 0..<2 {
             if rest.hasPrefix("E_") {

@@ -33,16 +33,14 @@ package struct TraceSender: Sendable {
             service: settings.service,
             resource: settings.resource.sorted { $0.key < $1.key }
         )
-        var own = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = readlink("/proc/self/exe", &own, own.count - 1)
-        guard length > 0 else { return "no trace was sent: this program cannot find itself" }
-        let path = String(decoding: own[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let program = path.prefix(through: path.lastIndex(of: "/") ?? path.startIndex) + "fleet-web"
-        guard access(String(program), X_OK) == 0 else {
+        guard let program = SiblingProgram.path("fleet-web") else {
+            return "no trace was sent: this program cannot find itself"
+        }
+        guard access(program, X_OK) == 0 else {
             return "no trace was sent: \(program) is missing, which belongs beside fleet"
         }
         let lines = Array(export.bodies().joined(separator: [0x0A]))
-        return run(String(program), lines)
+        return run(program, lines)
     }
 
     private func run(_ program: String, _ input: [UInt8]) -> String? {

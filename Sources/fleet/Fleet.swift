@@ -53,7 +53,7 @@ struct Fleet: AsyncParsableCommand {
             HealthCommand.self,
             HistoryCommand.self, StatsCommand.self, AuditCommand.self, ShowCommand.self,
             ReportCommand.self,
-            EventsCommand.self, WatchCommand.self,
+            EventsCommand.self, WatchCommand.self, ServeCommand.self,
             FetchCommand.self,
             TrustCommand.self,
             DoctorCommand.self, ExplainCommand.self,

@@ -2,7 +2,7 @@
 ///
 /// Text can get in only through ``text(_:)`` or ``HTMLText/escaped(_:)``: nothing that a host, a repository or a person
 /// wrote is ever taken for markup.
-struct HTMLText {
+public struct HTMLText {
     /// What was put together so far.
     private(set) var html = ""
 
@@ -27,7 +27,7 @@ struct HTMLText {
     ///
     /// Control characters are made visible, because a page has no use for them and XML 1.0 does not allow them; nor
     /// does it allow the two that are no characters.
-    static func escaped(_ text: String) -> String {
+    public static func escaped(_ text: String) -> String {
         let safe = Sanitizer.safe(text)
         guard safe.utf8.contains(where: { Self.special.contains($0) }) else { return safe }
         var result = ""
