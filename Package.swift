@@ -261,6 +261,18 @@ let package = Package(
             path: "Tests/Support/fleet-simulate",
             swiftSettings: settings
         ),
+        tests(
+            "FleetServingTests",
+            ["FleetServing", "FleetYAML", "FleetTransport"]
+        ),
+        tests(
+            "FleetServerTests",
+            [
+                "FleetServer", "FleetOperations", "FleetServing", "FleetJournal", "FleetReport",
+                "FleetRollout", "FleetSSH", "FleetTransport", "FleetTestSupport",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]
+        ),
         tests("FleetYAMLTests", ["FleetYAML"]),
         tests(
             "FleetOperationsTests",
@@ -311,7 +323,7 @@ let package = Package(
             "FleetJournalTests",
             [
                 "FleetJournal", "FleetRollout", "FleetPlan", "FleetTransport", "FleetTestSupport",
-                "FleetDigest",
+                "FleetDigest", "FleetServing",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Fixtures"]

@@ -54,7 +54,7 @@ public struct FollowedRollout: Sendable {
     public func follow(
         after sequence: Int = 0,
         waits: Bool = true,
-        _ take: ([JournalEntry]) -> Void
+        _ take: ([JournalEntry]) async -> Void
     ) async throws(OperationFailure) -> End {
         var last = sequence
         var rollout = try await reached(by: sequence)
@@ -82,7 +82,7 @@ public struct FollowedRollout: Sendable {
                     _ = rollout.handle(event, at: entry.elapsedMilliseconds)
                 }
                 end = rollout.outcome
-                take(entries)
+                await take(entries)
                 idle = 0
                 continue
             }

@@ -96,6 +96,19 @@ public struct ProjectMirror: Sendable {
         return Self.line(try await git("rev-parse", "--verify", "refs/heads/\(branch)^{commit}"))
     }
 
+    /// The branch's newest commit when it was fetched last; nil if it never was.
+    public func known() async -> String? {
+        guard access(store + "/HEAD", F_OK) == 0 else { return nil }
+        do throws(Failure) {
+            return Self.line(
+                try await git("rev-parse", "--verify", "refs/heads/\(branch)^{commit}")
+            )
+        } catch {
+            // Nothing was ever fetched, or another branch was.
+            return nil
+        }
+    }
+
     /// Puts the files of a commit into a folder of their own.
     ///
     /// - Parameter commit: The commit, which was fetched.
@@ -140,7 +153,8 @@ public struct ProjectMirror: Sendable {
     }
 
     private func make() throws(Failure) {
-        for path in [directory, directory + "/files"] where mkdir(path, 0o700) != 0 && errno != EEXIST {
+        for path in [directory, directory + "/files"]
+        where mkdir(path, 0o700) != 0 && errno != EEXIST {
             throw Self.failure("mkdir \(path)")
         }
     }

@@ -24,7 +24,7 @@ public struct RolloutBoard: Sendable {
         public let batch: Int
         /// What it is at, in a few words.
         public let state: String
-        /// How long it has been at that, in milliseconds; nil if that does not matter any more.
+        /// How long it has been at that, in milliseconds; nil if nothing is under way.
         public let milliseconds: Int?
         /// Its steps, in order.
         public let cells: [(name: String, cell: Cell)]
@@ -263,7 +263,9 @@ public struct RolloutBoard: Sendable {
             if host.failure != nil { return 1 }
             return host.activity != .idle && host.outcome == nil ? 2 : host.outcome == nil ? 3 : 4
         }
-        let order = rollout.hosts.indices.map { (rank(rollout.hosts[$0], host), $0) }.sorted { one, other in
+        let order = rollout.hosts.indices.map { (rank(rollout.hosts[$0], host), $0) }.sorted {
+            one,
+            other in
             if one.0 != other.0 { return one.0 < other.0 }
             if one.0 == 2 {
                 let (a, b) = (rollout.hosts[one.1], rollout.hosts[other.1])
@@ -284,7 +286,9 @@ public struct RolloutBoard: Sendable {
         }
         return (
             order.prefix(limit).map(row),
-            rest.map { Rest(state: $0.state, count: $0.hosts.count, hosts: HostRange.fold($0.hosts)) }
+            rest.map {
+                Rest(state: $0.state, count: $0.hosts.count, hosts: HostRange.fold($0.hosts))
+            }
         )
     }
 
@@ -292,11 +296,12 @@ public struct RolloutBoard: Sendable {
         let host = rollout.hosts[place]
         let doing = LiveFrame.doing(host, rollout, .plain)
         let isOver = host.outcome != nil || host.stage == .verified
+        let isIdle = isOver || doing.isEmpty
         return Row(
             host: host.name.text,
             batch: batches[place],
             state: doing.isEmpty ? word(host) : doing,
-            milliseconds: isOver ? nil : max(0, milliseconds - host.stageSinceMilliseconds),
+            milliseconds: isIdle ? nil : max(0, milliseconds - host.stageSinceMilliseconds),
             cells: zip(plan.hosts[place].steps, cells[place]).map { ($0.name, $1) },
             failure: host.failure.map { FailureCause.summary(of: $0) },
             isRunning: !doing.isEmpty,

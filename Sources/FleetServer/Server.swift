@@ -1,8 +1,8 @@
-internal import FleetRollout
-internal import FleetJournal
 internal import FleetInventory
+internal import FleetJournal
 public import FleetOperations
 internal import FleetReport
+internal import FleetRollout
 public import FleetServing
 internal import HTTPTypes
 internal import Hummingbird
@@ -18,6 +18,8 @@ public final class FleetServer: Sendable {
     private let engine: ServerEngine
     private let dispatcher: Dispatcher
     private let responder: Responder
+    /// The routes.
+    var table: RouteTable { responder.gate.table }
     private let tls: ReloadedTLS?
 
     /// How long a connection may do nothing, in seconds; also how long a request's headers may take.
@@ -33,12 +35,15 @@ public final class FleetServer: Sendable {
     ///   - engine: The engine.
     ///   - fastPasswords: Whether passwords are hashed at little cost, for tests.
     /// - Throws: ``OperationFailure``.
-    public init(_ engine: ServerEngine, fastPasswords: Bool = false) async throws(OperationFailure) {
+    public init(_ engine: ServerEngine, fastPasswords: Bool = false) async throws(OperationFailure)
+    {
         self.engine = engine
         dispatcher = Dispatcher(for: engine)
         var secrets: [String: [String]] = [:]
         for hook in engine.file.hooks {
-            for secret in hook.secrets { secrets[hook.name, default: []].append(try await engine.secret(secret)) }
+            for secret in hook.secrets {
+                secrets[hook.name, default: []].append(try await engine.secret(secret))
+            }
         }
         // The same secret at two providers lets the one speak for the other.
         let all = secrets.values.flatMap { $0 }
@@ -56,15 +61,17 @@ public final class FleetServer: Sendable {
                 hints: ["openssl rand -hex 32"]
             )
         }
-        tls = try engine.file.tls.map { settings throws(OperationFailure) in try ReloadedTLS(settings) }
+        tls = try engine.file.tls.map { settings throws(OperationFailure) in
+            try ReloadedTLS(settings)
+        }
         do {
             let sessions = Sessions(file: engine.file, store: engine.store)
             let pages = try Pages(engine, sessions)
             let counters = Counters()
-            let gates = GateBox()
+            let rights = RightsCheck(engine: engine)
             let overview = OverviewPages(
                 pages: pages,
-                gate: { try await gates.require($0, $1, $2) },
+                rights: rights,
                 dispatcher: dispatcher
             )
             let rollouts = RolloutPages(pages, counters)
@@ -76,10 +83,15 @@ public final class FleetServer: Sendable {
                     passwords: fastPasswords ? Passwords(logRounds: 10) : Passwords(),
                     throttle: Throttle()
                 ).routes
+                + APIRoutes(
+                    pages: pages,
+                    rights: rights,
+                    dispatcher: dispatcher,
+                    counters: counters
+                ).routes
                 + HookRoutes(engine: engine, counters: counters, secrets: secrets).routes
                 + Probes(engine: engine, counters: counters).routes + Assets.routes
             let gate = Gate(engine, sessions, try RouteTable(routes))
-            gates.set(gate)
             responder = Responder(gate: gate, pages: pages, counters: counters)
         } catch {
             throw OperationFailure(.internalError, "the server's routes: \(error)")
@@ -99,6 +111,7 @@ public final class FleetServer: Sendable {
     ) async throws(OperationFailure) {
         var logger = Logger(label: "fleet-server")
         logger.logLevel = .error
+        await engine.keeper.recall()
         let address: BindAddress =
             switch engine.file.listen {
             case .address(let host, let port): .hostname(host, port: port)
@@ -128,7 +141,10 @@ public final class FleetServer: Sendable {
                         OperationFailure(
                             .stateDirectory,
                             "the server cannot listen on \(self.engine.file.listen.text): \(error)",
-                            hints: ["see whether something else does: ss -ltnp", "change `listen` in the server file"]
+                            hints: [
+                                "see whether something else does: ss -ltnp",
+                                "change `listen` in the server file",
+                            ]
                         )
                     )
                 }
@@ -178,23 +194,12 @@ public final class FleetServer: Sendable {
     }
 }
 
-/// Lets pages ask a gate that is made after them, of their routes.
-private final class GateBox: Sendable {
-    private let gate = Mutex<Gate?>(nil)
-
-    func set(_ new: Gate) { gate.withLock { $0 = new } }
-
-    func require(_ right: Right, _ call: Call, _ environment: String?) async throws {
-        guard let gate = gate.withLock({ $0 }) else { throw Refusal(.serviceUnavailable, "the server is starting") }
-        try await gate.require(right, call, in: environment)
-    }
-}
-
 extension ServerFile.Listen {
     /// The address, for messages.
     public var text: String {
         switch self {
-        case .address(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .address(let host, let port):
+            host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         case .socket(let path): "unix:\(path)"
         }
     }
@@ -221,7 +226,9 @@ final class ReloadedTLS: Sendable {
     private static func read(_ settings: ServerFile.TLS) throws(OperationFailure) -> NIOSSLContext {
         do {
             var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: try NIOSSLCertificate.fromPEMFile(settings.certificate).map { .certificate($0) },
+                certificateChain: try NIOSSLCertificate.fromPEMFile(settings.certificate).map {
+                    .certificate($0)
+                },
                 privateKey: .privateKey(try NIOSSLPrivateKey(file: settings.key, format: .pem))
             )
             configuration.minimumTLSVersion = .tlsv12
@@ -243,7 +250,9 @@ private struct TLSLayer: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
+            try channel.pipeline.syncOperations.addHandler(
+                NIOSSLServerHandler(context: tls.current)
+            )
         }.flatMap { base.setup(channel: channel, logger: logger) }
     }
 
@@ -278,7 +287,10 @@ struct Probes: Sendable {
 
     private func metrics() async -> Reply {
         var lines = counters.lines
-        lines += ["# TYPE fleet_rollouts_running gauge", "fleet_rollouts_running \(engine.rollouts.running.count)"]
+        lines += [
+            "# TYPE fleet_rollouts_running gauge",
+            "fleet_rollouts_running \(engine.rollouts.running.count)",
+        ]
         let open = (try? await engine.store.openWishes().count) ?? -1
         lines += ["# TYPE fleet_wishes_open gauge", "fleet_wishes_open \(open)"]
         return Reply(
@@ -303,8 +315,12 @@ enum Assets {
                 guard let file = files[call.parameters["name"] ?? ""] else {
                     throw Refusal(.notFound, "there is no such file")
                 }
-                return Reply(status: .ok, headers: [.contentType: file.type], body: .bytes(file.bytes))
-                    .with(.cacheControl, "public, max-age=300")
+                return Reply(
+                    status: .ok,
+                    headers: [.contentType: file.type],
+                    body: .bytes(file.bytes)
+                )
+                .with(.cacheControl, "public, max-age=300")
             }
         ]
     }
@@ -318,7 +334,9 @@ extension FleetServer {
     ///   - engine: The engine.
     /// - Returns: The link; it holds for a day, and once.
     /// - Throws: ``OperationFailure`` if there is no such account.
-    public static func invite(_ account: String, _ engine: ServerEngine) async throws(OperationFailure) -> String {
+    public static func invite(_ account: String, _ engine: ServerEngine)
+        async throws(OperationFailure) -> String
+    {
         guard engine.file.account(named: account) != nil else {
             throw OperationFailure(
                 .usage,

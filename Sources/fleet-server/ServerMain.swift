@@ -54,7 +54,7 @@ enum ServerMain {
             credentials: Surroundings.variable("CREDENTIALS_DIRECTORY"),
             machine: here.machine,
             version: version,
-            owner: "fleet-server, process \(getpid()), on \(here.machine)",
+            owner: firstUser == nil ? "fleet-server, process \(getpid()), on \(here.machine)" : nil,
             say: { ServiceLog.say($0) }
         )
         if let firstUser { return try await invite(firstUser, engine) }
@@ -85,7 +85,9 @@ enum ServerMain {
     }
 
     /// Prints a link by which somebody sets their password.
-    private static func invite(_ account: String, _ engine: ServerEngine) async throws(OperationFailure) {
+    private static func invite(_ account: String, _ engine: ServerEngine)
+        async throws(OperationFailure)
+    {
         let link = try await FleetServer.invite(account, engine)
         print("\(link)\nIt holds for a day, and once.")
     }
@@ -126,7 +128,9 @@ enum ServiceLog {
 enum ServiceManager {
     /// Tells it something; without it, nothing happens.
     static func tell(_ state: String) {
-        guard let path = Surroundings.variable("NOTIFY_SOCKET"), path.utf8.count < 108 else { return }
+        guard let path = Surroundings.variable("NOTIFY_SOCKET"), path.utf8.count < 108 else {
+            return
+        }
         let socket = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { return }
         defer { close(socket) }
@@ -147,7 +151,8 @@ enum ServiceManager {
 
     /// Tells it twice in each of its intervals that the server lives, as long as tasks are run.
     static func keepAlive() {
-        guard let text = Surroundings.variable("WATCHDOG_USEC"), let microseconds = Int(text), microseconds > 0
+        guard let text = Surroundings.variable("WATCHDOG_USEC"), let microseconds = Int(text),
+            microseconds > 0
         else { return }
         Task {
             while true {

@@ -175,7 +175,7 @@ private final class ServerLock: Sendable {
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             var buffer = [UInt8](repeating: 0, count: 400)
             let count = pread(file, &buffer, buffer.count, 0)
-            close(file)
+            // The end of this object closes the file: it runs although the object never was.
             throw .locked(
                 environment: "this state directory's server",
                 owner: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
@@ -186,12 +186,19 @@ private final class ServerLock: Sendable {
         if ftruncate(file, 0) == 0 { _ = pwrite(file, text, text.count, 0) }
     }
 
-    deinit { if file >= 0 { close(file) } }
+    deinit {
+        guard file >= 0 else { return }
+        // A child that was forked and has not run its program yet has the file open, too: closing it is not enough.
+        flock(file, LOCK_UN)
+        close(file)
+    }
 }
 
 /// Stores deliveries that arrive at the same moment in one transaction: one wait for the disk serves all of them.
 private actor DeliveryInbox {
-    private typealias Answer = CheckedContinuation<Result<(number: Int, isNew: Bool), JournalError>, Never>
+    private typealias Answer = CheckedContinuation<
+        Result<(number: Int, isNew: Bool), JournalError>, Never
+    >
     private let database: DatabasePool
     private var waiting: [(Delivery.Arrival, Answer)] = []
     private var isWriting = false

@@ -1,8 +1,8 @@
-internal import FleetJournal
+public import FleetJournal
 internal import FleetProject
 internal import FleetReport
 internal import FleetRunner
-internal import FleetServing
+public import FleetServing
 
 extension Dispatcher {
     /// How long is waited before a repository is asked again that could not be, in milliseconds: doubled each time.
@@ -20,7 +20,11 @@ extension Dispatcher {
             )
         }
         guard !delivery.arrival.body.isEmpty else {
-            return try await store.settle(delivery.number, .invalid, note: "its body is no longer kept")
+            return try await store.settle(
+                delivery.number,
+                .invalid,
+                note: "its body is no longer kept"
+            )
         }
         let facts: HookFacts
         do throws(HookFacts.Invalid) {
@@ -36,7 +40,11 @@ extension Dispatcher {
         case .greeting: try await store.settle(delivery.number, .acted, note: "somebody listens")
         case .unasked(let what): try await store.settle(delivery.number, .unasked, note: what)
         case .deleted(let ref):
-            try await store.settle(delivery.number, .unasked, note: "\(ref) was deleted: nothing is deployed")
+            try await store.settle(
+                delivery.number,
+                .unasked,
+                note: "\(ref) was deleted: nothing is deployed"
+            )
         case .passed(let commit, let name):
             try await store.pass(commit, name: name, of: hook.name, at: now)
             try await store.settle(
@@ -46,7 +54,11 @@ extension Dispatcher {
             )
         case .moved(let ref, let person):
             guard hook.rules.contains(where: { $0.wants(ref) }) else {
-                return try await store.settle(delivery.number, .unasked, note: "no rule watches \(ref)")
+                return try await store.settle(
+                    delivery.number,
+                    .unasked,
+                    note: "no rule watches \(ref)"
+                )
             }
             try await act(on: delivery, hook, ref, person, at: now)
         }
@@ -108,7 +120,12 @@ extension Dispatcher {
     /// and a delivery can be lost.
     ///
     /// What is there at the first look is not deployed: it was there before the server was.
-    func look(at hook: Hook, at now: Int) async throws(JournalError) {
+    ///
+    /// - Parameters:
+    ///   - hook: The hook.
+    ///   - now: The time, in milliseconds since 1970.
+    /// - Throws: `JournalError` if the store cannot be used.
+    public func look(at hook: Hook, at now: Int) async throws(JournalError) {
         var patterns: Set<String> = []
         for rule in hook.rules {
             switch rule.watched {

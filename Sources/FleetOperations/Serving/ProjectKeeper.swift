@@ -1,9 +1,9 @@
-internal import FleetRollout
 internal import FleetFiles
 internal import FleetInventory
 internal import FleetJournal
 public import FleetProject
 internal import FleetReport
+internal import FleetRollout
 internal import FleetRunner
 public import FleetServing
 
@@ -22,7 +22,7 @@ public actor ProjectKeeper {
         public let pending: [String]
         /// Why the files are not taken on the branch's word, if something was wrong with it; nil if nothing was.
         public let doubt: String?
-        /// When the branch was looked at, in milliseconds since 1970.
+        /// When the branch was looked at, in milliseconds since 1970; 0 if this process has not done so yet.
         public let unixMilliseconds: Int
     }
 
@@ -97,24 +97,24 @@ public actor ProjectKeeper {
         return result
     }
 
+    /// Remembers what was fetched last, so that there is something to look at before the repository has answered.
+    public func recall() async {
+        guard version == nil, let commit = await mirror.known() else { return }
+        do throws(GitRepository.Failure) { version = try await files(of: commit, at: 0) } catch {
+            // The first look at the repository says what is wrong.
+        }
+    }
+
     private func read() async throws(OperationFailure) -> Version {
         do throws(GitRepository.Failure) {
-            let commit = try await mirror.update()
-            let folder = try await mirror.files(of: commit)
-            let root = source.folder.isEmpty ? folder : "\(folder)/\(source.folder)"
-            let (trusted, doubt) = await trusted(commit)
-            let project = Project(root: root, trusted: trusted)
-            let lacking = trusted.lacking(await project.sensitiveValues()).map(\.text)
-            // Those that are planned with, or carried out, stay.
-            let kept = Set(inUse.keys).union([commit, version?.commit ?? commit])
-            try await mirror.removeFiles(except: kept)
-            return Version(
-                commit: commit,
-                project: project,
-                pending: lacking,
-                doubt: doubt,
-                unixMilliseconds: WallClock.unixMilliseconds()
+            let found = try await files(
+                of: try await mirror.update(),
+                at: WallClock.unixMilliseconds()
             )
+            // Those that are planned with, or carried out, stay.
+            let kept = Set(inUse.keys).union([found.commit, version?.commit ?? found.commit])
+            try await mirror.removeFiles(except: kept)
+            return found
         } catch {
             throw OperationFailure(
                 .refused,
@@ -123,6 +123,22 @@ public actor ProjectKeeper {
                 hints: ["nothing is planned with older files", "nothing was changed"]
             )
         }
+    }
+
+    private func files(of commit: String, at unixMilliseconds: Int)
+        async throws(GitRepository.Failure) -> Version
+    {
+        let folder = try await mirror.files(of: commit)
+        let root = source.folder.isEmpty ? folder : "\(folder)/\(source.folder)"
+        let (trusted, doubt) = await trusted(commit)
+        let project = Project(root: root, trusted: trusted)
+        return Version(
+            commit: commit,
+            project: project,
+            pending: trusted.lacking(await project.sensitiveValues()).map(\.text),
+            doubt: doubt,
+            unixMilliseconds: unixMilliseconds
+        )
     }
 
     private func trusted(_ commit: String) async -> (TrustedValues, doubt: String?) {
@@ -134,7 +150,9 @@ public actor ProjectKeeper {
             guard let objection = await mirror.objection(toSignatureOf: commit) else {
                 return (.all, nil)
             }
-            return (agreed, "commit \(commit.prefix(12)) is not signed as git accepts it: \(objection)")
+            return (
+                agreed, "commit \(commit.prefix(12)) is not signed as git accepts it: \(objection)"
+            )
         }
     }
 

@@ -1,8 +1,8 @@
 internal import FleetClients
 public import FleetJournal
 internal import FleetProject
-public import FleetRollout
 internal import FleetReport
+public import FleetRollout
 internal import FleetRunner
 public import FleetServing
 internal import FleetTransport
@@ -40,7 +40,7 @@ public final class ServerEngine: Sendable {
     ///   - credentials: Where systemd's credentials are; nil if there are none.
     ///   - machine: The name of this machine.
     ///   - version: The version of fleet.
-    ///   - owner: Who opens it, in words, for whoever is refused.
+    ///   - owner: Who opens it, in words, for whoever is refused; nil to look only, beside a server that may run.
     ///   - say: Called with what happens; it must not block.
     /// - Throws: ``OperationFailure``.
     public init(
@@ -49,7 +49,7 @@ public final class ServerEngine: Sendable {
         credentials: String?,
         machine: String,
         version: String,
-        owner: String,
+        owner: String?,
         say: @escaping @Sendable (Happening) -> Void
     ) throws(OperationFailure) {
         self.file = file
@@ -139,7 +139,12 @@ public final class ServerEngine: Sendable {
 
     /// Who is recorded as having begun something.
     public func initiator(_ person: Person, command: String) -> Initiator {
-        Initiator(user: person.name, machine: machine, command: "serve: \(command)", version: version)
+        Initiator(
+            user: person.name,
+            machine: machine,
+            command: "serve: \(command)",
+            version: version
+        )
     }
 
     /// The names of every account, and those that count as authors.

@@ -10,12 +10,14 @@ struct Gate: Sendable {
     let engine: ServerEngine
     let sessions: Sessions
     let table: RouteTable
+    private let rights: RightsCheck
     private var file: ServerFile { engine.file }
 
     init(_ engine: ServerEngine, _ sessions: Sessions, _ table: RouteTable) {
         self.engine = engine
         self.sessions = sessions
         self.table = table
+        rights = RightsCheck(engine: engine)
     }
 
     /// Answers a request whose body has been read.
@@ -50,64 +52,23 @@ struct Gate: Sendable {
     private func check(_ call: Call, _ need: Need) async throws {
         switch need {
         case .nothing: return
-        case .account: try requireCaller(call)
-        case .server(let right): try await require(right, call, in: nil)
+        case .account: try rights.requireCaller(call)
+        case .server(let right): try await rights.require(right, call, in: nil)
         case .environment(let right), .rollout(let right):
-            try requireCaller(call)
+            try rights.requireCaller(call)
             guard let environment = call.environment else {
                 throw Refusal(.notFound, "there is no such page")
             }
-            try await require(right, call, in: environment)
+            try await rights.require(right, call, in: environment)
         case .named(let right):
-            try requireCaller(call)
+            try rights.requireCaller(call)
             // Where is said in the body; nobody who may do it nowhere gets that far.
             guard let caller = call.caller,
-                caller.account.roles.byEnvironment.values.contains(where: { $0.contains { $0.allows(right) } })
-            else { throw forbidden(right, nil) }
+                caller.account.roles.byEnvironment.values.contains(where: {
+                    $0.contains { $0.allows(right) }
+                })
+            else { throw rights.forbidden(right, nil) }
         }
-    }
-
-    private func requireCaller(_ call: Call) throws {
-        guard call.caller != nil else { throw Refusal(.unauthorized, "sign in first") }
-    }
-
-    /// Refuses a request without a right.
-    ///
-    /// - Parameters:
-    ///   - right: The right.
-    ///   - call: The request.
-    ///   - environment: The environment; nil for the server as a whole.
-    /// - Throws: ``Refusal``.
-    func require(_ right: Right, _ call: Call, in environment: String?) async throws {
-        try requireCaller(call)
-        guard let caller = call.caller else { return }
-        let version = await engine.keeper.version
-        let isProtected = environment.map { engine.isProtected($0, in: version) } ?? false
-        // What somebody may not even see is not there.
-        if let environment, right != .view,
-            !call.may(.view, in: environment, isProtected: isProtected)
-        {
-            throw Refusal(.notFound, "there is no environment `\(Sanitizer.line(environment))` for you")
-        }
-        guard call.may(right, in: environment, isProtected: isProtected) else {
-            throw right == .view && environment != nil
-                ? Refusal(.notFound, "there is no such page") : forbidden(right, environment)
-        }
-        let changes = right != .view && (isProtected || right == .administer)
-        // Asking to stop is never made harder.
-        guard changes, right != .stop, !caller.isFresh(at: call.now) else { return }
-        if caller.isFromProxy {
-            throw Refusal(
-                .forbidden,
-                "this needs a sign-in at your proxy within the last 15 minutes, and the proxy has to say when that was"
-            )
-        }
-        throw Refusal.needsPassword
-    }
-
-    private func forbidden(_ right: Right, _ environment: String?) -> Refusal {
-        let place = environment.map { " in \($0)" } ?? ""
-        return Refusal(.forbidden, "you may not \(right.rawValue)\(place)", hints: ["an administrator can give you the role for it"])
     }
 
     /// Refuses what another site has made a browser send.
@@ -118,10 +79,13 @@ struct Gate: Sendable {
         case .api:
             // A browser does not add a token by itself; whoever changes something through the API shows one.
             guard call.caller == nil || call.caller?.token != nil else {
-                throw Refusal(.forbidden, "the API changes things for a token only, not for a browser's session")
+                throw Refusal(
+                    .forbidden,
+                    "the API changes things for a token only, not for a browser's session"
+                )
             }
         case .page:
-            if let site = call.headers[HTTPField.Name("Sec-Fetch-Site")!], site != "same-origin", site != "none" {
+            if let site = call.headers[.fetchSite], site != "same-origin", site != "none" {
                 throw Refusal(.forbidden, "this was sent by another site")
             }
             if let origin = call.headers[.origin], !isOurs(origin, call) {
@@ -133,10 +97,17 @@ struct Gate: Sendable {
             }
             let given = call.form["csrf"] ?? ""
             let expected =
-                call.caller?.session?.secret ?? Sessions.cookie(sessions.formCookieName, in: call.headers) ?? ""
+                call.caller?.session?.secret ?? Sessions.cookie(
+                    sessions.formCookieName,
+                    in: call.headers
+                ) ?? ""
             // A token in a browser's form would be a secret in a page.
             guard call.caller?.token == nil, Secrets.areEqual(given, expected) else {
-                throw Refusal(.forbidden, "this form is too old; open the page again", hints: ["nothing was changed"])
+                throw Refusal(
+                    .forbidden,
+                    "this form is too old; open the page again",
+                    hints: ["nothing was changed"]
+                )
             }
         }
     }

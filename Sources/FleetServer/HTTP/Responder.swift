@@ -49,7 +49,7 @@ struct Responder: HTTPResponder {
             headers: request.headers,
             address: AddressRange.client(
                 peer: context.peer,
-                forwarded: request.headers[values: HTTPField.Name("X-Forwarded-For")!],
+                forwarded: request.headers[values: .forwardedFor],
                 proxies: file.trustedProxies
             ),
             peer: context.peer,
@@ -58,7 +58,13 @@ struct Responder: HTTPResponder {
         let isAPI = segments.first == "api"
         switch gate.table.find(request.method, segments) {
         case .nothing:
-            return (await refuse(Refusal(.notFound, "there is no such page"), call, isAPI ? .api : .page), nil)
+            return (
+                await refuse(
+                    Refusal(.notFound, "there is no such page"),
+                    call,
+                    isAPI ? .api : .page
+                ), nil
+            )
         case .otherMethods(let methods):
             let allowed = Set(methods.map(\.rawValue)).sorted().joined(separator: ", ")
             var found = await refuse(
@@ -100,10 +106,14 @@ struct Responder: HTTPResponder {
 
     /// Reads a body, within the route's limit and a time.
     private func body(of request: Request, _ route: Route) async throws -> [UInt8] {
-        guard request.method == .post || request.method == .put || request.method == .delete else { return [] }
+        guard request.method == .post || request.method == .put || request.method == .delete else {
+            return []
+        }
         let limit = route.bodyLimit
         let tooLong = Refusal(.contentTooLarge, "a body may have \(limit) bytes here")
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLong }
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
+            throw tooLong
+        }
         return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
             group.addTask {
                 var bytes: [UInt8] = []
@@ -119,7 +129,10 @@ struct Responder: HTTPResponder {
             }
             defer { group.cancelAll() }
             guard let first = try await group.next(), let bytes = first else {
-                throw Refusal(.requestTimeout, "the body did not arrive within \(Self.bodyMilliseconds / 1000) s")
+                throw Refusal(
+                    .requestTimeout,
+                    "the body did not arrive within \(Self.bodyMilliseconds / 1000) s"
+                )
             }
             return bytes
         }
@@ -131,7 +144,8 @@ struct Responder: HTTPResponder {
             return Response(
                 status: reply.status,
                 headers: reply.headers,
-                body: bytes.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
+                body: bytes.isEmpty
+                    ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
             )
         case .stream(let run):
             return Response(
@@ -162,13 +176,13 @@ struct Responder: HTTPResponder {
     /// Pages get nothing from elsewhere, run no script but ours, and stand in nobody's frame.
     private func decorate(_ response: inout Response, _ route: Route?) {
         var headers = response.headers
-        headers[HTTPField.Name("Content-Security-Policy")!] =
+        headers[.securityPolicy] =
             "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
             + "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         headers[.xContentTypeOptions] = "nosniff"
-        headers[HTTPField.Name("Referrer-Policy")!] = "same-origin"
-        headers[HTTPField.Name("Cross-Origin-Opener-Policy")!] = "same-origin"
-        headers[HTTPField.Name("X-Frame-Options")!] = "DENY"
+        headers[.referrerPolicy] = "same-origin"
+        headers[.openerPolicy] = "same-origin"
+        headers[.frameOptions] = "DENY"
         if headers[.cacheControl] == nil { headers[.cacheControl] = "no-store" }
         if file.isSecure { headers[.strictTransportSecurity] = "max-age=31536000" }
         response.headers = headers
@@ -199,7 +213,8 @@ private actor StreamPipe: ReplySink {
             try await Task.sleep(for: .milliseconds(Responder.readerMilliseconds))
             self.giveUp(on: number)
         }
-        let isTaken = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+        let isTaken = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Bool, Never>) in
             sender = continuation
         }
         watch.cancel()

@@ -28,17 +28,33 @@ struct Signature: Sendable {
     func verify(_ body: [UInt8], _ headers: HTTPFields, at now: Int) -> Verified? {
         switch hook.provider {
         case .github:
-            return signed(body, headers, ["X-Hub-Signature-256"], prefix: "sha256=", event: "X-GitHub-Event", id: "X-GitHub-Delivery")
+            return signed(
+                body,
+                headers,
+                ["X-Hub-Signature-256"],
+                prefix: "sha256=",
+                event: "X-GitHub-Event",
+                id: "X-GitHub-Delivery"
+            )
         case .gitea:
-            return signed(body, headers, ["X-Gitea-Signature"], prefix: "", event: "X-Gitea-Event", id: "X-Gitea-Delivery")
+            return signed(
+                body,
+                headers,
+                ["X-Gitea-Signature"],
+                prefix: "",
+                event: "X-Gitea-Event",
+                id: "X-Gitea-Delivery"
+            )
         case .forgejo:
             return signed(
                 body,
                 headers,
                 ["X-Forgejo-Signature", "X-Gitea-Signature"],
                 prefix: "",
-                event: headers[Self.field("X-Forgejo-Event")] == nil ? "X-Gitea-Event" : "X-Forgejo-Event",
-                id: headers[Self.field("X-Forgejo-Delivery")] == nil ? "X-Gitea-Delivery" : "X-Forgejo-Delivery"
+                event: headers[.known("X-Forgejo-Event")] == nil
+                    ? "X-Gitea-Event" : "X-Forgejo-Event",
+                id: headers[.known("X-Forgejo-Delivery")] == nil
+                    ? "X-Gitea-Delivery" : "X-Forgejo-Delivery"
             )
         case .gitlab:
             // A hook that was set up to be signed does not take the weaker proof.
@@ -48,14 +64,9 @@ struct Signature: Sendable {
         }
     }
 
-    private static func field(_ name: String) -> HTTPField.Name {
-        guard let field = HTTPField.Name(name) else { preconditionFailure("a header's name") }
-        return field
-    }
-
     /// The only value of a header; nil if there is none, it is empty, or there are several.
     private func only(_ name: String, _ headers: HTTPFields) -> String? {
-        let values = headers[values: Self.field(name)]
+        let values = headers[values: .known(name)]
         return values.count == 1 && !values[0].isEmpty ? values[0] : nil
     }
 
@@ -72,7 +83,9 @@ struct Signature: Sendable {
         var isGood = false
         for name in names {
             let text = only(name, headers) ?? ""
-            let given = text.hasPrefix(prefix) ? Secrets.bytes(hex: String(text.dropFirst(prefix.count))) ?? [] : []
+            let given =
+                text.hasPrefix(prefix)
+                ? Secrets.bytes(hex: String(text.dropFirst(prefix.count))) ?? [] : []
             for secret in secrets where !secret.isEmpty {
                 let right = Secrets.areEqual(given, Secrets.hmac(body, key: Array(secret.utf8)))
                 isGood = isGood || right
@@ -104,6 +117,8 @@ struct Signature: Sendable {
         return Verified(name: name(id, body), event: only("X-Gitlab-Event", headers))
     }
 
+    /// As the specification has it.
+    ///
     /// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     private func standard(_ body: [UInt8], _ headers: HTTPFields, at now: Int) -> Verified? {
         let id = only("webhook-id", headers) ?? ""

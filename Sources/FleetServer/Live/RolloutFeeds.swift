@@ -11,6 +11,8 @@ internal import Synchronization
 final class RolloutFeeds: Sendable {
     /// A picture of a rollout.
     struct Picture: Sendable {
+        /// Rises with every picture.
+        let number: Int
         /// The number of the last record that is in it.
         let sequence: Int
         /// The page's live part.
@@ -20,12 +22,18 @@ final class RolloutFeeds: Sendable {
     }
 
     private let engine: ServerEngine
-    private let draw: @Sendable (RolloutBoard, RolloutID) -> String
+    private let draw: @Sendable (RolloutBoard, RolloutID, Int) -> String
     private let feeds = Mutex<[RolloutID: Feed]>([:])
     /// The shortest time between two pictures, in milliseconds.
     private static let intervalMilliseconds = 500
+    /// The longest time between two pictures, in these intervals: what takes long is seen to take longer.
+    private static let longest = 4
 
-    init(_ engine: ServerEngine, draw: @escaping @Sendable (RolloutBoard, RolloutID) -> String) {
+    /// - Parameters:
+    ///   - engine: The engine.
+    ///   - draw: Makes the page's live part of a board, and of how many milliseconds have passed since its last record.
+    init(_ engine: ServerEngine, draw: @escaping @Sendable (RolloutBoard, RolloutID, Int) -> String)
+    {
         self.engine = engine
         self.draw = draw
     }
@@ -62,13 +70,16 @@ final class RolloutFeeds: Sendable {
         var last = -1
         while !Task.isCancelled {
             let rings = feed.bell.rings
-            if let picture = feed.state.withLock({ $0.picture }), picture.sequence != last || picture.isOver {
-                last = picture.sequence
+            if let picture = feed.state.withLock({ $0.picture }),
+                picture.number != last || picture.isOver
+            {
+                last = picture.number
                 guard await take(picture), !picture.isOver else { return }
             }
             await feed.bell.wait(beyond: rings, milliseconds: 15_000)
             // Nothing for a while: a comment keeps proxies from closing the connection.
-            if feed.bell.rings == rings, await !take(Picture(sequence: last, html: "", isOver: false)) { return }
+            let nothing = Picture(number: last, sequence: 0, html: "", isOver: false)
+            if feed.bell.rings == rings, await !take(nothing) { return }
         }
     }
 
@@ -91,36 +102,67 @@ final class RolloutFeeds: Sendable {
             let drawing = Task { await self.keepDrawing(id, shared, feed) }
             defer { drawing.cancel() }
             _ = try await followed.follow { shared.take($0) }
+            // The last picture has everything in it.
+            drawing.cancel()
+            await drawing.value
+            paint(id, shared, feed)
         } catch {
             engine.say("a rollout that somebody watches cannot be followed: \(error)")
         }
         // Whoever watches sees how it stands, and that nothing more comes.
         feed.state.withLock { state in
             guard let picture = state.picture else { return }
-            state.picture = Picture(sequence: picture.sequence, html: picture.html, isOver: true)
+            state.picture = Picture(
+                number: picture.number + 1,
+                sequence: picture.sequence,
+                html: picture.html,
+                isOver: true
+            )
         }
         feed.bell.ring()
     }
 
     /// The board that is filled by one task and drawn by another.
     private final class Shared: Sendable {
-        let board: Mutex<RolloutBoard>
-        init(_ plan: Plan) { board = Mutex(RolloutBoard(plan: plan)) }
-        func take(_ entries: [JournalEntry]) { board.withLock { $0.take(entries) } }
+        let board: Mutex<(RolloutBoard, taken: ContinuousClock.Instant)>
+        init(_ plan: Plan) { board = Mutex((RolloutBoard(plan: plan), .now)) }
+        func take(_ entries: [JournalEntry]) {
+            board.withLock { state in
+                state.0.take(entries)
+                state.taken = .now
+            }
+        }
     }
 
     private func keepDrawing(_ id: RolloutID, _ shared: Shared, _ feed: Feed) async {
         var last = -1
+        var idle = 0
         while !Task.isCancelled {
-            let board = shared.board.withLock { $0 }
-            if board.sequence != last {
-                last = board.sequence
-                let picture = Picture(sequence: last, html: draw(board, id), isOver: false)
-                feed.state.withLock { $0.picture = picture }
-                feed.bell.ring()
+            let sequence = shared.board.withLock { $0.0.sequence }
+            idle += 1
+            if sequence != last || idle >= Self.longest {
+                last = sequence
+                idle = 0
+                paint(id, shared, feed)
             }
             // Cancelled when there is nothing more to draw.
             try? await Task.sleep(for: .milliseconds(Self.intervalMilliseconds))
         }
+    }
+
+    private func paint(_ id: RolloutID, _ shared: Shared, _ feed: Feed) {
+        let (board, taken) = shared.board.withLock { $0 }
+        let isOver = board.rollout.outcome != nil
+        let since = isOver ? 0 : Int((ContinuousClock.now - taken) / .milliseconds(1))
+        let html = draw(board, id, since)
+        feed.state.withLock { state in
+            state.picture = Picture(
+                number: (state.picture?.number ?? 0) + 1,
+                sequence: board.sequence,
+                html: html,
+                isOver: false
+            )
+        }
+        feed.bell.ring()
     }
 }

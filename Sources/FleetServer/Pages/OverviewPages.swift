@@ -1,7 +1,7 @@
-internal import FleetProject
 internal import FleetJournal
 internal import FleetOperations
 internal import FleetPlan
+internal import FleetProject
 internal import FleetReport
 internal import FleetRollout
 internal import FleetServing
@@ -10,20 +10,28 @@ internal import HTTPTypes
 /// The overview, an environment, and what can be asked for there.
 struct OverviewPages: Sendable {
     let pages: Pages
-    let gate: @Sendable (Right, Call, String?) async throws -> Void
+    let rights: RightsCheck
     let dispatcher: Dispatcher
     private var engine: ServerEngine { pages.engine }
 
     var routes: [Route] {
         [
             Route(.get, "/", .account, .page) { try await overview($0) },
-            Route(.get, "/environments/{environment}", .environment(.view), .page) { try await environment($0) },
-            Route(.get, "/environments/{environment}/health", .environment(.view), .page) { try await health($0) },
-            Route(.get, "/environments/{environment}/hosts", .environment(.view), .page) { try await hosts($0) },
-            Route(.post, "/environments/{environment}/deploy/preview", .environment(.deploy), .page) {
+            Route(.get, "/environments/{environment}", .environment(.view), .page) {
+                try await environment($0)
+            },
+            Route(.get, "/environments/{environment}/health", .environment(.view), .page) {
+                try await health($0)
+            },
+            Route(.get, "/environments/{environment}/hosts", .environment(.view), .page) {
+                try await hosts($0)
+            },
+            Route(.post, "/environments/{environment}/deploy/preview", .environment(.deploy), .page)
+            {
                 try await preview($0, .deploy)
             },
-            Route(.post, "/environments/{environment}/revert/preview", .environment(.revert), .page) {
+            Route(.post, "/environments/{environment}/revert/preview", .environment(.revert), .page)
+            {
                 try await preview($0, .revert)
             },
             Route(.post, "/rollouts/{rollout}/resume/preview", .rollout(.revert), .page) {
@@ -85,7 +93,8 @@ struct OverviewPages: Sendable {
         let isRunning = card.holder != nil && card.open != nil
         let look =
             card.problem != nil || bad > 0 || card.open != nil && !isRunning
-            ? "bad" : isRunning ? "run" : lastLook == "bad" ? "bad" : lastLook == "warn" ? "warn" : "good"
+            ? "bad"
+            : isRunning ? "run" : lastLook == "bad" ? "bad" : lastLook == "warn" ? "warn" : "good"
         return Card(
             environment: card.environment,
             path: Self.path(card.environment),
@@ -93,12 +102,20 @@ struct OverviewPages: Sendable {
             isProtected: card.isProtected,
             live: card.live?.label,
             liveCommit: card.live.map { String($0.commit.prefix(12)) } ?? "",
-            liveNote: card.last == nil ? "nothing was deployed by this server or account yet" : "hosts differ, or nothing is known",
+            liveNote: card.last == nil
+                ? "nothing was deployed by this server or account yet"
+                : "hosts differ, or nothing is known",
             wanted: card.wanted?.label,
             wantedState: card.wanted?.state.word ?? "",
-            now: card.open.map { isRunning ? "rollout \($0) is under way" : "rollout \($0) waits: resume it, or take it back" },
+            now: card.open.map {
+                isRunning
+                    ? "rollout \($0) is under way"
+                    : "rollout \($0) waits: resume it, or take it back"
+            },
             nowPath: card.open.map { "/rollouts/\($0)" } ?? "",
-            last: card.last.map { "\($0.kind.rawValue) \($0.release.isEmpty ? $0.title : $0.release)" },
+            last: card.last.map {
+                "\($0.kind.rawValue) \($0.release.isEmpty ? $0.title : $0.release)"
+            },
             lastPath: card.last.map { "/rollouts/\($0.rollout)" } ?? "",
             lastLook: lastLook,
             lastGlyph: lastGlyph,
@@ -113,7 +130,9 @@ struct OverviewPages: Sendable {
         )
     }
 
-    static func path(_ environment: String) -> String { "/environments/\(Percent.encoded(environment))" }
+    static func path(_ environment: String) -> String {
+        "/environments/\(Percent.encoded(environment))"
+    }
 
     private func overview(_ call: Call) async throws -> Reply {
         struct Model {
@@ -123,10 +142,12 @@ struct OverviewPages: Sendable {
             let cards: [Card]
         }
         var cards: [Card] = []
-        for name in try await engine.environments() where call.may(.view, in: name, isProtected: true) {
+        for name in try await engine.environments()
+        where call.may(.view, in: name, isProtected: true) {
             let found = try await engine.card(of: name)
             let samples =
-                found.health.isEmpty ? [] : try await engine.health(of: name, since: call.now - 3_600_000)
+                found.health.isEmpty
+                ? [] : try await engine.health(of: name, since: call.now - 3_600_000)
             cards.append(card(found, call, spark: HealthChart.spark(samples)))
         }
         let pending = await engine.keeper.version?.pending.count ?? 0
@@ -184,7 +205,8 @@ struct OverviewPages: Sendable {
         let found = try await engine.card(of: name)
         let card = card(found, call, spark: "")
         let mayDeploy = call.may(.deploy, in: name, isProtected: found.isProtected)
-        let wishes = try await engine.store.wishes(of: name).suffix(8).reversed().map { wish -> WishRow in
+        let wishes = try await engine.store.wishes(of: name).suffix(8).reversed().map {
+            wish -> WishRow in
             var reasons: [String] = []
             var rollout: String?
             switch wish.state {
@@ -279,7 +301,10 @@ struct OverviewPages: Sendable {
 
     private func hosts(_ call: Call) async throws -> Reply {
         let name = call.environment ?? ""
-        let (operations, _) = try await engine.operations(for: call.person, command: "status \(name)")
+        let (operations, _) = try await engine.operations(
+            for: call.person,
+            command: "status \(name)"
+        )
         let status = try await operations.status(of: HostSelection(name))
         struct Row {
             let host: String
@@ -325,9 +350,11 @@ struct OverviewPages: Sendable {
 
     private func preview(_ call: Call, _ verb: Verb) async throws -> Reply {
         let form = call.form
-        guard let name = call.environment else { throw Refusal(.notFound, "there is no such environment") }
+        guard let name = call.environment else {
+            throw Refusal(.notFound, "there is no such environment")
+        }
         let request = try request(verb, name, call)
-        if request.overridesRules { try await gate(.override, call, name) }
+        if request.overridesRules { try await rights.require(.override, call, in: name) }
         let found = try await engine.preview(request, for: call.person)
         struct Model {
             let frame: Pages.Frame
@@ -374,12 +401,14 @@ struct OverviewPages: Sendable {
                 id: found.id,
                 isProtected: found.isProtected,
                 danger: isBack || found.isProtected ? "danger" : "",
-                button: verb == .deploy ? "Deploy it" : verb == .revert ? "Take it back" : "Take it up"
+                button: verb == .deploy
+                    ? "Deploy it" : verb == .revert ? "Take it back" : "Take it up"
             )
         )
     }
 
-    private func request(_ verb: Verb, _ environment: String, _ call: Call) throws -> ServedRequest {
+    private func request(_ verb: Verb, _ environment: String, _ call: Call) throws -> ServedRequest
+    {
         let form = call.form
         switch verb {
         case .deploy:
@@ -399,7 +428,9 @@ struct OverviewPages: Sendable {
             request.terms.exception.revert = form["reason"]
             return .revert(request)
         case .resume:
-            guard let rollout = call.rollout, let direction = form["direction"].flatMap(ResumeDirection.init) else {
+            guard let rollout = call.rollout,
+                let direction = form["direction"].flatMap(ResumeDirection.init)
+            else {
                 throw Refusal(.badRequest, "on, or back?")
             }
             return .resume(ResumeRequest(rollout, direction))
@@ -436,7 +467,9 @@ struct OverviewPages: Sendable {
         guard let name = call.environment, let release = form["release"] else {
             throw Refusal(.badRequest, "which release?")
         }
-        guard let note = form["note"] else { throw Refusal(.badRequest, "an approval needs a note") }
+        guard let note = form["note"] else {
+            throw Refusal(.badRequest, "an approval needs a note")
+        }
         var request = ApprovalRequest(release, for: HostSelection(name), note: note)
         request.isWithdrawal = withdraws
         _ = try await engine.approve(request, by: call.person)
@@ -448,7 +481,7 @@ struct OverviewPages: Sendable {
         guard let number = call.parameters["wish"].flatMap({ Int($0) }),
             let wish = try await engine.store.wish(number)
         else { throw Refusal(.notFound, "there is no such wish") }
-        try await gate(.deploy, call, wish.environment)
+        try await rights.require(.deploy, call, in: wish.environment)
         let state = Wish.State.dropped(reason: "dropped by \(call.person.name)")
         guard wish.state.isWaiting, try await engine.store.move(wish, to: state) else {
             throw Refusal(.conflict, "it does not wait any more: \(wish.state.word)")

@@ -20,7 +20,9 @@ struct RecordPages: Sendable {
             Route(.get, "/audit", .server(.view), .page) { try await audit($0) },
             Route(.get, "/audit/export", .server(.administer), .page) { try await export($0) },
             Route(.get, "/deliveries", .server(.view), .page) { try await deliveries($0) },
-            Route(.post, "/deliveries/{delivery}/again", .server(.administer), .page) { try await again($0) },
+            Route(.post, "/deliveries/{delivery}/again", .server(.administer), .page) {
+                try await again($0)
+            },
             Route(.get, "/project", .server(.view), .page) { try await project($0) },
             Route(.post, "/project/agree", .server(.administer), .page) { try await agree($0) },
         ]
@@ -101,10 +103,13 @@ struct RecordPages: Sendable {
                         when: Pages.time(approval.unixMilliseconds),
                         iso: Pages.iso(approval.unixMilliseconds),
                         until: approval.isWithdrawal
-                            ? "withdrawn" : (holds ? "" : "expired ") + Pages.time(approval.expiresUnixMilliseconds),
+                            ? "withdrawn"
+                            : (holds ? "" : "expired ")
+                                + Pages.time(approval.expiresUnixMilliseconds),
                         look: holds ? "" : "dim",
                         note: approval.note,
-                        mayWithdraw: holds && approval.approver == (call.person.address ?? call.person.name)
+                        mayWithdraw: holds
+                            && approval.approver == (call.person.address ?? call.person.name)
                             && call.may(.approve, in: environment, isProtected: isProtected)
                     )
                 )
@@ -149,12 +154,17 @@ struct RecordPages: Sendable {
         }
         func cell(_ line: ReleaseLine, _ environment: String) -> Cell {
             if line.live.contains(environment) { return Cell(text: "✓ runs", look: "good") }
-            if line.quarantined.contains(environment) { return Cell(text: "↺ taken back", look: "warn") }
-            if line.superseded.contains(environment) { return Cell(text: "ran before", look: "dim") }
+            if line.quarantined.contains(environment) {
+                return Cell(text: "↺ taken back", look: "warn")
+            }
+            if line.superseded.contains(environment) {
+                return Cell(text: "ran before", look: "dim")
+            }
             return Cell(text: "", look: "")
         }
         if lines.isEmpty, problem == nil {
-            problem = "The project’s repository has no tags that are versions, or is not the application’s."
+            problem =
+                "The project’s repository has no tags that are versions, or is not the application’s."
         }
         return pages.page(
             "releases",
@@ -223,7 +233,9 @@ struct RecordPages: Sendable {
                 environmentQuery: Percent.encoded(environment),
                 who: call.query["who"] ?? "",
                 lines: try await lines(call, limit: 200).map { line in
-                    let overridden = line.overridden.map { "overrides \($0.joined(separator: ", "))" }
+                    let overridden = line.overridden.map {
+                        "overrides \($0.joined(separator: ", "))"
+                    }
                     return Line(
                         when: Pages.time(line.unixMilliseconds),
                         iso: Pages.iso(line.unixMilliseconds),
@@ -280,7 +292,10 @@ struct RecordPages: Sendable {
             let older: Int?
         }
         let page = 50
-        let found = try await engine.store.deliveries(limit: page, before: call.query["before"].flatMap { Int($0) })
+        let found = try await engine.store.deliveries(
+            limit: page,
+            before: call.query["before"].flatMap { Int($0) }
+        )
         let mayPlay = call.may(.administer, in: nil, isProtected: false)
         return pages.page(
             "deliveries",
@@ -297,7 +312,8 @@ struct RecordPages: Sendable {
                         hook: delivery.arrival.hook,
                         event: delivery.arrival.event ?? "",
                         state: delivery.state.rawValue,
-                        look: delivery.state == .invalid ? "bad" : delivery.state == .accepted ? "warn" : "",
+                        look: delivery.state == .invalid
+                            ? "bad" : delivery.state == .accepted ? "warn" : "",
                         note: delivery.note,
                         mayPlay: mayPlay && delivery.state != .accepted
                     )
@@ -314,7 +330,11 @@ struct RecordPages: Sendable {
         guard !delivery.arrival.body.isEmpty else {
             throw Refusal(.gone, "its body is no longer kept")
         }
-        try await engine.store.postpone(number, until: call.now, note: "played again by \(call.person.name)")
+        try await engine.store.postpone(
+            number,
+            until: call.now,
+            note: "played again by \(call.person.name)"
+        )
         try await engine.store.note(
             "played delivery \(number) again",
             by: call.person.name,
@@ -355,7 +375,10 @@ struct RecordPages: Sendable {
                 frame: await pages.frame("Project", call, at: "/project"),
                 branch: source.branch,
                 commit: version?.commit ?? "none",
-                looked: version.map { Pages.ago($0.unixMilliseconds, now: call.now) } ?? "never",
+                looked: version.map {
+                    $0.unixMilliseconds == 0
+                        ? "before the server began" : Pages.ago($0.unixMilliseconds, now: call.now)
+                } ?? "never",
                 trust: trust,
                 problem: await engine.keeper.problem?.message,
                 doubt: version?.doubt,

@@ -17,7 +17,9 @@ struct RolloutPages: Sendable {
     init(_ pages: Pages, _ counters: Counters) {
         self.pages = pages
         self.counters = counters
-        feeds = RolloutFeeds(pages.engine) { board, id in pages.render("board", BoardModel(board, id)) }
+        feeds = RolloutFeeds(pages.engine) { board, id, since in
+            pages.render("board", BoardModel(board, id, since: since))
+        }
     }
 
     /// How much of what a host printed is shown at once, in bytes.
@@ -28,9 +30,15 @@ struct RolloutPages: Sendable {
             Route(.get, "/rollouts", .server(.view), .page) { try await history($0) },
             Route(.get, "/rollouts/{rollout}", .rollout(.view), .page) { try await rollout($0) },
             Route(.get, "/rollouts/{rollout}/live", .rollout(.view), .page) { try await live($0) },
-            Route(.get, "/rollouts/{rollout}/report", .rollout(.view), .page) { try await report($0) },
-            Route(.get, "/rollouts/{rollout}/hosts/{host}", .rollout(.view), .page) { try await host($0) },
-            Route(.get, "/rollouts/{rollout}/hosts/{host}/output", .rollout(.view), .page) { try await output($0) },
+            Route(.get, "/rollouts/{rollout}/report", .rollout(.view), .page) {
+                try await report($0)
+            },
+            Route(.get, "/rollouts/{rollout}/hosts/{host}", .rollout(.view), .page) {
+                try await host($0)
+            },
+            Route(.get, "/rollouts/{rollout}/hosts/{host}/output", .rollout(.view), .page) {
+                try await output($0)
+            },
             Route(.post, "/rollouts/{rollout}/stop", .rollout(.stop), .page) { try await stop($0) },
         ]
     }
@@ -53,7 +61,9 @@ struct RolloutPages: Sendable {
             path = "/rollouts/\(line.rollout)"
             rollout = line.rollout
             let release = line.release.isEmpty ? line.title : line.release
-            what = "\(line.kind.rawValue) \(release)" + (withEnvironment ? " to \(line.environment)" : "")
+            what =
+                "\(line.kind.rawValue) \(release)"
+                + (withEnvironment ? " to \(line.environment)" : "")
             outcome = line.outcome?.rawValue ?? "unfinished"
             (look, glyph) = Pages.look(line.outcome?.rawValue)
             hosts = line.hosts
@@ -155,15 +165,21 @@ struct RolloutPages: Sendable {
         /// How many batches and failures are shown.
         private static let most = 20
 
-        init(_ board: RolloutBoard, _ id: RolloutID) {
+        /// - Parameters:
+        ///   - board: The rollout.
+        ///   - id: Its name.
+        ///   - since: How long ago its last record was, in milliseconds.
+        init(_ board: RolloutBoard, _ id: RolloutID, since: Int = 0) {
             let outcome = board.rollout.outcome?.rawValue
             let isHalted = board.rollout.halted != nil
-            (look, glyph) = outcome == nil ? (isHalted ? "bad" : "run", isHalted ? "✕" : "▸") : Pages.look(outcome)
+            (look, glyph) =
+                outcome == nil
+                ? (isHalted ? "bad" : "run", isHalted ? "✕" : "▸") : Pages.look(outcome)
             phase = board.phase
             sentence = board.sentence ?? ""
             total = board.plan.hosts.count
             done = board.done
-            elapsed = DurationText.short(milliseconds: board.milliseconds)
+            elapsed = DurationText.short(milliseconds: board.milliseconds + since)
             let strip = board.strip()
             hasBatches = strip.count > 1
             batches = strip.prefix(Self.most).map { batch in
@@ -174,7 +190,9 @@ struct RolloutPages: Sendable {
                     done: batch.counts.done,
                     failed: batch.counts.failed > 0 ? batch.counts.failed : nil,
                     look: batch.counts.failed > 0
-                        ? "bad" : batch.isCurrent ? "run" : batch.counts.done == batch.counts.all ? "good" : ""
+                        ? "bad"
+                        : batch.isCurrent
+                            ? "run" : batch.counts.done == batch.counts.all ? "good" : ""
                 )
             }
             let causes = board.failures()
@@ -191,7 +209,7 @@ struct RolloutPages: Sendable {
                     host: row.host,
                     batch: row.batch == 0 ? "" : "\(row.batch)",
                     state: row.state,
-                    time: row.milliseconds.map { DurationText.short(milliseconds: $0) },
+                    time: row.milliseconds.map { DurationText.short(milliseconds: $0 + since) },
                     look: row.failure != nil ? "bad" : row.isGood ? "good" : "",
                     glyph: row.failure != nil ? "✕" : row.isGood ? "✓" : row.isRunning ? "▸" : "·",
                     summary: "\(ok) of \(row.cells.count) steps are done"
@@ -200,7 +218,11 @@ struct RolloutPages: Sendable {
                 )
             }
             course = board.course.suffix(Self.mostMarks).map {
-                Mark(at: DurationText.short(milliseconds: $0.milliseconds), line: $0.line, look: $0.isBad ? "bad" : "")
+                Mark(
+                    at: DurationText.short(milliseconds: $0.milliseconds),
+                    line: $0.line,
+                    look: $0.isBad ? "bad" : ""
+                )
             }
         }
     }
@@ -257,7 +279,9 @@ struct RolloutPages: Sendable {
         if isUnderWay { frame.stream = "/rollouts/\(id)/live" }
         if call.query["done"] == "stopped" { frame.notice = "It was asked to stop." }
         let mayRevert = call.may(.revert, in: environment, isProtected: isProtected)
-        let changed = outcome == .succeeded || outcome == .held || outcome == .revertFailed || outcome == .unknown
+        let changed =
+            outcome == .succeeded || outcome == .held || outcome == .revertFailed
+            || outcome == .unknown
         return pages.page(
             "rollout",
             Model(
@@ -295,7 +319,7 @@ struct RolloutPages: Sendable {
     /// The page's live part, as it changes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
     private func live(_ call: Call) async throws -> Reply {
         guard let id = call.rollout else { throw Refusal(.notFound, "there is no such rollout") }
-        let last = call.headers[HTTPField.Name("Last-Event-ID")!].flatMap { Int($0) } ?? -1
+        let last = call.headers[.lastEventID].flatMap { Int($0) } ?? -1
         var reply = Reply(
             status: .ok,
             body: .stream { sink in
@@ -325,7 +349,7 @@ struct RolloutPages: Sendable {
         )
         reply.headers[.contentType] = "text/event-stream"
         // nginx would keep the answer until it is complete.
-        return reply.with(HTTPField.Name("X-Accel-Buffering")!, "no")
+        return reply.with(.accelBuffering, "no")
     }
 
     /// Whether whoever watches still may: sessions end and rights are taken away while a page is open.
@@ -339,7 +363,8 @@ struct RolloutPages: Sendable {
 
     static func event(_ name: String, id: Int, _ data: String) -> String {
         "id: \(id)\nevent: \(name)\n"
-            + data.split(separator: "\n", omittingEmptySubsequences: false).map { "data: \($0)\n" }.joined() + "\n"
+            + data.split(separator: "\n", omittingEmptySubsequences: false).map { "data: \($0)\n" }
+            .joined() + "\n"
     }
 
     private func report(_ call: Call) async throws -> Reply {
@@ -347,7 +372,7 @@ struct RolloutPages: Sendable {
         let report = try await records.report(of: id, zone: .utc)
         // It is a file that stands on its own, with its style in it.
         return Reply.page(ReportPage(report).html()).with(
-            HTTPField.Name("Content-Security-Policy")!,
+            .securityPolicy,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         )
     }
@@ -392,12 +417,15 @@ struct RolloutPages: Sendable {
                 state: row.state,
                 look: row.failure != nil ? "bad" : row.isGood ? "good" : "",
                 failure: row.failure,
-                outputs: story.outputs.filter { $0.host == name && !$0.bytes.isEmpty }.map { output in
+                outputs: story.outputs.filter { $0.host == name && !$0.bytes.isEmpty }.map {
+                    output in
                     let shown = output.bytes.suffix(Self.tailBytes)
                     let left = output.bytes.count - shown.count
                     var cut: [String] = []
                     if left > 0 { cut.append("\(left) bytes before this are in the file") }
-                    if output.droppedBytes > 0 { cut.append("\(output.droppedBytes) bytes in the middle were not kept") }
+                    if output.droppedBytes > 0 {
+                        cut.append("\(output.droppedBytes) bytes in the middle were not kept")
+                    }
                     return Output(
                         step: output.step,
                         text: String(decoding: shown, as: UTF8.self),
@@ -419,12 +447,17 @@ struct RolloutPages: Sendable {
             if bytes.last != 0x0A { bytes.append(0x0A) }
         }
         // As text, whatever is in it, and never shown by the browser as something else.
-        return Reply(status: .ok, headers: [.contentType: "text/plain; charset=utf-8"], body: .bytes(bytes))
-            .with(.contentDisposition, "attachment; filename=\"\(id).log\"")
+        return Reply(
+            status: .ok,
+            headers: [.contentType: "text/plain; charset=utf-8"],
+            body: .bytes(bytes)
+        )
+        .with(.contentDisposition, "attachment; filename=\"\(id).log\"")
     }
 
     private func stop(_ call: Call) async throws -> Reply {
-        guard let id = call.rollout, let point = call.form["after"].flatMap(StopRequest.Point.init) else {
+        guard let id = call.rollout, let point = call.form["after"].flatMap(StopRequest.Point.init)
+        else {
             throw Refusal(.badRequest, "when?")
         }
         try await engine.stop(id, after: point, reason: call.form["reason"], by: call.person)

@@ -93,4 +93,27 @@ public struct Hook: Sendable, Hashable {
     public let pollMilliseconds: Int
     /// Where results are told; nil for nowhere.
     public let feedback: Feedback?
+
+    /// Describes a hook; the parameters are its properties.
+    public init(
+        name: String,
+        provider: Provider,
+        secrets: [ServerFile.Secret],
+        acceptsToken: Bool,
+        repository: String,
+        project: String?,
+        rules: [Rule],
+        pollMilliseconds: Int,
+        feedback: Feedback?
+    ) {
+        self.name = name
+        self.provider = provider
+        self.secrets = secrets
+        self.acceptsToken = acceptsToken
+        self.repository = repository
+        self.project = project
+        self.rules = rules
+        self.pollMilliseconds = pollMilliseconds
+        self.feedback = feedback
+    }
 }

@@ -1,0 +1,311 @@
+import FleetJournal
+import FleetOperations
+import FleetServing
+import FleetTestSupport
+import Foundation
+import Testing
+
+@testable import FleetServer
+
+/// What a push leads to: real git, real HTTP, real hosts (this machine), and signatures that openssl makes.
+struct DeliveryTests {
+    private func state(_ server: ServerFixture, _ environment: String, _ ref: String) async throws
+        -> Wish.State?
+    {
+        try await server.engine.store.wishes(of: environment).last { $0.ref == ref }?.state
+    }
+
+    private func succeeded(_ state: Wish.State?) -> Bool {
+        if case .done(_, "succeeded") = state { true } else { false }
+    }
+
+    @Test("A push reaches staging; a tag goes on to production once somebody else has approved it")
+    func wholeWay() async throws {
+        let server = try ServerFixture(
+            production: "policy: { require: [approved], approval: { by_another: true } }"
+        )
+        try server.commit("first", tag: "v1.0.0")
+        try await server.start()
+        let client = try server.client()
+        // What was there before the server is not deployed.
+        #expect(
+            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+        )
+        #expect(try await server.engine.store.openWishes().isEmpty)
+        try server.commit("second")
+        #expect(try await client.deliver(Client.push("refs/heads/main"), id: "1").status == 202)
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "staging", "refs/heads/main"))
+            }
+        )
+        #expect(
+            try Command.shell("git -C staging rev-parse HEAD", in: server.path).hasPrefix(
+                try server.revision()
+            )
+        )
+        // A tag: staging runs it already, production waits for somebody who did not make it.
+        try Command.shell(
+            "git tag -am v1.1.0 v1.1.0 && git push -q origin v1.1.0",
+            in: server.path + "/app"
+        )
+        #expect(try await client.deliver(Client.push("refs/tags/v1.1.0"), id: "2").status == 202)
+        #expect(
+            try await server.eventually {
+                guard
+                    case .held(let reasons) = try await state(
+                        server,
+                        "production",
+                        "refs/tags/v1.1.0"
+                    )
+                else { return false }
+                return reasons.contains { $0.hasPrefix("E_NOT_APPROVED") }
+            }
+        )
+        let ada = try await server.signedIn("ada")
+        let bob = try await server.signedIn("bob")
+        let fields = ["release": "v1.1.0", "note": "looks good"]
+        func approve(_ who: Client) async throws -> Int {
+            let page = try await who.get("/environments/production")
+            return try await who.post("/environments/production/approve", fields, on: page).status
+        }
+        // Who pushed it approves in vain.
+        #expect(try await approve(ada) == 303)
+        #expect(
+            try await server.eventually {
+                guard
+                    case .held(let reasons) = try await state(
+                        server,
+                        "production",
+                        "refs/tags/v1.1.0"
+                    )
+                else { return false }
+                return reasons.contains { $0.hasPrefix("E_OWN_APPROVAL") }
+            }
+        )
+        #expect(try await approve(bob) == 303)
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "production", "refs/tags/v1.1.0"))
+            }
+        )
+        #expect(
+            try Command.shell("git -C production rev-parse HEAD", in: server.path).hasPrefix(
+                try server.revision()
+            )
+        )
+        await server.stop()
+    }
+
+    @Test("Redelivered, replayed and forged deliveries change nothing twice")
+    func again() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        let client = try server.client()
+        #expect(
+            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+        )
+        try server.commit("second", tag: "v1.0.0")
+        let push = Client.push("refs/heads/main")
+        #expect(try await client.deliver(push, id: "1").body.hasPrefix("accepted"))
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "staging", "refs/heads/main"))
+            }
+        )
+        // The same name; the same body under another name; an older tag that was never delivered.
+        #expect(try await client.deliver(push, id: "1").body.hasPrefix("known"))
+        #expect(try await client.deliver(push, id: "2").status == 202)
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.dueDeliveries(at: .max, limit: 9).isEmpty
+            }
+        )
+        #expect(try await server.engine.store.wishes(of: "staging").count == 1)
+        let forged = try await client.deliver(push, id: "3", secret: "another secret of them")
+        #expect(forged.status == 401 && !forged.body.contains("accepted"))
+        #expect(try await client.deliver(push, id: "4", hook: "other").body == forged.body)
+        #expect(try await server.engine.store.deliveries(limit: 9).count == 2)
+        #expect(try await server.engine.controller.records.history(HistoryRequest()).count == 1)
+        await server.stop()
+    }
+
+    @Test("What nobody wants is answered with a 2xx and says so")
+    func unasked() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        let client = try server.client()
+        let cases = [
+            (Client.push("refs/heads/other"), "push", "no rule watches"),
+            (Client.push("refs/tags/v9"), "push", "not there"),
+            (#"{"zen":"x"}"#, "ping", "somebody listens"),
+            (#"{"repository":{"full_name":"acme/app"}}"#, "star", "the event `star`"),
+            (
+                Client.push("refs/heads/main").replacing("acme/app", with: "acme/evil"), "push",
+                "not `acme/app`"
+            ),
+            (String(repeating: "[", count: 10_000), "push", "no JSON"),
+        ]
+        for (number, (body, event, _)) in cases.enumerated() {
+            #expect(try await client.deliver(body, event: event, id: "\(number)").status == 202)
+        }
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.dueDeliveries(at: .max, limit: 9).isEmpty
+            }
+        )
+        let notes = try await server.engine.store.deliveries(limit: 9).reversed().map(\.note)
+        for (note, (_, _, words)) in zip(notes, cases) { #expect(note.contains(words), "\(note)") }
+        #expect(try await server.engine.store.newestWishes(limit: 9).isEmpty)
+        await server.stop()
+    }
+
+    @Test(
+        "A push that nobody told of is found by looking, and an unreachable repository deploys nothing old"
+    )
+    func poll() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        #expect(
+            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+        )
+        try server.commit("second", tag: "v1.0.0")
+        let hook = try #require(server.engine.file.hook(named: "app"))
+        let dispatcher = Dispatcher(for: server.engine)
+        try await dispatcher.look(at: hook, at: ServerEngine.now())
+        #expect(try await server.engine.store.newestWishes(limit: 9).count == 2)
+        server.engine.bell.ring()
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "staging", "refs/tags/v1.0.0"))
+            }
+        )
+        // Gone: what is told now waits, and says why.
+        try Command.shell("mv app.git gone.git", in: server.path)
+        try await dispatcher.look(at: hook, at: ServerEngine.now())
+        #expect(await dispatcher.problems["app"] != nil)
+        let client = try server.client()
+        #expect(try await client.deliver(Client.push("refs/heads/main"), id: "9").status == 202)
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.deliveries(limit: 1).first?.note.contains(
+                    "cannot be asked"
+                ) ?? false
+            }
+        )
+        let ada = try await server.signedIn("ada")
+        let page = try await ada.get("/environments/staging")
+        let refused = try await ada.post(
+            "/environments/staging/deploy/preview",
+            ["release": "v1.0.0"],
+            on: page
+        )
+        #expect(refused.status == 422 && refused.body.contains("E_PROJECT"), "\(refused.status)")
+        await server.stop()
+    }
+
+    @Test("A bad release goes back, and is not deployed again by the same delivery")
+    func bad() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        let client = try server.client()
+        #expect(
+            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+        )
+        try server.commit("good one", tag: "v1.0.0")
+        #expect(try await client.deliver(Client.push("refs/heads/main"), id: "1").status == 202)
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "staging", "refs/heads/main"))
+            }
+        )
+        let good = try server.revision()
+        try server.commit("bad one", state: "evil")
+        #expect(try await client.deliver(Client.push("refs/heads/main"), id: "2").status == 202)
+        #expect(
+            try await server.eventually {
+                if case .done(_, "reverted") = try await state(server, "staging", "refs/heads/main")
+                {
+                    true
+                } else {
+                    false
+                }
+            }
+        )
+        #expect(try Command.shell("git -C staging rev-parse HEAD", in: server.path).hasPrefix(good))
+        #expect(try await client.deliver(Client.push("refs/heads/main"), id: "3").status == 202)
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.dueDeliveries(at: .max, limit: 9).isEmpty
+            }
+        )
+        #expect(try await server.engine.controller.records.history(HistoryRequest()).count == 2)
+        await server.stop()
+    }
+
+    @Test(
+        "A server that ended between storing a delivery and acting is followed by one that acts, once"
+    )
+    func restart() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        #expect(
+            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+        )
+        await server.stop()
+        try server.commit("second")
+        do {
+            let engine = try await server.open()
+            _ = try await engine.store.accept(
+                Delivery.Arrival(
+                    hook: "app",
+                    name: "1",
+                    event: "push",
+                    body: Array(Client.push("refs/heads/main").utf8),
+                    address: "192.0.2.1",
+                    unixMilliseconds: 1
+                )
+            )
+        }
+        try await server.start()
+        #expect(
+            try await server.eventually {
+                succeeded(try await state(server, "staging", "refs/heads/main"))
+            }
+        )
+        // It ended while a wish was being started, and nothing had begun: it is begun now.
+        await server.stop()
+        try server.commit("third")
+        do {
+            let engine = try await server.open()
+            let wish = Wish(
+                environment: "staging",
+                later: [],
+                hook: "app",
+                ref: "refs/heads/main",
+                commit: try server.revision(),
+                person: HookFacts.Person(login: nil, address: nil),
+                delivery: nil,
+                unixMilliseconds: 1
+            )
+            let number = try #require(try await engine.store.add(wish, seen: true).number)
+            var stored = wish
+            stored.id = number
+            #expect(try await engine.store.move(stored, to: .starting(digest: "d", at: 1)))
+        }
+        try await server.start()
+        #expect(
+            try await server.eventually {
+                let all = try await server.engine.store.wishes(of: "staging")
+                return all.count == 2 && all.allSatisfy { succeeded($0.state) }
+            }
+        )
+        #expect(try await server.engine.controller.records.history(HistoryRequest()).count == 2)
+        await server.stop()
+    }
+}
