@@ -734,6 +734,12 @@ public enum ErrorCatalog {
             "Save it again with `--dry-run --save FILE`, and have it reviewed again."
         ),
         ErrorCode(
+            "PROJECT",
+            .command,
+            "The server cannot read the repository that its project is in, and plans nothing with older files.",
+            "The message has git's words: mend the address, the login or the branch; the page Project says when it is read again."
+        ),
+        ErrorCode(
             "NOTHING",
             .command,
             "Going back would change nothing: the hosts ran the same before.",

@@ -26,6 +26,8 @@ public final class FleetServer: Sendable {
     private static let idleSeconds = 30
     /// The most connections at a time.
     private static let mostConnections = 4_000
+    /// How long the first look at the project may hold the server up, in seconds.
+    private static let firstLookSeconds = 10
     /// How long answers have when the server stops, in milliseconds.
     private static let lastMilliseconds = 1_000
 
@@ -112,6 +114,13 @@ public final class FleetServer: Sendable {
         var logger = Logger(label: "fleet-server")
         logger.logLevel = .error
         await engine.keeper.recall()
+        // Who comes first shall find the project; one that cannot be read within that time is said on its page.
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await self.engine.keeper.refresh() }
+            group.addTask { try? await Task.sleep(for: .seconds(Self.firstLookSeconds)) }
+            _ = await group.next()
+            group.cancelAll()
+        }
         let address: BindAddress =
             switch engine.file.listen {
             case .address(let host, let port): .hostname(host, port: port)

@@ -33,22 +33,27 @@ struct ArchitectureTests {
 
     private static let pure = [
         "FleetYAML", "FleetTransport", "FleetInventory", "FleetPlaybook", "FleetPlan",
-        "FleetRollout", "FleetReport",
+        "FleetRollout", "FleetReport", "FleetServing",
     ]
 
     /// Who may import which outside library: one library, one module.
     private static let owners: [String: Set<String>] = [
-        "Yams": ["FleetYAML"], "Mustache": ["FleetPlaybook"], "GRDB": ["FleetJournal"],
+        "Yams": ["FleetYAML"], "Mustache": ["FleetPlaybook", "FleetServer"],
+        "GRDB": ["FleetJournal"],
         "ArgumentParser": ["fleet"],
-        "NIOCore": ["FleetHTTP", "FleetWeb"], "NIOEmbedded": ["FleetHTTP"],
-        "NIOHTTP1": ["FleetHTTP", "FleetWeb"],
+        "NIOCore": ["FleetHTTP", "FleetWeb", "FleetServer"], "NIOEmbedded": ["FleetHTTP"],
+        "NIOHTTP1": ["FleetHTTP", "FleetWeb", "FleetServer"],
         // libssh2 and the libcrypto under it; hashing alone is FleetDigest's.
         "CLibSSH2": ["FleetSSH", "FleetDigest"],
         // How memory is set aside concerns the whole process.
         "CMalloc": ["fleet"],
         // What Swift's Glibc leaves out: epoll for the reactors, memmem for the shell's reader, memfd for a
         // proxy command's complaints.
-        "AsyncHTTPClient": ["FleetWeb"], "NIOSSL": ["FleetWeb"],
+        "AsyncHTTPClient": ["FleetWeb"], "NIOSSL": ["FleetWeb", "FleetServer"],
+        // The server, and what its accounts and its log need.
+        "Hummingbird": ["FleetServer"], "HummingbirdCore": ["FleetServer"],
+        "HTTPTypes": ["FleetServer"], "Crypto": ["FleetServer"], "CryptoExtras": ["FleetServer"],
+        "Logging": ["FleetServer"], "UnixSignals": ["fleet-server"],
         "CLinux": ["FleetReactor", "FleetHostShell", "FleetSSH"],
     ]
 

@@ -247,6 +247,13 @@ struct Client {
             return String(body[start.upperBound...].prefix { $0 != "\"" })
         }
 
+        /// The name of the preview that a page shows; nil if it shows none.
+        var preview: String? {
+            body.firstRange(of: "name=\"preview\" value=\"").map {
+                String(body[$0.upperBound...].prefix { $0 != "\"" })
+            }
+        }
+
         func header(_ name: String) -> String? {
             headers.split(whereSeparator: \.isNewline).first {
                 $0.lowercased().hasPrefix(name.lowercased() + ":")

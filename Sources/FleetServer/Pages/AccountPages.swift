@@ -23,25 +23,42 @@ struct AccountPages: Sendable {
             Route(.post, "/sign-out", .account, .page) { try await signOut($0) },
             Route(.get, "/password", .account, .page) { try await passwordForm($0, problem: nil) },
             Route(.post, "/password", .account, .page) { try await givePassword($0) },
-            Route(.get, "/invitation/{secret}", .nothing, .page) { try await invitation($0, problem: nil) },
-            Route(.post, "/invitation/{secret}", .nothing, .page) { try await acceptInvitation($0) },
+            Route(.get, "/invitation/{secret}", .nothing, .page) {
+                try await invitation($0, problem: nil)
+            },
+            Route(.post, "/invitation/{secret}", .nothing, .page) {
+                try await acceptInvitation($0)
+            },
             Route(.get, "/account", .account, .page) { try await account($0) },
             Route(.post, "/account/password", .account, .page) { try await changePassword($0) },
             Route(.post, "/account/tokens", .account, .page) { try await makeToken($0) },
-            Route(.post, "/account/tokens/{token}/revoke", .account, .page) { try await revokeToken($0) },
-            Route(.post, "/account/sessions/{session}/end", .account, .page) { try await endSession($0) },
-            Route(.post, "/people/{account}/invite", .server(.administer), .page) { try await invite($0) },
+            Route(.post, "/account/tokens/{token}/revoke", .account, .page) {
+                try await revokeToken($0)
+            },
+            Route(.post, "/account/sessions/{session}/end", .account, .page) {
+                try await endSession($0)
+            },
+            Route(.post, "/people/{account}/invite", .server(.administer), .page) {
+                try await invite($0)
+            },
         ]
     }
 
     private func note(_ what: String, _ call: Call, by who: String? = nil) async throws {
-        try await store.note(what, by: who ?? call.caller?.account.name ?? "-", from: call.address, at: call.now)
+        try await store.note(
+            what,
+            by: who ?? call.caller?.account.name ?? "-",
+            from: call.address,
+            at: call.now
+        )
     }
 
     /// The secret of a form for somebody who is not signed in: in the form and in a cookie, so that another site, which
     /// can set neither, cannot sign people in.
     private func formSecret(_ call: Call) -> (secret: String, cookie: String?) {
-        if let known = Sessions.cookie(sessions.formCookieName, in: call.headers), known.utf8.count == 64 {
+        if let known = Sessions.cookie(sessions.formCookieName, in: call.headers),
+            known.utf8.count == 64
+        {
             return (known, nil)
         }
         let secret = Secrets.make()
@@ -50,7 +67,8 @@ struct AccountPages: Sendable {
 
     // MARK: Signing in
 
-    private func signInForm(_ call: Call, problem: String?, name: String = "") async throws -> Reply {
+    private func signInForm(_ call: Call, problem: String?, name: String = "") async throws -> Reply
+    {
         struct Model {
             let frame: Pages.Frame
             let problem: String?
@@ -80,7 +98,11 @@ struct AccountPages: Sendable {
         let form = call.form
         let name = form["account"] ?? ""
         guard try await isRight(form.exact("password") ?? "", of: name, call) else {
-            return try await signInForm(call, problem: "The account or the password is not right.", name: name)
+            return try await signInForm(
+                call,
+                problem: "The account or the password is not right.",
+                name: name
+            )
         }
         let cookie = try await sessions.begin(name, call)
         try await note("signed in", call, by: name)
@@ -94,12 +116,20 @@ struct AccountPages: Sendable {
         let names = ["account \(name.prefix(64))", "address \(call.address)"]
         let wait = throttle.wait(names, at: call.now)
         guard wait == 0 else {
-            throw Refusal(.tooManyRequests, "too many tries; the next one counts in \((wait + 999) / 1000) s")
+            throw Refusal(
+                .tooManyRequests,
+                "too many tries; the next one counts in \((wait + 999) / 1000) s"
+            )
         }
-        let hash = engine.file.account(named: name) == nil ? nil : try await store.passwordHash(of: name)
+        let hash =
+            engine.file.account(named: name) == nil ? nil : try await store.passwordHash(of: name)
         guard await passwords.matches(password, hash) else {
             throttle.failed(names, at: call.now)
-            try await note("a wrong password for `\(Sanitizer.line(String(name.prefix(64))))`", call, by: "-")
+            try await note(
+                "a wrong password for `\(Sanitizer.line(String(name.prefix(64))))`",
+                call,
+                by: "-"
+            )
             return false
         }
         throttle.succeeded(names)
@@ -109,7 +139,10 @@ struct AccountPages: Sendable {
     private func signOut(_ call: Call) async throws -> Reply {
         if let hash = call.caller?.session?.hash, !hash.isEmpty { try await store.end(hash) }
         try await note("signed out", call)
-        return Reply.see("/sign-in").with(.setCookie, sessions.cookie(sessions.cookieName, "", seconds: 0))
+        return Reply.see("/sign-in").with(
+            .setCookie,
+            sessions.cookie(sessions.cookieName, "", seconds: 0)
+        )
     }
 
     // MARK: The password again
@@ -155,7 +188,11 @@ struct AccountPages: Sendable {
         let name = call.person.name
         let new = call.form.exact("new") ?? ""
         guard try await isRight(call.form.exact("old") ?? "", of: name, call) else {
-            throw Refusal(.unprocessableContent, "the present password is not right", hints: ["nothing was changed"])
+            throw Refusal(
+                .unprocessableContent,
+                "the present password is not right",
+                hints: ["nothing was changed"]
+            )
         }
         if let objection = Passwords.objection(to: new, account: name) {
             throw Refusal(.unprocessableContent, objection, hints: ["nothing was changed"])
@@ -169,8 +206,14 @@ struct AccountPages: Sendable {
 
     private func invited(_ call: Call) async throws -> (account: String, hash: String) {
         let hash = Secrets.hash(call.parameters["secret"] ?? "")
-        guard let account = try await store.invited(hash, at: call.now), engine.file.account(named: account) != nil
-        else { throw Refusal(.notFound, "this link does not hold: it was used, has expired, or never was") }
+        guard let account = try await store.invited(hash, at: call.now),
+            engine.file.account(named: account) != nil
+        else {
+            throw Refusal(
+                .notFound,
+                "this link does not hold: it was used, has expired, or never was"
+            )
+        }
         return (account, hash)
     }
 
@@ -203,7 +246,8 @@ struct AccountPages: Sendable {
             return try await invitation(call, problem: objection)
         }
         let made = await passwords.hash(password)
-        guard try await store.takeInvitation(hash, settingPassword: made, at: call.now) != nil else {
+        guard try await store.takeInvitation(hash, settingPassword: made, at: call.now) != nil
+        else {
             throw Refusal(.notFound, "this link does not hold any more")
         }
         try await note("set a password by an invitation", call, by: account)
@@ -220,15 +264,25 @@ struct AccountPages: Sendable {
     }
 
     /// Makes a link by which somebody sets a password.
-    static func invite(_ account: String, _ engine: ServerEngine, at now: Int) async throws -> String {
+    static func invite(_ account: String, _ engine: ServerEngine, at now: Int) async throws
+        -> String
+    {
         let secret = Secrets.make()
-        try await engine.store.invite(Secrets.hash(secret), account: account, until: now + invitationMilliseconds)
+        try await engine.store.invite(
+            Secrets.hash(secret),
+            account: account,
+            until: now + invitationMilliseconds
+        )
         return "\(engine.file.publicURL)/invitation/\(secret)"
     }
 
     // MARK: The account's own page
 
-    private func account(_ call: Call, made: String? = nil, link: (text: String, account: String)? = nil)
+    private func account(
+        _ call: Call,
+        made: String? = nil,
+        link: (text: String, account: String)? = nil
+    )
         async throws -> Reply
     {
         struct Roles {
@@ -292,7 +346,9 @@ struct AccountPages: Sendable {
                         scopes: token.scopes.map(\.rawValue).sorted().joined(separator: ", "),
                         made: Pages.time(token.made),
                         until: Pages.time(token.expires),
-                        used: token.used.map { "\(Pages.ago($0, now: call.now)) from \(token.address ?? "")" } ?? "never"
+                        used: token.used.map {
+                            "\(Pages.ago($0, now: call.now)) from \(token.address ?? "")"
+                        } ?? "never"
                     )
                 },
                 sessions: try await store.sessions(of: caller.account.name).map { session in
@@ -310,7 +366,9 @@ struct AccountPages: Sendable {
                     ? engine.file.accounts.map { person in
                         Person(
                             name: person.name,
-                            roles: roles(person).map { "\($0.environment): \($0.roles)" }.joined(separator: "; "),
+                            roles: roles(person).map { "\($0.environment): \($0.roles)" }.joined(
+                                separator: "; "
+                            ),
                             addresses: person.addresses.joined(separator: ", ")
                         )
                     } : [],
@@ -323,11 +381,17 @@ struct AccountPages: Sendable {
     private func makeToken(_ call: Call) async throws -> Reply {
         try requireFresh(call)
         let form = call.form
-        guard let name = form["name"], name.utf8.count <= 64 else { throw Refusal(.badRequest, "a token needs a name") }
+        guard let name = form["name"], name.utf8.count <= 64 else {
+            throw Refusal(.badRequest, "a token needs a name")
+        }
         let scopes = Set(form.all("scope").compactMap { TokenScope(rawValue: $0) })
-        guard !scopes.isEmpty else { throw Refusal(.badRequest, "a token that may do nothing is of no use") }
-        let days = form["days"].flatMap { Int($0) } ?? 30
-        guard (1...90).contains(days) else { throw Refusal(.badRequest, "a token lasts from 1 to 90 days") }
+        guard !scopes.isEmpty else {
+            throw Refusal(.badRequest, "a token that may do nothing is of no use")
+        }
+        let days = form["days"].map { Int($0) ?? 0 } ?? 30
+        guard (1...90).contains(days) else {
+            throw Refusal(.badRequest, "a token lasts from 1 to 90 days")
+        }
         let secret = Sessions.tokenPrefix + Secrets.make()
         _ = try await store.keep(
             ServerToken(
@@ -336,7 +400,10 @@ struct AccountPages: Sendable {
                 name: name,
                 scopes: scopes,
                 made: call.now,
-                expires: min(call.now + days * 86_400_000, call.now + Sessions.longestTokenMilliseconds)
+                expires: min(
+                    call.now + days * 86_400_000,
+                    call.now + Sessions.longestTokenMilliseconds
+                )
             )
         )
         try await note(
@@ -355,7 +422,8 @@ struct AccountPages: Sendable {
     }
 
     private func endSession(_ call: Call) async throws -> Reply {
-        guard let hash = call.parameters["session"], try await store.end(hash, of: call.person.name) else {
+        guard let hash = call.parameters["session"], try await store.end(hash, of: call.person.name)
+        else {
             throw Refusal(.notFound, "there is no such session")
         }
         try await note("ended a session", call)
