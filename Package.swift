@@ -269,7 +269,7 @@ let package = Package(
             "FleetServerTests",
             [
                 "FleetServer", "FleetOperations", "FleetServing", "FleetJournal", "FleetReport",
-                "FleetRollout", "FleetSSH", "FleetTransport", "FleetTestSupport",
+                "FleetRollout", "FleetSSH", "FleetTransport", "FleetTestSupport", "FleetYAML",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
             ]
         ),

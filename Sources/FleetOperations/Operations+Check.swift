@@ -1,7 +1,9 @@
+internal import FleetFiles
 internal import FleetInventory
 internal import FleetPlan
 internal import FleetPlaybook
 internal import FleetProject
+internal import FleetServing
 internal import FleetYAML
 
 /// The result of checking all files of a project that are valid.
@@ -14,6 +16,10 @@ public struct ProjectCheck: Sendable {
     public let lacking: [String]
     /// Files that are not read, because their names could not stand in a command.
     public let unread: [String]
+    /// How many accounts and hooks the project's server file has; nil if there is none.
+    public let server: (accounts: Int, hooks: Int)?
+    /// The name of a server file in a project.
+    public static let serverFile = "server.yml"
 }
 
 extension UnrecordedOperations {
@@ -73,6 +79,10 @@ extension UnrecordedOperations {
                 }
             }
         }
+        var server: ServerFile?
+        do throws(Diagnostics) {
+            server = try serverFile(knowing: environment == nil ? everything.environments : nil)
+        } catch { gather(error) }
         if let problems {
             // The same line may be wrong for several environments; it is shown once.
             var seen: Set<Diagnostic> = []
@@ -89,8 +99,43 @@ extension UnrecordedOperations {
             lacking: Set(
                 project.trusted.lacking(await everything.sensitiveValues()).map(\.text)
             ).sorted(),
-            unread: project.unreadFiles
+            unread: project.unreadFiles,
+            server: server.map { ($0.accounts.count, $0.hooks.count) }
         )
+    }
+
+    /// The project's server file; nil if there is none.
+    ///
+    /// - Parameter environments: The environments that there are; nil if that is not looked at.
+    /// - Returns: What it says.
+    /// - Throws: `Diagnostics` with everything that is wrong with it.
+    private func serverFile(knowing environments: [String]?) throws(Diagnostics) -> ServerFile? {
+        let path = "\(project.root)/\(ProjectCheck.serverFile)"
+        guard let bytes = WholeFile.read(path, limit: YAMLDocument.sizeLimitBytes) else {
+            return nil
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let file = try ServerFileReader.read(text, file: ProjectCheck.serverFile)
+        guard let environments else { return file }
+        let named =
+            file.hooks.flatMap(\.rules).flatMap(\.environments)
+            + file.accounts.flatMap { $0.roles.byEnvironment.keys }.filter {
+                $0 != Roles.everywhere
+            }
+        let missing = Set(named).subtracting(environments).sorted()
+        guard missing.isEmpty else {
+            throw Diagnostics(
+                missing.map { name in
+                    Diagnostic(
+                        "\(ProjectCheck.serverFile) names the environment `\(name)`, which is not there",
+                        hints: Suggestion.hint(for: name, in: environments)
+                            + ["there are: \(environments.joined(separator: ", "))"]
+                    )
+                },
+                sources: [ProjectCheck.serverFile: text]
+            )
+        }
+        return file
     }
 
     /// Plans a playbook for an environment with a release that stands for any.

@@ -1,6 +1,6 @@
 /// A file of the project that is in order, for other programs.
 public struct CheckLine: Sendable, Encodable {
-    /// `environment` or `playbook`.
+    /// `environment`, `playbook` or `server`.
     public let type: String
     /// The environment's or the playbook's name.
     public let name: String
@@ -12,6 +12,22 @@ public struct CheckLine: Sendable, Encodable {
     public let steps: Int?
     /// Whether a smoke test passes only if the new release answers.
     public let provesRelease: Bool?
+    /// The number of accounts.
+    public var accounts: Int?
+    /// The number of hooks.
+    public var hooks: Int?
+
+    /// A server file.
+    public init(server name: String, accounts: Int, hooks: Int) {
+        type = "server"
+        self.name = name
+        self.accounts = accounts
+        self.hooks = hooks
+        self.hosts = nil
+        groups = nil
+        steps = nil
+        provesRelease = nil
+    }
 
     /// An environment.
     public init(environment name: String, hosts: Int, groups: Int) {

@@ -58,16 +58,6 @@ public struct ServerFile: Sendable, Hashable {
         public let timeHeader: String?
     }
 
-    /// Signing in at an OpenID provider.
-    public struct OpenID: Sendable, Hashable {
-        /// The issuer: an `https:` address.
-        public let issuer: String
-        /// The identifier that the provider has given to this server.
-        public let client: String
-        /// The secret that goes with it.
-        public let secret: Secret
-    }
-
     /// A person.
     public struct Account: Sendable, Hashable {
         /// The name that they sign in with.
@@ -78,8 +68,6 @@ public struct ServerFile: Sendable, Hashable {
         public let addresses: [String]
         /// Their logins at providers, by the provider's name.
         public let logins: [String: String]
-        /// The identity at the OpenID provider: its `sub`; nil for none.
-        public let subject: String?
     }
 
     /// The address that the server listens on.
@@ -92,8 +80,6 @@ public struct ServerFile: Sendable, Hashable {
     public var trustedProxies: [AddressRange] = []
     /// Signing in by a proxy; nil for not at all.
     public var proxySignIn: ProxySignIn?
-    /// Signing in at an OpenID provider; nil for not at all.
-    public var openID: OpenID?
     /// The project.
     public var project: ProjectSource
     /// The people, in the order of the file.
@@ -122,6 +108,7 @@ public struct ServerFile: Sendable, Hashable {
     ///   - login: Their login at the hook's provider; nil if it is not known.
     ///   - provider: The provider.
     ///   - address: The address that git knows them by; nil if it is not known.
+    /// - Returns: The account.
     public func account(login: String?, at provider: Hook.Provider, address: String?) -> Account? {
         accounts.first { account in
             login.map { account.logins[provider.rawValue] == $0 } ?? false

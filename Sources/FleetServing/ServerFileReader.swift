@@ -196,7 +196,9 @@ public struct ServerFileReader {
         reader.report(
             "`\(key)` cannot be `\(text)`",
             at: fields.location(of: key),
-            hints: Suggestion.hint(for: text, in: all) + ["it is one of \(all.joined(separator: ", "))"]
+            hints: Suggestion.hint(for: text, in: all) + [
+                "it is one of \(all.joined(separator: ", "))"
+            ]
         )
         return nil
     }
@@ -212,15 +214,6 @@ public struct ServerFileReader {
                 )
             }
             proxy.refuseUnknown()
-        }
-        if let node = fields.node("openid"), let openID = reader.fields(node, of: "`openid`") {
-            let issuer = url("issuer", openID, isRequired: true)
-            let client = openID.requiredText("client")
-            let secret = secret("secret", openID, isRequired: true)
-            if let issuer, let client, let secret {
-                server.openID = ServerFile.OpenID(issuer: issuer, client: client, secret: secret)
-            }
-            openID.refuseUnknown()
         }
         fields.refuseUnknown()
     }
@@ -292,8 +285,7 @@ public struct ServerFileReader {
                 addresses: fields.texts("addresses") ?? [],
                 logins: Dictionary(
                     fields.textMap("logins").map { ($0.key, $0.value) }
-                ) { first, _ in first },
-                subject: fields.line("subject")
+                ) { first, _ in first }
             )
             // Two people with one login would approve for each other.
             for (provider, login) in account.logins.sorted(by: { $0.key < $1.key }) {
@@ -301,7 +293,10 @@ public struct ServerFileReader {
                     reader.report(
                         "`\(provider)` is no provider",
                         at: fields.location(of: "logins"),
-                        hints: ["there are: " + Hook.Provider.allCases.map(\.rawValue).joined(separator: ", ")]
+                        hints: [
+                            "there are: "
+                                + Hook.Provider.allCases.map(\.rawValue).joined(separator: ", ")
+                        ]
                     )
                 }
                 if let other = logins.updateValue(name, forKey: "\(provider) \(login)") {
@@ -357,7 +352,9 @@ public struct ServerFileReader {
             reader.report(
                 "`\(text)` is no role",
                 at: node.location,
-                hints: Suggestion.hint(for: text, in: all) + ["there are: \(all.joined(separator: ", "))"]
+                hints: Suggestion.hint(for: text, in: all) + [
+                    "there are: \(all.joined(separator: ", "))"
+                ]
             )
         }
         return found
@@ -411,13 +408,6 @@ public struct ServerFileReader {
         let rules = fields.node("rules").flatMap { reader.items($0, of: "`rules`") } ?? []
         if rules.isEmpty { reader.report("\(fields.what) needs `rules`", at: fields.location) }
         let read = rules.compactMap(rule)
-        var feedback: Hook.Feedback?
-        if let node = fields.node("feedback"), let keys = reader.fields(node, of: "`feedback`") {
-            let api = url("api", keys, isRequired: true)
-            let token = secret("token", keys, isRequired: true)
-            if let api, let token { feedback = Hook.Feedback(api: api, token: token) }
-            keys.refuseUnknown()
-        }
         guard let provider, let repository, !secrets.isEmpty else { return nil }
         return Hook(
             name: name,
@@ -427,8 +417,7 @@ public struct ServerFileReader {
             repository: repository,
             project: project,
             rules: read,
-            pollMilliseconds: max(1_000, poll),
-            feedback: feedback
+            pollMilliseconds: max(1_000, poll)
         )
     }
 

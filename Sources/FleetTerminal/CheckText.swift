@@ -8,9 +8,17 @@ extension Face {
             printJSON(
                 found.environments.map { CheckLine(environment: $0, hosts: $1, groups: $2) }
             )
-            return printJSON(
+            printJSON(
                 found.playbooks.map { CheckLine(playbook: $0, steps: $1, provesRelease: $2) }
             )
+            guard let server = found.server else { return }
+            return printJSON([
+                CheckLine(
+                    server: ProjectCheck.serverFile,
+                    accounts: server.accounts,
+                    hooks: server.hooks
+                )
+            ])
         }
         let style = outputStyle
         for text in found.lacking {
@@ -28,6 +36,11 @@ extension Face {
             print("\(ok) \(name): \(hosts) hosts, \(groups) groups")
         }
         for (name, steps, _) in found.playbooks { print("\(ok) \(name): \(steps) steps") }
+        if let server = found.server {
+            print(
+                "\(ok) \(ProjectCheck.serverFile): \(server.accounts) accounts, \(server.hooks) hooks"
+            )
+        }
         for (name, _, _) in found.playbooks.filter({ !$0.provesRelease }).sorted(by: {
             $0.name < $1.name
         }) {

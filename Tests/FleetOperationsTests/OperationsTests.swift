@@ -122,6 +122,34 @@ struct OperationsTests {
         #expect(try await running.end().status == .succeeded)
     }
 
+    @Test("A server file in a project is checked with it, and against its environments")
+    func serverFile() async throws {
+        func check() async throws -> ProjectCheck {
+            try await UnrecordedOperations(
+                settings,
+                project: Project(root: directory.path + "/project").trusting(.all)
+            ).check(only: nil)
+        }
+        #expect(try await check().server == nil)
+        let file = """
+            public_url: https://fleet.example.com
+            project: { repository: /srv/x.git }
+            accounts: { ada: { role: { production: deploy } } }
+            """
+        try directory.write(file, to: "project/server.yml")
+        let found = try #require(try await check().server)
+        #expect(found.accounts == 1 && found.hooks == 0)
+        try directory.write(
+            file.replacing("production", with: "prodution"),
+            to: "project/server.yml"
+        )
+        let missing = try await refusal { _ = try await check() }
+        #expect(missing.message.contains("`prodution`") && missing.status == .invalidFiles)
+        try directory.write("public_url: x\n", to: "project/server.yml")
+        let invalid = try await refusal { _ = try await check() }
+        #expect(invalid.message.contains("server.yml:1:1"), "\(invalid.message)")
+    }
+
     @Test("An engine that is called wrongly says so, and does nothing")
     func wrongCalls() async throws {
         let operations = operations()

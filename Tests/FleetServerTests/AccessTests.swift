@@ -305,6 +305,19 @@ struct AccessTests {
     }
 }
 
+struct BodyBudgetTests {
+    @Test("What all requests hold together is bounded, and given back")
+    func budget() {
+        let budget = BodyBudget()
+        do {
+            let one = budget.share()
+            let other = budget.share()
+            #expect(one.take(200 << 20) && !other.take(100 << 20) && other.take(50 << 20))
+        }
+        #expect(budget.share().take(256 << 20))
+    }
+}
+
 struct ThrottleTests {
     @Test(
         "Five failures cost nothing, then the wait doubles up to a minute, and a success forgets them"

@@ -1,5 +1,6 @@
 import FleetJournal
 import FleetOperations
+import FleetReport
 import FleetServing
 import FleetTestSupport
 import Foundation
@@ -305,7 +306,41 @@ struct DeliveryTests {
                 return all.count == 2 && all.allSatisfy { succeeded($0.state) }
             }
         )
-        #expect(try await server.engine.controller.records.history(HistoryRequest()).count == 2)
+        let history = try await server.engine.controller.records.history(HistoryRequest())
+        #expect(history.count == 2)
+        // It ended while a rollout was under way, which somebody else has brought to its end since.
+        await server.stop()
+        try server.commit("fourth")
+        let number: Int
+        do {
+            let engine = try await server.open()
+            let wish = Wish(
+                environment: "staging",
+                later: ["production"],
+                hook: "app",
+                ref: "refs/heads/main",
+                commit: try server.revision(),
+                person: HookFacts.Person(login: nil, address: nil),
+                delivery: nil,
+                unixMilliseconds: 1
+            )
+            number = try #require(try await engine.store.add(wish, seen: true).number)
+            var stored = wish
+            stored.id = number
+            #expect(try await engine.store.move(stored, to: .running(rollout: history[0].rollout)))
+        }
+        try await server.start()
+        #expect(
+            try await server.eventually {
+                succeeded(try await server.engine.store.wish(number)?.state)
+            }
+        )
+        // And what comes after it is wanted then.
+        #expect(
+            try await server.eventually {
+                try await !server.engine.store.wishes(of: "production").isEmpty
+            }
+        )
         await server.stop()
     }
 }

@@ -20,8 +20,7 @@ struct SignatureTests {
             repository: "x",
             project: nil,
             rules: [],
-            pollMilliseconds: 1,
-            feedback: nil
+            pollMilliseconds: 1
         )
     }
 

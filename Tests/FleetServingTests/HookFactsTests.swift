@@ -17,8 +17,7 @@ struct HookFactsTests {
             repository: "/srv/app.git",
             project: project,
             rules: rules,
-            pollMilliseconds: 1_000,
-            feedback: nil
+            pollMilliseconds: 1_000
         )
     }
 

@@ -47,10 +47,9 @@ struct ServerFileTests {
             trusted_proxies: [unix, 10.0.0.0/8]
             sign_in:
               proxy: { user_header: Remote-User, time_header: Remote-Auth-Time }
-              openid: { issuer: "https://id.example.com", client: fleet, secret: { credential: oidc } }
             project: { repository: /srv/deploy.git, branch: release, folder: ops, trust: signed_commits, poll: 1m }
             accounts:
-              ada: { role: admin, addresses: [ada@example.org], logins: { github: ada-l }, subject: "1" }
+              ada: { role: admin, addresses: [ada@example.org], logins: { github: ada-l } }
               bob: { role: { staging: deploy, production: [see, approve] } }
             hooks:
               app:
@@ -63,7 +62,6 @@ struct ServerFileTests {
                 rules:
                   - { branch: main, deploy: staging }
                   - { tag: "v*", deploy: [staging, production], after_ci: build }
-                feedback: { api: "https://api.github.com/", token: { command: [pass, show, github] } }
             """
         )
         #expect(file.listen == .socket(path: "/run/fleet/server.sock"))
@@ -71,11 +69,10 @@ struct ServerFileTests {
             file.proxySignIn?.userHeader == "Remote-User"
                 && file.proxySignIn?.timeHeader == "Remote-Auth-Time"
         )
-        #expect(file.openID?.secret == .credential("oidc"))
         #expect(file.project.folder == "ops" && file.project.trust == .signedCommits)
         let hook = try #require(file.hook(named: "app"))
         #expect(hook.secrets == [.source(.file("/etc/fleet/hook")), .source(.environment("NEXT"))])
-        #expect(hook.pollMilliseconds == 30_000 && hook.feedback?.api == "https://api.github.com")
+        #expect(hook.pollMilliseconds == 30_000)
         #expect(hook.rules[0].wants("refs/heads/main") && !hook.rules[0].wants("refs/tags/main"))
         #expect(hook.rules[1].wants("refs/tags/v1.2") && !hook.rules[1].wants("refs/heads/v1"))
         #expect(hook.rules[1].afterCI == .named("build"))

@@ -22,11 +22,14 @@ public actor Dispatcher {
     public internal(set) var problems: [String: String] = [:]
     private var nextPoll = 0
     private var nextAging = 0
+    private var nextReconciling = 0
 
     /// How long is waited at most before it is looked whether there is something to do, in milliseconds.
     private static let idleMilliseconds = 1_000
     /// How long a wish that is held waits before the policy is asked again, in milliseconds.
     private static let heldMilliseconds = 15_000
+    /// How often wishes are looked at whose rollouts nobody here carries out, in milliseconds.
+    private static let reconcilingMilliseconds = 5_000
     /// How many deliveries are acted upon at a time.
     private static let batch = 50
 
@@ -65,6 +68,7 @@ public actor Dispatcher {
                 nextAging = now + 3_600_000
                 try await engine.store.age(at: now)
             }
+            try await reconcile(at: now)
             try await grant(at: now)
             return due.count == Self.batch
         } catch {
@@ -83,6 +87,22 @@ public actor Dispatcher {
 
     // MARK: Wishes
 
+    /// Looks at wishes that are under way and that nobody in this process looks after: their rollouts were left, and
+    /// may have been brought to their end by somebody else since.
+    private func reconcile(at now: Int) async throws(JournalError) {
+        guard nextReconciling <= now else { return }
+        nextReconciling = now + Self.reconcilingMilliseconds
+        for wish in try await engine.store.openWishes()
+        where !wish.state.isWaiting && !busy.contains(wish.environment) {
+            if case .running(let name) = wish.state,
+                RolloutID(name).flatMap(engine.rollouts.running) != nil
+            {
+                continue
+            }
+            try await takeUp(wish)
+        }
+    }
+
     private func grant(at now: Int) async throws(JournalError) {
         let open = try await engine.store.openWishes()
         for environment in Set(open.map(\.environment)).subtracting(busy).sorted() {
@@ -92,7 +112,8 @@ public actor Dispatcher {
                 let commits = wishes.filter { $0.hook == hook }.map(\.commit)
                 passed.merge(try await engine.store.passed(commits, of: hook)) { $0.union($1) }
             }
-            guard let wish = WishBook(wishes).next(passed: passed), retry[wish.id] ?? 0 <= now else {
+            guard let wish = WishBook(wishes).next(passed: passed), retry[wish.id] ?? 0 <= now
+            else {
                 continue
             }
             busy.insert(environment)
@@ -113,7 +134,11 @@ public actor Dispatcher {
     private func tryToGrant(_ wish: Wish) async throws(JournalError) {
         let environment = wish.environment
         if let holder = try engine.controller.leases.holder(of: environment) {
-            return try await hold(wish, [Sanitizer.line("\(environment) is being changed: \(holder)")], 2_000)
+            return try await hold(
+                wish,
+                [Sanitizer.line("\(environment) is being changed: \(holder)")],
+                2_000
+            )
         }
         if let open = try await engine.controller.journal.unfinished(in: environment) {
             return try await hold(
@@ -155,7 +180,7 @@ public actor Dispatcher {
         let (operations, version) = try await engine.operations(
             for: person,
             command: "\(words) (hook \(wish.hook))",
-            authors: [person.name]
+            authors: Set([person.name, person.address].compactMap { $0 })
         )
         await engine.keeper.hold(version.commit)
         let result: Result<(Wish, RunningRollout)?, OperationFailure>
@@ -242,9 +267,13 @@ public actor Dispatcher {
         try await finish(wish, running.id.description, outcome)
     }
 
-    private func finish(_ wish: Wish, _ rollout: String, _ outcome: String) async throws(JournalError) {
+    private func finish(_ wish: Wish, _ rollout: String, _ outcome: String)
+        async throws(JournalError)
+    {
         // It is taken up again by whoever stops or stopped it, or by the next server.
-        guard outcome != RolloutOutcome.interrupted.rawValue || !engine.rollouts.isClosed else { return }
+        guard outcome != RolloutOutcome.interrupted.rawValue || !engine.rollouts.isClosed else {
+            return
+        }
         guard try await engine.store.move(wish, to: .done(rollout: rollout, outcome: outcome)),
             outcome == RolloutOutcome.succeeded.rawValue
         else { return }
@@ -274,7 +303,12 @@ public actor Dispatcher {
         {
             return ServerEngine.Person(account)
         }
-        return ServerEngine.Person(name: Sanitizer.line(person.name), address: person.address)
+        // A login at a provider is no account here, even if it is spelled like one.
+        let provider = engine.file.hook(named: hook)?.provider.rawValue ?? hook
+        return ServerEngine.Person(
+            name: Sanitizer.line("\(person.name) at \(provider)"),
+            address: person.address
+        )
     }
 
     // MARK: After a restart
@@ -300,7 +334,11 @@ public actor Dispatcher {
         case .starting(let digest, let since):
             let found: RolloutID?
             do throws(OperationFailure) {
-                found = try await engine.controller.rollout(of: digest, in: wish.environment, since: since)
+                found = try await engine.controller.rollout(
+                    of: digest,
+                    in: wish.environment,
+                    since: since
+                )
             } catch {
                 return engine.say(.warning(error.message))
             }
@@ -361,7 +399,10 @@ public actor Dispatcher {
         let request = ServedRequest.resume(ResumeRequest(id, .onward))
         let person = ServerEngine.Person(name: "the server", address: nil)
         do throws(OperationFailure) {
-            let (operations, version) = try await engine.operations(for: person, command: request.words)
+            let (operations, version) = try await engine.operations(
+                for: person,
+                command: request.words
+            )
             let running = try await engine.begin(operations, on: version) {
                 () throws(OperationFailure) in
                 var prepared = try await operations.prepare(request)

@@ -317,3 +317,10 @@ struct APIAccount: Encodable {
         expiresUnixMilliseconds = caller.token?.expires
     }
 }
+
+extension APIRequest {
+    /// A body that asks for nothing.
+    static func empty() throws -> APIRequest {
+        try CanonicalJSON.decode(APIRequest.self, from: Array("{}".utf8))
+    }
+}

@@ -23,6 +23,7 @@ struct Responder: HTTPResponder {
     let gate: Gate
     let pages: Pages
     let counters: Counters
+    let budget = BodyBudget()
     private var file: ServerFile { gate.engine.file }
 
     /// The longest that a body may take to arrive, in milliseconds.
@@ -76,8 +77,10 @@ struct Responder: HTTPResponder {
             return (found, nil)
         case .route(let route, let parameters):
             call.parameters = parameters
+            // What a request holds in memory is given back when it is answered.
+            let share = budget.share()
             do {
-                call.body = try await body(of: request, route)
+                call.body = try await body(of: request, route, share)
                 return (response(try await gate.pass(call, to: route)), route)
             } catch {
                 return (await refuse(refusal(error, context), call, route.face), route)
@@ -105,7 +108,9 @@ struct Responder: HTTPResponder {
     }
 
     /// Reads a body, within the route's limit and a time.
-    private func body(of request: Request, _ route: Route) async throws -> [UInt8] {
+    private func body(of request: Request, _ route: Route, _ share: BodyBudget.Share) async throws
+        -> [UInt8]
+    {
         guard request.method == .post || request.method == .put || request.method == .delete else {
             return []
         }
@@ -119,6 +124,9 @@ struct Responder: HTTPResponder {
                 var bytes: [UInt8] = []
                 for try await part in request.body {
                     guard bytes.count + part.readableBytes <= limit else { throw tooLong }
+                    guard share.take(part.readableBytes) else {
+                        throw Refusal(.serviceUnavailable, "too many long requests at once")
+                    }
                     bytes += part.readableBytesView
                 }
                 return bytes

@@ -90,7 +90,7 @@ struct RouteTable: Sendable {
 
     /// Paths that need nothing, besides ``assets``.
     static let open: Set<String> = [
-        "GET /sign-in", "POST /sign-in", "GET /sign-in/openid", "GET /sign-in/openid/back", "GET /invitation/{secret}",
+        "GET /sign-in", "POST /sign-in", "GET /invitation/{secret}",
         "POST /invitation/{secret}", "POST /hooks/{hook}", "GET /healthz", "GET /readyz",
         "GET /assets/{name}",
     ]
@@ -115,7 +115,8 @@ struct RouteTable: Sendable {
             }
             if route.method == .get {
                 switch route.need {
-                case .nothing, .account, .server(.view), .environment(.view), .rollout(.view), .named(.view),
+                case .nothing, .account, .server(.view), .environment(.view), .rollout(.view),
+                    .named(.view),
                     .server(.administer):
                     break
                 default: throw Unsafe(reason: "\(name) would change something, and is a GET")

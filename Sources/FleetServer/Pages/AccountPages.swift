@@ -74,8 +74,6 @@ struct AccountPages: Sendable {
             let problem: String?
             let name: String
             let back: String
-            let backQuery: String
-            let openID: String?
         }
         let back = Pages.ours(call.query["back"] ?? call.form["back"])
         if call.method == .get, call.caller != nil { return .see(back) }
@@ -86,9 +84,7 @@ struct AccountPages: Sendable {
             frame: frame,
             problem: problem,
             name: name,
-            back: back,
-            backQuery: Percent.encoded(back),
-            openID: nil
+            back: back
         )
         let reply = pages.page("sign-in", model, problem == nil ? .ok : .unprocessableContent)
         return cookie.map { reply.with(.setCookie, $0) } ?? reply

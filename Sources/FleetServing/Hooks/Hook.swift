@@ -67,14 +67,6 @@ public struct Hook: Sendable, Hashable {
         }
     }
 
-    /// Where results are told.
-    public struct Feedback: Sendable, Hashable {
-        /// The provider's API, as in `https://api.github.com`, without a slash at its end.
-        public let api: String
-        /// The token for it.
-        public let token: ServerFile.Secret
-    }
-
     /// Its name, which is the end of its address: `/hooks/NAME`.
     public let name: String
     /// Whose deliveries come to it.
@@ -91,8 +83,6 @@ public struct Hook: Sendable, Hashable {
     public let rules: [Rule]
     /// How often the refs are looked at without being told, in milliseconds.
     public let pollMilliseconds: Int
-    /// Where results are told; nil for nowhere.
-    public let feedback: Feedback?
 
     /// Describes a hook; the parameters are its properties.
     public init(
@@ -103,8 +93,7 @@ public struct Hook: Sendable, Hashable {
         repository: String,
         project: String?,
         rules: [Rule],
-        pollMilliseconds: Int,
-        feedback: Feedback?
+        pollMilliseconds: Int
     ) {
         self.name = name
         self.provider = provider
@@ -114,6 +103,5 @@ public struct Hook: Sendable, Hashable {
         self.project = project
         self.rules = rules
         self.pollMilliseconds = pollMilliseconds
-        self.feedback = feedback
     }
 }
