@@ -135,6 +135,8 @@ struct PageTests {
             on: try await bob.get(path)
         )
         #expect(stopping.status == 303)
+        // Its controller has heard it.
+        #expect(try await server.eventually { try await bob.get(path).body.contains("enough") })
         try server.directory.write("", to: "go")
         #expect(
             try await server.eventually {
