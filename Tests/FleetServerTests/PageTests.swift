@@ -157,6 +157,9 @@ struct PageTests {
             on: resume
         )
         #expect(resumed.header("location") == path)
+        // Its page follows it at once.
+        let taken = try await bob.get(path)
+        #expect(taken.body.contains("data-stream") || taken.body.contains("✓ succeeded"))
         #expect(
             try await server.eventually { try await bob.get(path).body.contains("✓ succeeded") }
         )

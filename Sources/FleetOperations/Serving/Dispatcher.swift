@@ -149,8 +149,11 @@ public actor Dispatcher {
         if let live = try await engine.controller.journal.live(in: environment),
             live.release.commit == wish.commit
         {
-            let reason = "\(wish.label) runs there already, by rollout \(live.rollout.id)"
-            guard try await engine.store.move(wish, to: .dropped(reason: reason)) else { return }
+            let state = Wish.State.done(
+                rollout: live.rollout.id.description,
+                outcome: "runs already"
+            )
+            guard try await engine.store.move(wish, to: state) else { return }
             return try await follow(wish)
         }
         let person = person(wish.person, of: wish.hook)

@@ -241,8 +241,10 @@ struct RolloutPages: Sendable {
         let isProtected = engine.isProtected(environment, in: await engine.keeper.version)
         let outcome = story.rollout.outcome
         let holder = try engine.holder(of: environment)
-        let isUnderWay = outcome == nil && holder != nil
-        let isOpen = outcome == nil && holder == nil || outcome == .interrupted
+        // One that was just taken up again has an end until its first new record.
+        let isHere = engine.rollouts.running(id) != nil
+        let isUnderWay = isHere || outcome == nil && holder != nil
+        let isOpen = !isUnderWay && (outcome == nil || outcome == .interrupted)
         struct Model {
             let frame: Pages.Frame
             let title: String
