@@ -230,7 +230,15 @@ public struct GitRepository: Sendable {
         let result = await withTaskGroup(of: Result<String, Failure>?.self) { group in
             group.addTask {
                 do throws(Failure) {
-                    return .success(try await git(arguments, in: directory, reading: "", options: made, asks: false))
+                    return .success(
+                        try await git(
+                            arguments,
+                            in: directory,
+                            reading: "",
+                            options: made,
+                            asks: false
+                        )
+                    )
                 } catch {
                     return .failure(error)
                 }
@@ -269,7 +277,8 @@ public struct GitRepository: Sendable {
                 arguments: .init(
                     GitSettings.localOptions + ["-c", "safe.bareRepository=explicit"] + arguments
                 ),
-                environment: asks ? environment : environment.updating(["GIT_TERMINAL_PROMPT": "0"]),
+                environment: asks
+                    ? environment : environment.updating(["GIT_TERMINAL_PROMPT": "0"]),
                 workingDirectory: .init(directory),
                 platformOptions: options,
                 input: .string(input),

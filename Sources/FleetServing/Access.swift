@@ -56,6 +56,7 @@ public struct Roles: Sendable, Hashable, Codable {
     ///   - right: The right.
     ///   - environment: The environment; nil for what concerns the server as a whole. That can be administered only by
     ///     whoever is an administrator everywhere; everything else is allowed there if it is allowed anywhere.
+    /// - Returns: Whether it does.
     public func allow(_ right: Right, in environment: String?) -> Bool {
         guard let environment else {
             if right == .administer {
@@ -83,8 +84,8 @@ public enum TokenScope: String, Sendable, Hashable, CaseIterable, Codable {
     ///   - scopes: What the token may do.
     ///   - right: The right.
     ///   - isProtected: Whether it concerns a protected environment.
-    public static func allow(_ scopes: Set<TokenScope>, _ right: Right, isProtected: Bool) -> Bool
-    {
+    /// - Returns: Whether it does.
+    public static func allow(_ scopes: Set<TokenScope>, _ right: Right, isProtected: Bool) -> Bool {
         switch right {
         case .view: !scopes.isEmpty
         // A token is for programs: people administer in a browser, where they sign in.

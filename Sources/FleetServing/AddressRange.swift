@@ -27,6 +27,7 @@ public struct AddressRange: Sendable, Hashable {
     /// Whether an address is in the range.
     ///
     /// - Parameter text: An address; nil for whoever comes through a Unix socket.
+    /// - Returns: Whether it is.
     public func contains(_ text: String?) -> Bool {
         guard let text else { return isSocket }
         guard !isSocket, let address = Self.address(text), address.count == bytes.count else {
@@ -83,7 +84,8 @@ public struct AddressRange: Sendable, Hashable {
         var bytes: [UInt8] = []
         for part in parts {
             // A leading zero means octal to some, and something else to others.
-            guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            guard (1...3).contains(part.utf8.count),
+                part.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
                 part == "0" || !part.hasPrefix("0"), let byte = UInt8(part)
             else { return nil }
             bytes.append(byte)
@@ -101,7 +103,8 @@ public struct AddressRange: Sendable, Hashable {
     ///   - forwarded: The values of the `X-Forwarded-For` headers, in their order.
     ///   - proxies: The proxies that are trusted.
     /// - Returns: The address; `unix` for whoever comes through a socket without any other.
-    public static func client(peer: String?, forwarded: [String], proxies: [AddressRange]) -> String {
+    public static func client(peer: String?, forwarded: [String], proxies: [AddressRange]) -> String
+    {
         var seen = peer
         guard proxies.contains(where: { $0.contains(peer) }) else { return peer ?? "unix" }
         let hops = forwarded.flatMap { $0.split(separator: ",") }.map {

@@ -1,5 +1,5 @@
-internal import FleetRollout
 package import FleetOperations
+internal import FleetRollout
 internal import Glibc
 
 /// Programs that belong beside this one.
@@ -21,7 +21,10 @@ package enum SiblingProgram {
     /// - Throws: `OperationFailure` if it is not there; otherwise this does not return.
     package static func become(_ name: String, _ arguments: [String]) throws(OperationFailure) {
         guard let program = path(name) else {
-            throw OperationFailure(.missingDependency, "this program cannot find itself, and \(name) is beside it")
+            throw OperationFailure(
+                .missingDependency,
+                "this program cannot find itself, and \(name) is beside it"
+            )
         }
         var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
         words.append(nil)

@@ -38,6 +38,7 @@ struct ServerStoreTests {
         )
     }
 
+    /// Row S3.
     @Test("A delivery is stored once, however often and however many at a time arrive")
     func deliveries() async throws {
         let store = try ServerStore(in: place, for: "a test")
@@ -65,6 +66,7 @@ struct ServerStoreTests {
         #expect(try await store.deliveries(limit: 2).map(\.arrival.body) == [[], []])
     }
 
+    /// Row S13.
     @Test(
         "What was stored is there for the next server; two at once are refused, and the first one is named"
     )

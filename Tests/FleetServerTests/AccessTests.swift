@@ -91,6 +91,7 @@ struct AccessTests {
         ])
     }
 
+    /// Rows S18, S19.
     @Test(
         "Signing in: the wrong password, somebody unknown, guessing, signing out, and another site"
     )
@@ -168,6 +169,7 @@ struct AccessTests {
         await server.stop()
     }
 
+    /// Row S18.
     @Test("A redirection after signing in leads nowhere else")
     func openRedirect() async throws {
         let server = try ServerFixture()
@@ -214,6 +216,7 @@ struct AccessTests {
         #expect(Percent.encoded("a b/ö") == "a%20b%2F%C3%B6")
     }
 
+    /// Row S6.
     @Test("Bodies and headers that are too long are refused, and the server goes on")
     func limits() async throws {
         let server = try ServerFixture()
@@ -250,6 +253,7 @@ struct AccessTests {
         await server.stop()
     }
 
+    /// Row S18.
     @Test("Every answer has the headers that keep a page to itself")
     func headers() async throws {
         let server = try ServerFixture()
@@ -276,6 +280,7 @@ struct AccessTests {
         await server.stop()
     }
 
+    /// Row S17.
     @Test("Rights that are taken away and sessions that end count at once")
     func revocation() async throws {
         let server = try ServerFixture()

@@ -20,6 +20,7 @@ struct DeliveryTests {
         if case .done(_, "succeeded") = state { true } else { false }
     }
 
+    /// Row S21.
     @Test("A push reaches staging; a tag goes on to production once somebody else has approved it")
     func wholeWay() async throws {
         let server = try ServerFixture(
@@ -98,6 +99,7 @@ struct DeliveryTests {
         await server.stop()
     }
 
+    /// Rows S1, S2.
     @Test("Redelivered, replayed and forged deliveries change nothing twice")
     func again() async throws {
         let server = try ServerFixture()
@@ -132,6 +134,7 @@ struct DeliveryTests {
         await server.stop()
     }
 
+    /// Row S9.
     @Test("What nobody wants is answered with a 2xx and says so")
     func unasked() async throws {
         let server = try ServerFixture()
@@ -163,6 +166,7 @@ struct DeliveryTests {
         await server.stop()
     }
 
+    /// Rows S8, S10.
     @Test(
         "A push that nobody told of is found by looking, and an unreachable repository deploys nothing old"
     )
@@ -248,6 +252,7 @@ struct DeliveryTests {
         await server.stop()
     }
 
+    /// Row S11.
     @Test(
         "A server that ended between storing a delivery and acting is followed by one that acts, once"
     )

@@ -166,6 +166,7 @@ struct PageTests {
         await server.stop()
     }
 
+    /// Row S20.
     @Test(
         "Markup, escapes and turned text from commits, people and hosts are shown as what they are"
     )

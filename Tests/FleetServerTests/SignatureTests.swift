@@ -52,6 +52,7 @@ struct SignatureTests {
         return Signature(hook: hook, secrets: secrets).verify(body, fields, at: now ?? self.now)
     }
 
+    /// Row S1.
     @Test("GitHub's, Gitea's and Forgejo's, with the old and the new secret")
     func hexadecimal() throws {
         for (provider, name, prefix, id) in [
@@ -90,6 +91,7 @@ struct SignatureTests {
         )
     }
 
+    /// Row S1.
     @Test(
         "Standard Webhooks: id and time are signed, several signatures are looked at, and old ones are refused"
     )

@@ -218,6 +218,7 @@ struct WishBookTests {
         .done(rollout: "r", outcome: outcome)
     }
 
+    /// Row S5.
     @Test("The newest takes the place of what waits, and of nothing else")
     func newest() {
         let book = WishBook([
@@ -237,6 +238,7 @@ struct WishBookTests {
         #expect(starting.next(passed: [:]) == nil)
     }
 
+    /// Row S2.
     @Test("A delivery that arrives again leads to nothing, however the first one ended")
     func again() {
         for state in [
@@ -252,6 +254,7 @@ struct WishBookTests {
         #expect(moved.verdict(on: wish(0, main, "a")) == .wanted(instead: []))
     }
 
+    /// Rows S4, S9.
     @Test("An older version is not deployed over a newer one, and a moved tag is another release")
     func versions() {
         let book = WishBook([

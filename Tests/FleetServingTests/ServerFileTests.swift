@@ -212,6 +212,7 @@ struct AddressRangeTests {
     )
     func nonsense(text: String) { #expect(AddressRange(text) == nil) }
 
+    /// Row S18.
     @Test("Only what trusted proxies have added to X-Forwarded-For is believed")
     func forwarded() throws {
         let proxies = [

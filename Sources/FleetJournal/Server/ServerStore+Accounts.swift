@@ -143,7 +143,10 @@ extension ServerStore {
         async throws(JournalError)
     {
         try await writing { database in
-            try database.execute(sql: "DELETE FROM invitation WHERE account = ?", arguments: [account])
+            try database.execute(
+                sql: "DELETE FROM invitation WHERE account = ?",
+                arguments: [account]
+            )
             try database.execute(
                 sql: "INSERT INTO invitation (hash, account, expires) VALUES (?, ?, ?)",
                 arguments: [hash, account, expires]
@@ -178,7 +181,10 @@ extension ServerStore {
                 arguments: [hash, now]
             )
             guard let account else { return nil }
-            try database.execute(sql: "DELETE FROM invitation WHERE account = ?", arguments: [account])
+            try database.execute(
+                sql: "DELETE FROM invitation WHERE account = ?",
+                arguments: [account]
+            )
             try database.execute(
                 sql: "INSERT OR REPLACE INTO password (account, hash, time) VALUES (?, ?, ?)",
                 arguments: [account, password, now]
@@ -213,14 +219,19 @@ extension ServerStore {
     /// - Throws: ``JournalError/read(reason:)``.
     public func session(_ hash: String) async throws(JournalError) -> ServerSession? {
         try await reading { database in
-            try Row.fetchOne(database, sql: "SELECT * FROM session WHERE hash = ?", arguments: [hash])
-                .map(Self.session)
+            try Row.fetchOne(
+                database,
+                sql: "SELECT * FROM session WHERE hash = ?",
+                arguments: [hash]
+            )
+            .map(Self.session)
         }
     }
 
     /// Sessions, the one used last first.
     ///
     /// - Parameter account: Only this account's; nil for all.
+    /// - Returns: The sessions.
     /// - Throws: ``JournalError/read(reason:)``.
     public func sessions(of account: String?) async throws(JournalError) -> [ServerSession] {
         try await reading { database in
@@ -240,7 +251,8 @@ extension ServerStore {
     {
         try await writing { database in
             try database.execute(
-                sql: "UPDATE session SET used = ?, address = ?, fresh = CASE WHEN ? THEN ? ELSE fresh END WHERE hash = ?",
+                sql:
+                    "UPDATE session SET used = ?, address = ?, fresh = CASE WHEN ? THEN ? ELSE fresh END WHERE hash = ?",
                 arguments: [now, address, isFresh, now, hash]
             )
         }
@@ -299,10 +311,12 @@ extension ServerStore {
     public func keep(_ token: ServerToken) async throws(JournalError) -> Int {
         try await writing { database in
             try database.execute(
-                sql: "INSERT INTO token (hash, account, name, scopes, made, expires) VALUES (?, ?, ?, ?, ?, ?)",
+                sql:
+                    "INSERT INTO token (hash, account, name, scopes, made, expires) VALUES (?, ?, ?, ?, ?, ?)",
                 arguments: [
                     token.hash, token.account, token.name,
-                    token.scopes.map(\.rawValue).sorted().joined(separator: " "), token.made, token.expires,
+                    token.scopes.map(\.rawValue).sorted().joined(separator: " "), token.made,
+                    token.expires,
                 ]
             )
             return Int(database.lastInsertedRowID)
@@ -322,6 +336,7 @@ extension ServerStore {
     /// Tokens, the newest first.
     ///
     /// - Parameter account: Only this account's; nil for all.
+    /// - Returns: The tokens.
     /// - Throws: ``JournalError/read(reason:)``.
     public func tokens(of account: String?) async throws(JournalError) -> [ServerToken] {
         try await reading { database in
@@ -352,7 +367,8 @@ extension ServerStore {
     ///   - account: Only if it is this account's; nil for any.
     /// - Returns: What it was called; nil if there was none.
     /// - Throws: ``JournalError/write(reason:)``.
-    public func revoke(token number: Int, of account: String?) async throws(JournalError) -> String? {
+    public func revoke(token number: Int, of account: String?) async throws(JournalError) -> String?
+    {
         try await writing { database in
             let name = try String.fetchOne(
                 database,
@@ -372,7 +388,9 @@ extension ServerStore {
             hash: row["hash"],
             account: row["account"],
             name: row["name"],
-            scopes: Set(scopes.split(separator: " ").compactMap { TokenScope(rawValue: String($0)) }),
+            scopes: Set(
+                scopes.split(separator: " ").compactMap { TokenScope(rawValue: String($0)) }
+            ),
             made: row["made"],
             expires: row["expires"],
             used: row["used"],

@@ -1,5 +1,5 @@
-internal import FoundationEssentials
 internal import FleetServing
+internal import FoundationEssentials
 internal import GRDB
 
 /// A delivery of a provider, and what became of it.
@@ -95,8 +95,12 @@ extension ServerStore {
     /// - Throws: ``JournalError/read(reason:)``.
     public func delivery(_ number: Int) async throws(JournalError) -> Delivery? {
         try await reading { database in
-            try Row.fetchOne(database, sql: "SELECT * FROM delivery WHERE id = ?", arguments: [number])
-                .map(Self.delivery)
+            try Row.fetchOne(
+                database,
+                sql: "SELECT * FROM delivery WHERE id = ?",
+                arguments: [number]
+            )
+            .map(Self.delivery)
         }
     }
 
@@ -109,7 +113,8 @@ extension ServerStore {
         try await reading { database in
             try Row.fetchAll(
                 database,
-                sql: "SELECT * FROM delivery WHERE state = 'accepted' AND due <= ? ORDER BY id LIMIT ?",
+                sql:
+                    "SELECT * FROM delivery WHERE state = 'accepted' AND due <= ? ORDER BY id LIMIT ?",
                 arguments: [unixMilliseconds, limit]
             ).map(Self.delivery)
         }
@@ -139,7 +144,8 @@ extension ServerStore {
     public func postpone(_ number: Int, until due: Int, note: String) async throws(JournalError) {
         try await writing { database in
             try database.execute(
-                sql: "UPDATE delivery SET state = 'accepted', due = ?, note = ?, tries = tries + 1 WHERE id = ?",
+                sql:
+                    "UPDATE delivery SET state = 'accepted', due = ?, note = ?, tries = tries + 1 WHERE id = ?",
                 arguments: [due, note, number]
             )
         }

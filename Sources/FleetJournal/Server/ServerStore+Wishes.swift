@@ -28,7 +28,8 @@ extension ServerStore {
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
                     """,
                 arguments: [
-                    wish.environment, wish.later.joined(separator: "\n"), wish.hook, wish.ref, wish.commit,
+                    wish.environment, wish.later.joined(separator: "\n"), wish.hook, wish.ref,
+                    wish.commit,
                     wish.person.login, wish.person.address, wish.delivery, wish.unixMilliseconds,
                     Self.text(of: wish.gate), Self.text(of: wish.state),
                 ]
@@ -86,8 +87,12 @@ extension ServerStore {
     /// - Throws: ``JournalError/write(reason:)``.
     public func move(_ wish: Wish, to state: Wish.State) async throws(JournalError) -> Bool {
         try await writing { database in
-            let now = try Row.fetchOne(database, sql: "SELECT * FROM wish WHERE id = ?", arguments: [wish.id])
-                .flatMap(Self.wish)
+            let now = try Row.fetchOne(
+                database,
+                sql: "SELECT * FROM wish WHERE id = ?",
+                arguments: [wish.id]
+            )
+            .flatMap(Self.wish)
             guard now?.state == wish.state else { return false }
             try Self.update(wish.id, state, in: database)
             return true
@@ -104,7 +109,8 @@ extension ServerStore {
     {
         try await writing { database in
             try database.execute(
-                sql: "INSERT OR IGNORE INTO passed (hook, revision, name, time) VALUES (?, ?, ?, ?)",
+                sql:
+                    "INSERT OR IGNORE INTO passed (hook, revision, name, time) VALUES (?, ?, ?, ?)",
                 arguments: [hook, commit, name, unixMilliseconds]
             )
         }

@@ -21,6 +21,7 @@ public struct People: Sendable, Hashable {
     /// The authors of a release with all of their names.
     ///
     /// - Parameter found: The authors that git tells; if it tells none, nobody knows who they are, and that stays so.
+    /// - Returns: All of their names.
     func authors(_ found: Set<String>) -> Set<String> {
         guard !found.isEmpty else { return [] }
         var all = found.union(authors)

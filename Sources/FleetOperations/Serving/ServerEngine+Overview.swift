@@ -40,7 +40,9 @@ extension ServerEngine {
     /// - Throws: ``OperationFailure`` if the journal cannot be read.
     public func environments() async throws(OperationFailure) -> [String] {
         let known: [String]
-        do { known = try await controller.journal.environments() } catch { throw OperationFailure(error) }
+        do { known = try await controller.journal.environments() } catch {
+            throw OperationFailure(error)
+        }
         let written = await keeper.version?.project.environments ?? []
         return Set(known).union(written).sorted()
     }
@@ -68,7 +70,12 @@ extension ServerEngine {
                 live: live?.release,
                 liveBy: live?.rollout.id,
                 last: try await journal.rollouts(
-                    RolloutQuery(environment: environment, limit: 1, changesOnly: true, withTimes: true)
+                    RolloutQuery(
+                        environment: environment,
+                        limit: 1,
+                        changesOnly: true,
+                        withTimes: true
+                    )
                 ).first.map(Records.line),
                 open: try await journal.unfinished(in: environment)?.id,
                 holder: try controller.leases.holder(of: environment),
@@ -88,7 +95,10 @@ extension ServerEngine {
             return "nobody can tell: there is no time zone `\(policy.timeZone)`"
         }
         let now = Self.now() / 1000
-        guard let closure = policy.closure(at: LocalTime(unixSeconds: now, offsetSeconds: offset(now)))
+        guard
+            let closure = policy.closure(
+                at: LocalTime(unixSeconds: now, offsetSeconds: offset(now))
+            )
         else { return nil }
         let why =
             switch closure {
@@ -128,7 +138,9 @@ extension ServerEngine {
     ///
     /// - Throws: ``OperationFailure`` if that cannot be determined.
     public func holder(of environment: String) throws(OperationFailure) -> String? {
-        do { return try controller.leases.holder(of: environment) } catch { throw OperationFailure(error) }
+        do { return try controller.leases.holder(of: environment) } catch {
+            throw OperationFailure(error)
+        }
     }
 
     /// Says something in the server's log.

@@ -1,12 +1,12 @@
-internal import FleetTransport
 internal import FleetInventory
+internal import FleetJournal
 public import FleetPlan
+internal import FleetProject
 public import FleetReport
 public import FleetRollout
-internal import FleetJournal
-internal import FleetProject
 internal import FleetRunner
 public import FleetServing
+internal import FleetTransport
 internal import Synchronization
 
 /// What somebody asks a server to do to hosts.

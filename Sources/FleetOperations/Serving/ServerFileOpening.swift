@@ -1,6 +1,6 @@
-internal import FleetRollout
 internal import FleetFiles
 internal import FleetReport
+internal import FleetRollout
 public import FleetServing
 internal import FleetYAML
 
@@ -22,6 +22,8 @@ public enum ServerFileOpening {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw OperationFailure(.invalidFiles, "\(Sanitizer.line(path)) is not UTF-8")
         }
-        do { return try ServerFileReader.read(text, file: path) } catch { throw OperationFailure(error) }
+        do { return try ServerFileReader.read(text, file: path) } catch {
+            throw OperationFailure(error)
+        }
     }
 }

@@ -45,6 +45,7 @@ struct Passwords: Sendable {
     /// - Parameters:
     ///   - password: What was typed.
     ///   - hash: The hash; nil for an account that there is not, which takes as long as one that there is.
+    /// - Returns: Whether it is.
     func matches(_ password: String, _ hash: String?) async -> Bool {
         let parts = (hash ?? "").split(separator: "$").map(String.init)
         let rounds = parts.count == 4 ? Int(parts[1].dropFirst(3).prefix { $0 != "," }) : nil
@@ -94,7 +95,9 @@ enum Secrets {
     static func make() -> String { hex(bytes(32)) }
 
     /// What is stored of a secret.
-    static func hash(_ secret: String) -> String { hex(Array(SHA256.hash(data: Array(secret.utf8)))) }
+    static func hash(_ secret: String) -> String {
+        hex(Array(SHA256.hash(data: Array(secret.utf8))))
+    }
 
     /// Whether two are the same, in a time that does not tell where they differ.
     static func areEqual(_ one: [UInt8], _ other: [UInt8]) -> Bool {
@@ -107,13 +110,19 @@ enum Secrets {
     /// Whether two texts are the same, whatever their lengths, in a time that does not tell where they differ.
     static func areEqual(_ one: String, _ other: String) -> Bool {
         guard !one.isEmpty, !other.isEmpty else { return false }
-        return areEqual(Array(SHA256.hash(data: Array(one.utf8))), Array(SHA256.hash(data: Array(other.utf8))))
+        return areEqual(
+            Array(SHA256.hash(data: Array(one.utf8))),
+            Array(SHA256.hash(data: Array(other.utf8)))
+        )
     }
 
     /// Digits for bytes.
     static func hex(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        return String(
+            decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
+            as: UTF8.self
+        )
     }
 
     /// Bytes for digits; nil if they are none.

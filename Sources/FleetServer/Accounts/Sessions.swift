@@ -31,7 +31,9 @@ struct Sessions: Sendable {
     /// - Throws: ``Refusal`` if a token was given that does not hold.
     func caller(_ call: Call) async throws -> Caller? {
         if let text = call.headers[.authorization] { return try await bearer(text, call) }
-        if let value = Self.cookie(cookieName, in: call.headers), let caller = try await session(value, call) {
+        if let value = Self.cookie(cookieName, in: call.headers),
+            let caller = try await session(value, call)
+        {
             return caller
         }
         return try proxied(call)
@@ -39,12 +41,20 @@ struct Sessions: Sendable {
 
     private func bearer(_ text: String, _ call: Call) async throws -> Caller? {
         let words = text.split(separator: " ")
-        guard words.count == 2, words[0].lowercased() == "bearer", words[1].hasPrefix(Self.tokenPrefix) else {
+        guard words.count == 2, words[0].lowercased() == "bearer",
+            words[1].hasPrefix(Self.tokenPrefix)
+        else {
             throw Refusal(.unauthorized, "this is no token of a fleet server")
         }
-        guard let token = try await store.token(Secrets.hash(String(words[1]))), token.expires > call.now,
+        guard let token = try await store.token(Secrets.hash(String(words[1]))),
+            token.expires > call.now,
             let account = file.account(named: token.account)
-        else { throw Refusal(.unauthorized, "this token does not hold: it has expired, was revoked, or never was") }
+        else {
+            throw Refusal(
+                .unauthorized,
+                "this token does not hold: it has expired, was revoked, or never was"
+            )
+        }
         if call.now - (token.used ?? 0) > Self.noteMilliseconds || token.address != call.address {
             try await store.use(token: token.number, at: call.now, address: call.address)
         }
@@ -52,10 +62,12 @@ struct Sessions: Sendable {
     }
 
     private func session(_ value: String, _ call: Call) async throws -> Caller? {
-        guard value.utf8.count == 64, let session = try await store.session(Secrets.hash(value)) else { return nil }
+        guard value.utf8.count == 64, let session = try await store.session(Secrets.hash(value))
+        else { return nil }
         // A clock that was set back makes no session older or younger than it is.
         guard call.now - session.used < Self.idleMilliseconds,
-            call.now - session.began < Self.longestMilliseconds, session.began - call.now < Self.idleMilliseconds,
+            call.now - session.began < Self.longestMilliseconds,
+            session.began - call.now < Self.idleMilliseconds,
             let account = file.account(named: session.account)
         else {
             try await store.end(session.hash)
@@ -71,8 +83,10 @@ struct Sessions: Sendable {
     ///
     /// Its session is not stored: the proxy tells in each request who it is, and when they signed in.
     private func proxied(_ call: Call) throws -> Caller? {
-        guard let rule = file.proxySignIn, file.trustedProxies.contains(where: { $0.contains(call.peer) }),
-            let field = HTTPField.Name(rule.userHeader), let name = call.headers[field], !name.isEmpty
+        guard let rule = file.proxySignIn,
+            file.trustedProxies.contains(where: { $0.contains(call.peer) }),
+            let field = HTTPField.Name(rule.userHeader), let name = call.headers[field],
+            !name.isEmpty
         else { return nil }
         // Two of them: one of them came from the browser.
         guard call.headers[values: field].count == 1 else {
@@ -82,7 +96,8 @@ struct Sessions: Sendable {
             throw Refusal(.forbidden, "`\(name)` has no account here")
         }
         var fresh = 0
-        if let header = rule.timeHeader.flatMap({ HTTPField.Name($0) }), let text = call.headers[header],
+        if let header = rule.timeHeader.flatMap({ HTTPField.Name($0) }),
+            let text = call.headers[header],
             let seconds = Int(text), (0...call.now / 1000 + 60).contains(seconds)
         {
             fresh = seconds * 1000
@@ -137,13 +152,19 @@ struct Sessions: Sendable {
     /// `SameSite=Lax`, because a link in a chat has to lead to a page for somebody who is signed in; changes need the
     /// form's secret as well.
     func cookie(_ name: String, _ value: String, seconds: Int) -> String {
-        "\(name)=\(value); Path=/; HttpOnly; SameSite=Lax; Max-Age=\(seconds)" + (file.isSecure ? "; Secure" : "")
+        "\(name)=\(value); Path=/; HttpOnly; SameSite=Lax; Max-Age=\(seconds)"
+            + (file.isSecure ? "; Secure" : "")
     }
 
     /// The value of a cookie; nil if there is none, or more than one.
     static func cookie(_ name: String, in headers: HTTPFields) -> String? {
-        let found = headers[values: .cookie].flatMap { $0.split(separator: ";") }.compactMap { pair -> String? in
-            let parts = pair.drop { $0 == " " }.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let found = headers[values: .cookie].flatMap { $0.split(separator: ";") }.compactMap {
+            pair -> String? in
+            let parts = pair.drop { $0 == " " }.split(
+                separator: "=",
+                maxSplits: 1,
+                omittingEmptySubsequences: false
+            )
             return parts.count == 2 && parts[0] == name ? String(parts[1]) : nil
         }
         return found.count == 1 ? found[0] : nil

@@ -23,6 +23,7 @@ final class Throttle: Sendable {
     /// - Parameters:
     ///   - names: The account, and the address.
     ///   - now: The time, in milliseconds since 1970. A clock that was set back lets everybody try.
+    /// - Returns: Milliseconds.
     func wait(_ names: [String], at now: Int) -> Int {
         records.withLock { records in
             names.map { name -> Int in
@@ -40,10 +41,14 @@ final class Throttle: Sendable {
         records.withLock { records in
             if records.count > Self.most {
                 let cutoff = now - Self.memory
-                records = records.filter { $0.value.last > cutoff && $0.value.failures >= Self.free }
+                records = records.filter {
+                    $0.value.last > cutoff && $0.value.failures >= Self.free
+                }
                 // Still too many: those that were not heard of for the longest time go.
                 if records.count > Self.most {
-                    let kept = records.sorted { $0.value.last > $1.value.last }.prefix(Self.most / 2)
+                    let kept = records.sorted { $0.value.last > $1.value.last }.prefix(
+                        Self.most / 2
+                    )
                     records = Dictionary(uniqueKeysWithValues: kept.map { ($0.key, $0.value) })
                 }
             }

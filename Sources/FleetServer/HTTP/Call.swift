@@ -77,7 +77,8 @@ struct Form: Sendable {
 
     /// Reads `a=b&c=d`; what cannot be decoded is left out.
     init(_ text: String) {
-        values = text.split(separator: "&", maxSplits: Self.most).prefix(Self.most).compactMap { pair in
+        values = text.split(separator: "&", maxSplits: Self.most).prefix(Self.most).compactMap {
+            pair in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard let name = Self.decoded(parts[0]),
                 let value = Self.decoded(parts.count > 1 ? parts[1] : "")
@@ -89,7 +90,8 @@ struct Form: Sendable {
     /// A value; nil if there is none, or it is blank.
     subscript(name: String) -> String? {
         guard let value = values.first(where: { $0.name == name })?.value else { return nil }
-        let trimmed = value.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
+        let trimmed = value.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace)
+            .reversed()
         return trimmed.isEmpty ? nil : String(trimmed)
     }
 

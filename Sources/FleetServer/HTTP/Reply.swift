@@ -1,7 +1,7 @@
-internal import FleetRollout
 internal import FleetDigest
 internal import FleetOperations
 internal import FleetReport
+internal import FleetRollout
 internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
@@ -25,12 +25,20 @@ struct Reply: Sendable {
 
     /// An answer with text.
     static func text(_ text: String, _ status: HTTPResponse.Status = .ok) -> Reply {
-        Reply(status: status, headers: [.contentType: "text/plain; charset=utf-8"], body: .bytes(Array(text.utf8)))
+        Reply(
+            status: status,
+            headers: [.contentType: "text/plain; charset=utf-8"],
+            body: .bytes(Array(text.utf8))
+        )
     }
 
     /// A page.
     static func page(_ html: String, _ status: HTTPResponse.Status = .ok) -> Reply {
-        Reply(status: status, headers: [.contentType: "text/html; charset=utf-8"], body: .bytes(Array(html.utf8)))
+        Reply(
+            status: status,
+            headers: [.contentType: "text/html; charset=utf-8"],
+            body: .bytes(Array(html.utf8))
+        )
     }
 
     /// A value as JSON, in the forms that docs/json.md describes.
@@ -54,13 +62,16 @@ struct Reply: Sendable {
     /// Leads a browser to another page of this server.
     ///
     /// - Parameter path: A path of ours, which begins with one slash: nobody is led elsewhere.
+    /// - Returns: The answer.
     static func see(_ path: String) -> Reply {
         let isOurs = path.hasPrefix("/") && !path.hasPrefix("//") && !path.contains("\\")
         return Reply(status: .seeOther, headers: [.location: isOurs ? path : "/"], body: .bytes([]))
     }
 
     /// No body.
-    static func empty(_ status: HTTPResponse.Status) -> Reply { Reply(status: status, body: .bytes([])) }
+    static func empty(_ status: HTTPResponse.Status) -> Reply {
+        Reply(status: status, body: .bytes([]))
+    }
 
     /// Adds a header.
     func with(_ name: HTTPField.Name, _ value: String) -> Reply {
@@ -101,7 +112,8 @@ struct Refusal: Error, Sendable {
             case .locked: .conflict
             case .refused: .unprocessableContent
             case .interrupted: .serviceUnavailable
-            case .journal, .stateDirectory: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
+            case .journal, .stateDirectory:
+                HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
             default: .internalServerError
             }
         self.failure = failure
@@ -109,7 +121,10 @@ struct Refusal: Error, Sendable {
 
     /// The password has to be given again.
     static let needsPassword: Refusal = {
-        var refusal = Refusal(.forbidden, "this needs your password again: you gave it more than 15 minutes ago")
+        var refusal = Refusal(
+            .forbidden,
+            "this needs your password again: you gave it more than 15 minutes ago"
+        )
         refusal.wantsPassword = true
         return refusal
     }()

@@ -26,7 +26,11 @@ struct HookRoutes: Sendable {
         let name = call.parameters["hook"] ?? ""
         // A hook that there is not answers as a wrong signature does: names are not to be guessed.
         guard let hook = engine.file.hook(named: name), let secrets = secrets[name],
-            let verified = Signature(hook: hook, secrets: secrets).verify(call.body, call.headers, at: call.now)
+            let verified = Signature(hook: hook, secrets: secrets).verify(
+                call.body,
+                call.headers,
+                at: call.now
+            )
         else {
             counters.refusedDelivery()
             throw Refusal(.unauthorized, "the signature does not match")
@@ -44,7 +48,10 @@ struct HookRoutes: Sendable {
         )
         counters.acceptedDelivery(isNew: stored.isNew)
         engine.bell.ring()
-        return .text(stored.isNew ? "accepted as \(stored.number)\n" : "known as \(stored.number)\n", .accepted)
+        return .text(
+            stored.isNew ? "accepted as \(stored.number)\n" : "known as \(stored.number)\n",
+            .accepted
+        )
     }
 
     /// The JSON of a body; GitHub can put it into a form.

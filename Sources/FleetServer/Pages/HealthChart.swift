@@ -29,13 +29,17 @@ enum HealthChart {
             let summary = HealthText.Summary(mine)
             let isGood = last.state == .healthy
             let uptime = summary.uptimePercent.map { "\(($0 * 10).rounded() / 10) % healthy" } ?? ""
-            let times = summary.percentiles.map { "; p50 \($0.p50) ms, p95 \($0.p95) ms, p99 \($0.p99) ms" } ?? ""
+            let times =
+                summary.percentiles.map { "; p50 \($0.p50) ms, p95 \($0.p95) ms, p99 \($0.p99) ms" }
+                ?? ""
             return Series(
                 host: key[0],
                 check: key[1],
                 look: isGood ? "good" : "bad",
                 glyph: isGood ? "✓" : "✕",
-                state: isGood ? "healthy, \(last.latencyMilliseconds) ms" : "\(last.state.rawValue): \(last.reason)",
+                state: isGood
+                    ? "healthy, \(last.latencyMilliseconds) ms"
+                    : "\(last.state.rawValue): \(last.reason)",
                 chart: chart(mine, from: start, to: end),
                 summary: "\(mine.count) answers, \(uptime)\(times)"
             )
@@ -46,7 +50,9 @@ enum HealthChart {
     private static let width = 600
     private static let height = 90
 
-    /// Latency over time, with a mark for every answer that was not healthy. Only numbers stand in it.
+    /// Latency over time, with a mark for every answer that was not healthy.
+    ///
+    /// Only numbers stand in it.
     private static func chart(_ samples: [HealthSample], from start: Int, to end: Int) -> String {
         let span = max(1, end - start)
         let most = max(1, samples.map(\.latencyMilliseconds).max() ?? 1)
@@ -87,7 +93,8 @@ enum HealthChart {
         for (place, stretch) in stretches.enumerated() where stretch.all > 0 {
             let look = stretch.bad > 0 ? "bad" : "good"
             let top = stretch.bad > 0 ? 0 : 6
-            drawn += "<rect class=\"\(look)\" x=\"\(place * 5)\" y=\"\(top)\" width=\"4\" height=\"\(14 - top)\"/>"
+            drawn +=
+                "<rect class=\"\(look)\" x=\"\(place * 5)\" y=\"\(top)\" width=\"4\" height=\"\(14 - top)\"/>"
         }
         let bad = stretches.count { $0.bad > 0 }
         return "<svg class=\"spark\" width=\"120\" height=\"14\" role=\"img\" "

@@ -1,5 +1,5 @@
-internal import FleetJournal
 internal import FleetInventory
+internal import FleetJournal
 internal import FleetOperations
 internal import FleetReport
 internal import FleetServing
@@ -26,23 +26,32 @@ struct Pages: Sendable {
         MustacheContentTypes.register(Escaped(), named: "FLEET")
         var library = MustacheLibrary()
         for (name, bytes) in Self.templates {
-            try library.register("{{% CONTENT_TYPE: FLEET}}" + String(decoding: bytes, as: UTF8.self), named: name)
+            try library.register(
+                "{{% CONTENT_TYPE: FLEET}}" + String(decoding: bytes, as: UTF8.self),
+                named: name
+            )
         }
         self.library = library
     }
 
     static let templates: [String: [UInt8]] = [
-        "account": PackageResources.account_mustache, "approvals": PackageResources.approvals_mustache,
+        "account": PackageResources.account_mustache,
+        "approvals": PackageResources.approvals_mustache,
         "audit": PackageResources.audit_mustache, "board": PackageResources.board_mustache,
         "deliveries": PackageResources.deliveries_mustache,
-        "environment": PackageResources.environment_mustache, "health": PackageResources.health_mustache,
+        "environment": PackageResources.environment_mustache,
+        "health": PackageResources.health_mustache,
         "history": PackageResources.history_mustache, "host": PackageResources.host_mustache,
-        "hosts": PackageResources.hosts_mustache, "invitation": PackageResources.invitation_mustache,
+        "hosts": PackageResources.hosts_mustache,
+        "invitation": PackageResources.invitation_mustache,
         "layout": PackageResources.layout_mustache, "overview": PackageResources.overview_mustache,
-        "password": PackageResources.password_mustache, "preview": PackageResources.preview_mustache,
+        "password": PackageResources.password_mustache,
+        "preview": PackageResources.preview_mustache,
         "project": PackageResources.project_mustache, "refusal": PackageResources.refusal_mustache,
-        "releases": PackageResources.releases_mustache, "rollout": PackageResources.rollout_mustache,
-        "rollouts": PackageResources.rollouts_mustache, "sign-in": PackageResources.sign_in_mustache,
+        "releases": PackageResources.releases_mustache,
+        "rollout": PackageResources.rollout_mustache,
+        "rollouts": PackageResources.rollouts_mustache,
+        "sign-in": PackageResources.sign_in_mustache,
     ]
 
     /// Makes a page, or a part of one.
@@ -82,6 +91,7 @@ struct Pages: Sendable {
     ///   - title: The page's title.
     ///   - call: The request.
     ///   - place: The path of the page in the navigation.
+    /// - Returns: The frame.
     func frame(_ title: String, _ call: Call, at place: String = "") async -> Frame {
         let version = await engine.keeper.version
         var links: [Frame.Link] = []
@@ -169,16 +179,21 @@ struct Pages: Sendable {
 
     /// The page that a form stands on, from the `Referer` header; nil if that is none of ours.
     static func backPath(_ call: Call) -> String? {
-        guard let referer = call.headers[.referer], let scheme = referer.firstRange(of: "://") else { return nil }
+        guard let referer = call.headers[.referer], let scheme = referer.firstRange(of: "://")
+        else { return nil }
         let rest = referer[scheme.upperBound...]
         guard let slash = rest.firstIndex(of: "/") else { return nil }
         let path = rest[slash...].prefix { $0 != "?" && $0 != "#" }
-        return RequestPath.segments(path).map { "/" + $0.map(Percent.encoded).joined(separator: "/") }
+        return RequestPath.segments(path).map {
+            "/" + $0.map(Percent.encoded).joined(separator: "/")
+        }
     }
 
     /// A path of ours from a form or a query; `/` if it is none.
     static func ours(_ path: String?) -> String {
-        guard let path, path.hasPrefix("/"), !path.hasPrefix("//"), RequestPath.segments(path[...]) != nil else {
+        guard let path, path.hasPrefix("/"), !path.hasPrefix("//"),
+            RequestPath.segments(path[...]) != nil
+        else {
             return "/"
         }
         return path
@@ -192,7 +207,9 @@ struct Pages: Sendable {
     }
 
     /// A time as machines read it.
-    static func iso(_ unixMilliseconds: Int) -> String { Zone.rfc3339(unixMilliseconds: unixMilliseconds) }
+    static func iso(_ unixMilliseconds: Int) -> String {
+        Zone.rfc3339(unixMilliseconds: unixMilliseconds)
+    }
 
     /// How long ago that is.
     static func ago(_ unixMilliseconds: Int, now: Int) -> String {

@@ -84,7 +84,9 @@ public enum HookFacts: Sendable, Hashable {
                 ? .deleted(ref: try ref(body.ref))
                 : .moved(ref: try ref(body.ref), by: body.person)
         case "create":
-            guard body.refType == "tag" else { return .unasked("a new branch, which a push tells, too") }
+            guard body.refType == "tag" else {
+                return .unasked("a new branch, which a push tells, too")
+            }
             return .moved(ref: try ref(body.ref.map(inTags)), by: body.person)
         case "delete":
             let kind = body.refType == "tag" ? "refs/tags/" : "refs/heads/"
@@ -111,7 +113,7 @@ public enum HookFacts: Sendable, Hashable {
         }
     }
 
-    /// https://docs.gitlab.com/user/project/integrations/webhook_events/
+    /// As https://docs.gitlab.com/user/project/integrations/webhook_events/ has it.
     private static func gitLab(_ body: Body, _ kind: String) throws(Invalid) -> HookFacts {
         switch kind {
         case "push", "tag_push":

@@ -42,7 +42,9 @@ public struct WishBook: Sendable {
                 return version < theirs
             }.last
             if let higher {
-                return .known("\(wish.label) is older than \(higher.label), which was wanted already")
+                return .known(
+                    "\(wish.label) is older than \(higher.label), which was wanted already"
+                )
             }
         }
         return .wanted(instead: wishes.filter(\.state.isWaiting).map(\.id))
@@ -55,8 +57,11 @@ public struct WishBook: Sendable {
     /// The wish that may be prepared next; nil if none may, or one is under way.
     ///
     /// - Parameter passed: The names by which commits have passed CI.
+    /// - Returns: The wish.
     public func next(passed: [String: Set<String>]) -> Wish? {
-        guard !wishes.contains(where: { !$0.state.isOver && !$0.state.isWaiting }) else { return nil }
+        guard !wishes.contains(where: { !$0.state.isOver && !$0.state.isWaiting }) else {
+            return nil
+        }
         return wishes.last { $0.state.isWaiting && Self.isPassed($0, passed) }
     }
 
@@ -71,6 +76,7 @@ public struct WishBook: Sendable {
     /// - Parameters:
     ///   - wish: The wish that is done.
     ///   - unixMilliseconds: When, in milliseconds since 1970.
+    /// - Returns: The wish.
     public static func following(_ wish: Wish, at unixMilliseconds: Int) -> Wish? {
         guard let next = wish.later.first else { return nil }
         return Wish(
@@ -94,6 +100,7 @@ public struct WishBook: Sendable {
     ///   - person: Whoever caused it.
     ///   - delivery: The delivery that told of it; nil if it was found by looking.
     ///   - unixMilliseconds: When, in milliseconds since 1970.
+    /// - Returns: The wishes, one for each rule that watches the ref.
     public static func wishes(
         of hook: Hook,
         ref: String,

@@ -18,7 +18,10 @@ struct ServeCommand: ParsableCommand {
     var config = "server.yml"
     @Option(
         name: .customLong("first-user"),
-        help: ArgumentHelp("Print a link by which this account sets its password, and end.", valueName: "account")
+        help: ArgumentHelp(
+            "Print a link by which this account sets its password, and end.",
+            valueName: "account"
+        )
     )
     var firstUser: String?
     @OptionGroup var common: CommonOptions
