@@ -2,7 +2,7 @@
 import time
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -50,11 +50,11 @@ class Browser:
 
     @property
     def text(self):
-        """What the page says."""
-        for _ in range(20):
+        """What the page says; one that is just being loaded says nothing yet."""
+        for _ in range(40):
             try:
                 return self.driver.find_element(By.TAG_NAME, "main").text
-            except StaleElementReferenceException:
+            except (NoSuchElementException, StaleElementReferenceException):
                 time.sleep(0.05)
         return ""
 
