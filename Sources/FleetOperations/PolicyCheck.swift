@@ -96,7 +96,10 @@ struct PolicyCheck {
         evidence.playbook = plan.title
         evidence.work = plan.work ?? [:]
         if policy.needsAnotherApprover {
-            evidence.authors = people.authors(await authors(of: release))
+            evidence.authors = await people.authors(
+                await authors(of: release),
+                of: release.commit
+            )
             evidence.knownAs = await names(of: evidence.approvals.map(\.approver))
         }
         if (isHotfix ? policy.hotfixRequirements : policy.requirements).contains(.signed) {

@@ -17,6 +17,9 @@ public final class RunningRollout: Sendable {
         public let elapsedMilliseconds: Int
     }
 
+    /// Whether it has come to its end; commands of `notify` may still be told.
+    public var isOver: Bool { progress.state.isOver }
+
     /// Its name.
     public let id: RolloutID
     /// The plan that is carried out.

@@ -15,6 +15,12 @@ public struct GitRepository: Sendable {
         public let command: String
         /// What git said, the last lines of it.
         public let message: String
+
+        /// Describes a failure.
+        public init(command: String, message: String) {
+            self.command = command
+            self.message = message
+        }
     }
 
     /// The working tree's top directory.

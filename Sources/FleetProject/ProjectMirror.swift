@@ -1,4 +1,4 @@
-internal import FleetPlaybook
+internal import FoundationEssentials
 internal import Glibc
 
 /// A repository elsewhere, which is only asked what its refs point at.
@@ -118,8 +118,20 @@ public struct ProjectMirror: Sendable {
         let path = "\(directory)/files/\(commit)"
         // A checkout that was cut off has no mark.
         if access(mark(commit), F_OK) == 0 { return path }
+        remove(path)
         _ = try await git("worktree", "prune")
-        _ = try await git("worktree", "add", "--quiet", "--force", "--detach", "--", path, commit)
+        // Twice: also where git was killed in the middle and has left it locked (git-worktree(1)).
+        _ = try await git(
+            "worktree",
+            "add",
+            "--quiet",
+            "--force",
+            "--force",
+            "--detach",
+            "--",
+            path,
+            commit
+        )
         let file = open(mark(commit), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Self.failure("mark \(path)") }
         close(file)
@@ -128,16 +140,20 @@ public struct ProjectMirror: Sendable {
 
     private func mark(_ commit: String) -> String { "\(directory)/files/\(commit).complete" }
 
-    /// Removes the files of all commits but some.
+    /// Removes the files of all commits but some; what cannot be removed stays, and is tried again.
     ///
     /// - Parameter commits: The commits whose files stay.
-    /// - Throws: ``GitRepository/Failure``.
-    public func removeFiles(except commits: Set<String>) async throws(Failure) {
+    public func removeFiles(except commits: Set<String>) {
         for name in Project.names(inDirectory: directory + "/files")
         where !name.hasSuffix(".complete") && !commits.contains(name) {
             unlink(mark(name))
-            _ = try await git("worktree", "remove", "--force", "\(directory)/files/\(name)")
+            remove("\(directory)/files/\(name)")
         }
+    }
+
+    private func remove(_ path: String) {
+        // It may not be there; if it stays, git says so.
+        try? FileManager.default.removeItem(atPath: path)
     }
 
     /// Whether git accepts the signature of a commit.

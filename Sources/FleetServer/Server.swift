@@ -112,7 +112,8 @@ public final class FleetServer: Sendable {
         until stopped: @escaping @Sendable () async -> Void
     ) async throws(OperationFailure) {
         var logger = Logger(label: "fleet-server")
-        logger.logLevel = .error
+        // A stream that is cut when the server ends is no error.
+        logger.logLevel = .critical
         await engine.keeper.recall()
         // Who comes first shall find the project; one that cannot be read within that time is said on its page.
         await withTaskGroup(of: Void.self) { group in
@@ -189,6 +190,7 @@ public final class FleetServer: Sendable {
             let channel = HTTP1Channel(
                 responder: responder,
                 configuration: HTTP1Channel.Configuration(
+                    additionalChannelHandlers: [ConnectionGuard()],
                     idleTimeout: .seconds(Int64(Self.idleSeconds)),
                     httpDecoderConfiguration: HTTP1Channel.Configuration.DecoderConfiguration(
                         maxHeaderFieldSize: 16 << 10,

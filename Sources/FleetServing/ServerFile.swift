@@ -111,8 +111,12 @@ public struct ServerFile: Sendable, Hashable {
     /// - Returns: The account.
     public func account(login: String?, at provider: Hook.Provider, address: String?) -> Account? {
         accounts.first { account in
-            login.map { account.logins[provider.rawValue] == $0 } ?? false
-                || address.map(account.addresses.contains) ?? false
+            // Providers and mail tell no cases apart.
+            login.map { account.logins[provider.rawValue]?.lowercased() == $0.lowercased() }
+                ?? false
+                || address.map { address in
+                    account.addresses.contains { $0.lowercased() == address.lowercased() }
+                } ?? false
         }
     }
 }

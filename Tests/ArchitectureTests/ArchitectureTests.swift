@@ -52,7 +52,8 @@ struct ArchitectureTests {
         "AsyncHTTPClient": ["FleetWeb"], "NIOSSL": ["FleetWeb", "FleetServer"],
         // The server, and what its accounts and its log need.
         "Hummingbird": ["FleetServer"], "HummingbirdCore": ["FleetServer"],
-        "HTTPTypes": ["FleetServer"], "Crypto": ["FleetServer"], "CryptoExtras": ["FleetServer"],
+        "HTTPTypes": ["FleetServer"], "NIOHTTPTypes": ["FleetServer"], "Crypto": ["FleetServer"],
+        "CryptoExtras": ["FleetServer"],
         "Logging": ["FleetServer"], "UnixSignals": ["fleet-server"],
         "CLinux": ["FleetReactor", "FleetHostShell", "FleetSSH"],
     ]

@@ -128,10 +128,11 @@ struct ServerStoreTests {
     @Test("What CI has passed and what refs pointed at is remembered by hook")
     func facts() async throws {
         let store = try ServerStore(in: place, for: "a test")
-        #expect(try await store.seen(of: "app") == nil)
-        try await store.look(at: [:], of: "app", at: 1)
-        #expect(try await store.seen(of: "app")?.isEmpty == true)
-        try await store.look(at: ["refs/heads/main": "a"], of: "app", at: 1)
+        #expect(try await store.seen(of: "app").isEmpty)
+        #expect(try await store.looked(at: ["here", "there"]).isEmpty)
+        try await store.look(at: [:], of: "app", places: ["here"], at: 1)
+        #expect(try await store.looked(at: ["here", "there"]) == ["here"])
+        try await store.look(at: ["refs/heads/main": "a"], of: "app", places: [], at: 1)
         _ = try await store.add(wish("refs/heads/main", "b"), seen: true)
         #expect(try await store.seen(of: "app") == ["refs/heads/main": "b"])
         for name in ["lint", "build", "build"] {

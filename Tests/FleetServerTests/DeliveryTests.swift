@@ -31,7 +31,9 @@ struct DeliveryTests {
         let client = try server.client()
         // What was there before the server is not deployed.
         #expect(
-            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
         )
         #expect(try await server.engine.store.openWishes().isEmpty)
         try server.commit("second")
@@ -107,7 +109,9 @@ struct DeliveryTests {
         try await server.start()
         let client = try server.client()
         #expect(
-            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
         )
         try server.commit("second", tag: "v1.0.0")
         let push = Client.push("refs/heads/main")
@@ -175,7 +179,9 @@ struct DeliveryTests {
         try server.commit("first")
         try await server.start()
         #expect(
-            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
         )
         try server.commit("second", tag: "v1.0.0")
         let hook = try #require(server.engine.file.hook(named: "app"))
@@ -219,7 +225,9 @@ struct DeliveryTests {
         try await server.start()
         let client = try server.client()
         #expect(
-            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
         )
         try server.commit("good one", tag: "v1.0.0")
         #expect(try await client.deliver(Client.push("refs/heads/main"), id: "1").status == 202)
@@ -261,7 +269,9 @@ struct DeliveryTests {
         try server.commit("first")
         try await server.start()
         #expect(
-            try await server.eventually { try await server.engine.store.seen(of: "app") != nil }
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
         )
         await server.stop()
         try server.commit("second")
@@ -274,7 +284,7 @@ struct DeliveryTests {
                     event: "push",
                     body: Array(Client.push("refs/heads/main").utf8),
                     address: "192.0.2.1",
-                    unixMilliseconds: 1
+                    unixMilliseconds: ServerEngine.now()
                 )
             )
         }
@@ -297,12 +307,16 @@ struct DeliveryTests {
                 commit: try server.revision(),
                 person: HookFacts.Person(login: nil, address: nil),
                 delivery: nil,
-                unixMilliseconds: 1
+                unixMilliseconds: ServerEngine.now()
             )
             let number = try #require(try await engine.store.add(wish, seen: true).number)
             var stored = wish
             stored.id = number
             #expect(try await engine.store.move(stored, to: .starting(digest: "d", at: 1)))
+            stored.state = .starting(digest: "d", at: 1)
+            // And its rollout had a name, and no record yet.
+            let state = Wish.State.running(rollout: "20261130-203843-njxg")
+            #expect(try await engine.store.move(stored, to: state))
         }
         try await server.start()
         #expect(
@@ -327,7 +341,7 @@ struct DeliveryTests {
                 commit: try server.revision(),
                 person: HookFacts.Person(login: nil, address: nil),
                 delivery: nil,
-                unixMilliseconds: 1
+                unixMilliseconds: ServerEngine.now()
             )
             number = try #require(try await engine.store.add(wish, seen: true).number)
             var stored = wish
@@ -335,17 +349,68 @@ struct DeliveryTests {
             #expect(try await engine.store.move(stored, to: .running(rollout: history[0].rollout)))
         }
         try await server.start()
-        #expect(
-            try await server.eventually {
-                succeeded(try await server.engine.store.wish(number)?.state)
-            }
-        )
+        let isDone = try await server.eventually {
+            succeeded(try await server.engine.store.wish(number)?.state)
+        }
+        let now = try await server.engine.store.wish(number)
+        #expect(isDone, "\(String(describing: now)) \(server.said)")
         // And what comes after it is wanted then.
         #expect(
             try await server.eventually {
                 try await !server.engine.store.wishes(of: "production").isEmpty
             }
         )
+        await server.stop()
+    }
+
+    @Test("A rule that is added deploys nothing that was there before it")
+    func newRule() async throws {
+        let server = try ServerFixture()
+        let file = try String(contentsOfFile: server.path + "/server.yml", encoding: .utf8)
+        try server.directory.write(
+            file.replacing("      - { tag: \"v*\", deploy: [staging, production] }\n", with: ""),
+            to: "server.yml"
+        )
+        try server.commit("first", tag: "v1.0.0")
+        try await server.start()
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app").isEmpty == false
+            }
+        )
+        await server.stop()
+        try server.directory.write(file, to: "server.yml")
+        try await server.start()
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.seen(of: "app")["refs/tags/v1.0.0"] != nil
+            }
+        )
+        #expect(try await server.engine.store.newestWishes(limit: 9).isEmpty)
+        await server.stop()
+    }
+
+    @Test("Files of a commit that were half written when the server was killed are written again")
+    func halfWritten() async throws {
+        let server = try ServerFixture()
+        try server.commit("first", tag: "v1.0.0")
+        try await server.start()
+        let commit = try server.revision()
+        await server.stop()
+        let files = server.path + "/state/project/files/" + commit
+        try Command.shell("rm '\(files).complete' '\(files)/playbooks/deploy.yml'")
+        try await server.start()
+        #expect(await server.engine.keeper.version?.commit == commit)
+        #expect(FileManager.default.fileExists(atPath: files + "/playbooks/deploy.yml"))
+        // Killed inside git: it has left its lock, and the folder is no work tree.
+        await server.stop()
+        try Command.shell(
+            "rm -rf '\(files)'* && mkdir '\(files)' && touch '\(files)/x' && echo initializing >state/project/repository.git/worktrees/\(commit)/locked",
+            in: server.path
+        )
+        try await server.start()
+        #expect(await server.engine.keeper.version?.commit == commit)
+        #expect(await server.engine.keeper.problem == nil)
         await server.stop()
     }
 }

@@ -123,6 +123,9 @@ final class ServerFixture: Sendable {
         )
     }
 
+    /// What the server has said.
+    var said: [String] { log.withLock { $0 } }
+
     /// The commit that something points at.
     func revision(_ name: String = "HEAD") throws -> String {
         try Command.shell("git rev-parse '\(name)^{commit}'", in: directory.path + "/app")
@@ -199,6 +202,9 @@ final class ServerFixture: Sendable {
         self.running.withLock { $0 = nil }
         engineBox.withLock { $0 = nil }
     }
+
+    /// Reads the certificate anew, as SIGHUP does.
+    func reload() throws { try running.withLock { $0?.server }?.reload() }
 
     /// Waits until something holds.
     func eventually(_ seconds: Int = 30, _ what: () async throws -> Bool) async throws -> Bool {

@@ -281,6 +281,90 @@ struct WishBookTests {
         #expect(dropped.verdict(on: wish(0, "refs/tags/v1.0.0", "b")) == .wanted(instead: []))
     }
 
+    private func release(_ id: Int, _ ref: String, _ commit: String, state: Wish.State = .queued)
+        -> Wish
+    {
+        wish(id, "refs/tags/" + ref, commit, state: state)
+    }
+
+    @Test(
+        "A release on its way through several environments is not lost to a branch, in either order"
+    )
+    func onItsWay() {
+        // The tag's delivery came first: the branch's adds nothing for the same commit, and waits behind it for another.
+        let tagFirst = WishBook([release(1, "v1.0.0", "a")])
+        guard case .known = tagFirst.verdict(on: wish(0, main, "a")) else {
+            return #expect(Bool(false))
+        }
+        #expect(tagFirst.verdict(on: wish(0, main, "b")) == .wanted(instead: []))
+        let both = WishBook([release(1, "v1.0.0", "a"), wish(2, main, "b")])
+        #expect(both.next(passed: [:])?.id == 1 && both.overtaken(by: wish(2, main, "b")).isEmpty)
+        // A newer tag does take its place.
+        #expect(both.verdict(on: release(0, "v1.1.0", "c")) == .wanted(instead: [1, 2]))
+    }
+
+    @Test("A late delivery of a branch changes nothing, whatever was deployed since")
+    func late() {
+        let book = WishBook([
+            wish(1, main, "a", state: done()), release(2, "v1.0.0", "b", state: done()),
+        ])
+        guard case .known = book.verdict(on: wish(0, main, "a")) else {
+            return #expect(Bool(false))
+        }
+    }
+
+    @Test("A version that never ran stands in nobody's way")
+    func neverRan() {
+        for state: Wish.State in [.refused(reason: "x"), .dropped(reason: "x"), done("refused")] {
+            let book = WishBook([release(1, "v20.0.0", "a", state: state)])
+            #expect(book.verdict(on: release(0, "v2.0.1", "b")) == .wanted(instead: []), "\(state)")
+        }
+    }
+
+    @Test("What awaits CI takes nothing's place until it begins, and then that of everything older")
+    func awaiting() {
+        let gated = Wish(
+            id: 3,
+            environment: "staging",
+            later: [],
+            hook: "app",
+            ref: main,
+            commit: "c",
+            person: HookFacts.Person(login: nil, address: nil),
+            delivery: nil,
+            unixMilliseconds: 3,
+            gate: .any,
+            state: .awaitingCI
+        )
+        let held = wish(1, main, "a", state: .held(reasons: []))
+        let book = WishBook([held, wish(2, main, "b", state: .awaitingCI)])
+        #expect(book.verdict(on: gated) == .wanted(instead: [2]))
+        let waiting = WishBook([held, gated])
+        #expect(waiting.next(passed: [:])?.id == 1)
+        #expect(waiting.next(passed: ["c": ["x"]])?.id == 3)
+        #expect(waiting.overtaken(by: gated) == [1])
+    }
+
+    @Test("Two rules that begin in one environment make one wish: the longer way, and no less CI")
+    func merged() {
+        let hook = HookFactsTests.hook(
+            .github,
+            rules: [
+                Hook.Rule(watched: .tags("v*"), environments: ["staging"], afterCI: .any),
+                Hook.Rule(watched: .tags("v*.0"), environments: ["staging", "production"]),
+            ]
+        )
+        let made = WishBook.wishes(
+            of: hook,
+            ref: "refs/tags/v2.0",
+            commit: "a",
+            person: HookFacts.Person(login: nil, address: nil),
+            delivery: nil,
+            at: 1
+        )
+        #expect(made.map(\.later) == [["production"]] && made.map(\.state) == [.awaitingCI])
+    }
+
     @Test(
         "What waits for CI is next only when CI has passed that commit, by the name that is asked for"
     )

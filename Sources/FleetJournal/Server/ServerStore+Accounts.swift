@@ -117,7 +117,7 @@ extension ServerStore {
         }
     }
 
-    /// Sets an account's password and ends its sessions.
+    /// Sets an account's password, and ends its sessions and tokens: somebody else may have made them.
     ///
     /// - Throws: ``JournalError/write(reason:)``.
     public func setPassword(_ hash: String, of account: String, at unixMilliseconds: Int)
@@ -128,7 +128,23 @@ extension ServerStore {
                 sql: "INSERT OR REPLACE INTO password (account, hash, time) VALUES (?, ?, ?)",
                 arguments: [account, hash, unixMilliseconds]
             )
-            try database.execute(sql: "DELETE FROM session WHERE account = ?", arguments: [account])
+            try Self.endAll(of: account, in: database)
+        }
+    }
+
+    /// Ends all sessions, tokens and invitations of an account.
+    ///
+    /// - Throws: ``JournalError/write(reason:)``.
+    public func endAll(of account: String) async throws(JournalError) {
+        try await writing { try Self.endAll(of: account, in: $0) }
+    }
+
+    private static func endAll(of account: String, in database: Database) throws {
+        for table in ["session", "token", "invitation"] {
+            try database.execute(
+                sql: "DELETE FROM \(table) WHERE account = ?",
+                arguments: [account]
+            )
         }
     }
 
@@ -189,7 +205,7 @@ extension ServerStore {
                 sql: "INSERT OR REPLACE INTO password (account, hash, time) VALUES (?, ?, ?)",
                 arguments: [account, password, now]
             )
-            try database.execute(sql: "DELETE FROM session WHERE account = ?", arguments: [account])
+            try Self.endAll(of: account, in: database)
             return account
         }
     }

@@ -15,27 +15,45 @@ extension ServerStore {
     ) {
         try await writing { database in
             if seen { try Self.see(wish.ref, wish.commit, wish.hook, in: database) }
-            let others = try Self.wishes(of: wish.environment, in: database)
-            let verdict = WishBook(others).verdict(on: wish)
-            guard case .wanted(let instead) = verdict else { return (verdict, nil) }
-            let reason = "something newer is wanted: \(wish.label)"
-            for number in instead {
-                try Self.update(number, .dropped(reason: reason), in: database)
-            }
+            return try Self.add(wish, in: database)
+        }
+    }
+
+    private static func add(_ wish: Wish, in database: Database) throws -> (
+        verdict: WishBook.Verdict, number: Int?
+    ) {
+        let others = try wishes(of: wish.environment, in: database)
+        let verdict = WishBook(others).verdict(on: wish)
+        guard case .wanted(let instead) = verdict else {
+            // It was found by looking, and only this delivery knows who has pushed it.
             try database.execute(
                 sql: """
-                    INSERT INTO wish (environment, later, hook, ref, revision, login, mail, delivery, time, gate, state, open)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+                    UPDATE wish SET login = ?, mail = ? WHERE hook = ? AND ref = ? AND revision = ? AND open = 1
+                    AND login IS NULL AND mail IS NULL
                     """,
                 arguments: [
-                    wish.environment, wish.later.joined(separator: "\n"), wish.hook, wish.ref,
-                    wish.commit,
-                    wish.person.login, wish.person.address, wish.delivery, wish.unixMilliseconds,
-                    Self.text(of: wish.gate), Self.text(of: wish.state),
+                    wish.person.login, wish.person.address, wish.hook, wish.ref, wish.commit,
                 ]
             )
-            return (verdict, Int(database.lastInsertedRowID))
+            return (verdict, nil)
         }
+        let reason = "something newer is wanted: \(wish.label)"
+        for number in instead {
+            try update(number, .dropped(reason: reason), in: database)
+        }
+        try database.execute(
+            sql: """
+                INSERT INTO wish (environment, later, hook, ref, revision, login, mail, delivery, time, gate, state, open)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+                """,
+            arguments: [
+                wish.environment, wish.later.joined(separator: "\n"), wish.hook, wish.ref,
+                wish.commit,
+                wish.person.login, wish.person.address, wish.delivery, wish.unixMilliseconds,
+                text(of: wish.gate), text(of: wish.state),
+            ]
+        )
+        return (verdict, Int(database.lastInsertedRowID))
     }
 
     /// The wishes of an environment, the oldest first.
@@ -83,9 +101,12 @@ extension ServerStore {
     /// - Parameters:
     ///   - wish: The wish, as it was read.
     ///   - state: What it becomes.
+    ///   - next: A wish that follows from it, which is added in the same transaction; nil for none.
     /// - Returns: Whether it was; if somebody has dropped it meanwhile, nothing changes.
     /// - Throws: ``JournalError/write(reason:)``.
-    public func move(_ wish: Wish, to state: Wish.State) async throws(JournalError) -> Bool {
+    public func move(_ wish: Wish, to state: Wish.State, adding next: Wish? = nil)
+        async throws(JournalError) -> Bool
+    {
         try await writing { database in
             let now = try Row.fetchOne(
                 database,
@@ -95,7 +116,32 @@ extension ServerStore {
             .flatMap(Self.wish)
             guard now?.state == wish.state else { return false }
             try Self.update(wish.id, state, in: database)
+            if case .starting = state {
+                let others = try Self.wishes(of: wish.environment, in: database)
+                for number in WishBook(others).overtaken(by: wish) {
+                    let reason = "something newer has begun: \(wish.label)"
+                    try Self.update(number, .dropped(reason: reason), in: database)
+                }
+            }
+            if let next { _ = try Self.add(next, in: database) }
             return true
+        }
+    }
+
+    /// Who has caused wishes for a commit, and through which hook.
+    ///
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func persons(of commit: String) async throws(JournalError) -> [(
+        hook: String, person: HookFacts.Person
+    )] {
+        try await reading { database in
+            try Row.fetchAll(
+                database,
+                sql: "SELECT DISTINCT hook, login, mail FROM wish WHERE revision = ?",
+                arguments: [commit]
+            ).map { row in
+                (row["hook"], HookFacts.Person(login: row["login"], address: row["mail"]))
+            }
         }
     }
 
@@ -138,18 +184,11 @@ extension ServerStore {
 
     // MARK: What refs point at
 
-    /// What a hook's refs pointed at when they were looked at last; nil if they never were.
+    /// What a hook's refs pointed at when they were looked at last.
     ///
     /// - Throws: ``JournalError/read(reason:)``.
-    public func seen(of hook: String) async throws(JournalError) -> [String: String]? {
+    public func seen(of hook: String) async throws(JournalError) -> [String: String] {
         try await reading { database in
-            guard
-                try Int.fetchOne(
-                    database,
-                    sql: "SELECT time FROM looked WHERE hook = ?",
-                    arguments: [hook]
-                ) != nil
-            else { return nil }
             let rows = try Row.fetchAll(
                 database,
                 sql: "SELECT ref, revision FROM seen WHERE hook = ?",
@@ -159,23 +198,46 @@ extension ServerStore {
         }
     }
 
+    /// Which of some places have been looked at before.
+    ///
+    /// - Parameter places: A hook's repository and a pattern of refs, in words.
+    /// - Returns: Those that have.
+    /// - Throws: ``JournalError/read(reason:)``.
+    public func looked(at places: Set<String>) async throws(JournalError) -> Set<String> {
+        try await reading { database in
+            try places.filter { place in
+                try Int.fetchOne(
+                    database,
+                    sql: "SELECT time FROM looked WHERE hook = ?",
+                    arguments: [place]
+                ) != nil
+            }
+        }
+    }
+
     /// Remembers what a hook's refs point at.
     ///
     /// - Parameters:
     ///   - refs: Every ref that a rule watches.
     ///   - hook: The hook.
+    ///   - places: Where it was looked, as ``looked(at:)`` is asked for it.
     ///   - unixMilliseconds: When, in milliseconds since 1970.
     /// - Throws: ``JournalError/write(reason:)``.
-    public func look(at refs: [String: String], of hook: String, at unixMilliseconds: Int)
-        async throws(JournalError)
-    {
+    public func look(
+        at refs: [String: String],
+        of hook: String,
+        places: Set<String>,
+        at unixMilliseconds: Int
+    ) async throws(JournalError) {
         try await writing { database in
             try database.execute(sql: "DELETE FROM seen WHERE hook = ?", arguments: [hook])
             for (ref, commit) in refs { try Self.see(ref, commit, hook, in: database) }
-            try database.execute(
-                sql: "INSERT OR REPLACE INTO looked (hook, time) VALUES (?, ?)",
-                arguments: [hook, unixMilliseconds]
-            )
+            for place in places {
+                try database.execute(
+                    sql: "INSERT OR REPLACE INTO looked (hook, time) VALUES (?, ?)",
+                    arguments: [place, unixMilliseconds]
+                )
+            }
         }
     }
 

@@ -10,7 +10,15 @@ extension Dispatcher {
     private static let lastPatience = 600_000
 
     /// Acts upon a delivery that is stored.
-    func act(on delivery: Delivery, at now: Int) async throws(JournalError) {
+    ///
+    /// - Parameters:
+    ///   - delivery: The delivery.
+    ///   - now: The time, in milliseconds since 1970.
+    ///   - silent: Hooks whose repositories have just not answered; they are not asked again at once.
+    /// - Throws: `JournalError` if the store cannot be used.
+    func act(on delivery: Delivery, at now: Int, _ silent: inout Set<String>)
+        async throws(JournalError)
+    {
         let store = engine.store
         guard let hook = engine.file.hook(named: delivery.arrival.hook) else {
             return try await store.settle(
@@ -60,7 +68,7 @@ extension Dispatcher {
                     note: "no rule watches \(ref)"
                 )
             }
-            try await act(on: delivery, hook, ref, person, at: now)
+            try await act(on: delivery, hook, ref, person, at: now, &silent)
         }
     }
 
@@ -69,12 +77,17 @@ extension Dispatcher {
         _ hook: Hook,
         _ ref: String,
         _ person: HookFacts.Person,
-        at now: Int
+        at now: Int,
+        _ silent: inout Set<String>
     ) async throws(JournalError) {
         let refs: [String: String]
         do throws(GitRepository.Failure) {
+            guard !silent.contains(hook.name) else {
+                throw GitRepository.Failure(command: "git ls-remote", message: "it does not answer")
+            }
             refs = try await remote(hook).refs([ref, ref + "^{}"])
         } catch {
+            silent.insert(hook.name)
             let patience = min(Self.firstPatience << min(delivery.tries, 10), Self.lastPatience)
             return try await engine.store.postpone(
                 delivery.number,
@@ -98,13 +111,13 @@ extension Dispatcher {
             delivery: delivery.number,
             at: now
         ) {
-            notes.append(try await add(wish))
+            notes.append(try await add(wish, seen: true))
         }
         try await engine.store.settle(delivery.number, .acted, note: notes.joined(separator: "; "))
     }
 
-    private func add(_ wish: Wish) async throws(JournalError) -> String {
-        switch try await engine.store.add(wish, seen: true).verdict {
+    private func add(_ wish: Wish, seen: Bool) async throws(JournalError) -> String {
+        switch try await engine.store.add(wish, seen: seen).verdict {
         case .known(let why): return "\(wish.environment): \(why)"
         case .wanted(let instead):
             let dropped = instead.isEmpty ? "" : ", in place of \(instead.count) that still waited"
@@ -126,26 +139,36 @@ extension Dispatcher {
     ///   - now: The time, in milliseconds since 1970.
     /// - Throws: `JournalError` if the store cannot be used.
     public func look(at hook: Hook, at now: Int) async throws(JournalError) {
-        var patterns: Set<String> = []
-        for rule in hook.rules {
+        func pattern(_ rule: Hook.Rule) -> String {
             switch rule.watched {
-            case .branch(let name): patterns.insert("refs/heads/\(name)")
-            case .tags: patterns.insert("refs/tags/*")
+            case .branch(let name): "refs/heads/\(name)"
+            case .tags: "refs/tags/*"
             }
+        }
+        // A rule that is new, or another repository, begins anew.
+        func place(_ rule: Hook.Rule) -> String {
+            let watched: String =
+                switch rule.watched {
+                case .branch(let name): "branch \(name)"
+                case .tags(let pattern): "tags \(pattern)"
+                }
+            return "\(hook.name)\n\(hook.repository)\n\(watched)"
         }
         let found: [String: String]
         do throws(GitRepository.Failure) {
-            found = try await remote(hook).refs(patterns.sorted())
+            found = try await remote(hook).refs(Set(hook.rules.map(pattern)).sorted())
             problems[hook.name] = nil
         } catch {
             problems[hook.name] = Sanitizer.line(error.message)
             return
         }
         let refs = found.filter { entry in hook.rules.contains { $0.wants(entry.key) } }
-        guard let seen = try await engine.store.seen(of: hook.name) else {
-            return try await engine.store.look(at: refs, of: hook.name, at: now)
-        }
+        let seen = try await engine.store.seen(of: hook.name)
+        let places = Set(hook.rules.map(place))
+        let looked = try await engine.store.looked(at: places)
         for (ref, commit) in refs.sorted(by: { $0.key < $1.key }) where seen[ref] != commit {
+            let isNew = !hook.rules.contains { $0.wants(ref) && looked.contains(place($0)) }
+            guard !isNew else { continue }
             for wish in WishBook.wishes(
                 of: hook,
                 ref: ref,
@@ -154,10 +177,11 @@ extension Dispatcher {
                 delivery: nil,
                 at: now
             ) {
-                let note = try await add(wish)
+                let note = try await add(wish, seen: false)
                 engine.say(.note("found by looking: \(note)"))
             }
         }
-        try await engine.store.look(at: refs, of: hook.name, at: now)
+        // Last: whoever is killed before this looks again.
+        try await engine.store.look(at: refs, of: hook.name, places: places, at: now)
     }
 }

@@ -18,6 +18,9 @@ public actor Dispatcher {
     private var retry: [Int: Int] = [:]
     /// When each hook's refs are looked at again, in milliseconds since 1970.
     private var looks: [String: Int] = [:]
+    private var looking: Set<String> = []
+    /// Rollouts that an earlier server has left, and that could not be taken up yet.
+    private var left: Set<RolloutID> = []
     /// Why a hook's repository could not be asked; none for those that could.
     public internal(set) var problems: [String: String] = [:]
     private var nextPoll = 0
@@ -54,28 +57,41 @@ public actor Dispatcher {
         guard !engine.rollouts.isClosed else { return false }
         let now = WallClock.unixMilliseconds()
         do throws(JournalError) {
+            // First what needs no repository to answer.
+            try await reconcile(at: now)
+            try await grant(at: now)
             let due = try await engine.store.dueDeliveries(at: now, limit: Self.batch)
-            for delivery in due { try await act(on: delivery, at: now) }
-            for hook in engine.file.hooks where looks[hook.name] ?? 0 <= now {
+            var silent: Set<String> = []
+            for delivery in due { try await act(on: delivery, at: now, &silent) }
+            if !due.isEmpty { try await grant(at: now) }
+            for hook in engine.file.hooks
+            where looks[hook.name] ?? 0 <= now && looking.insert(hook.name).inserted {
                 looks[hook.name] = now + hook.pollMilliseconds
-                try await look(at: hook, at: now)
+                Task { await self.lookAside(hook, at: now) }
             }
             if nextPoll <= now {
                 nextPoll = now + engine.file.project.pollMilliseconds
-                await lookAtProject()
+                Task { await self.lookAtProject() }
             }
             if nextAging <= now {
                 nextAging = now + 3_600_000
                 try await engine.store.age(at: now)
             }
-            try await reconcile(at: now)
-            try await grant(at: now)
             return due.count == Self.batch
         } catch {
             // Nothing is begun that could not be recorded; it is tried again.
             engine.say(.warning("the server's store: \(error.message)", next: error.hint))
             return false
         }
+    }
+
+    /// Looks at a hook's refs while other things go on: a repository may take a minute not to answer.
+    private func lookAside(_ hook: Hook, at now: Int) async {
+        do throws(JournalError) { try await look(at: hook, at: now) } catch {
+            engine.say(.warning("the server's store: \(error.message)", next: error.hint))
+        }
+        looking.remove(hook.name)
+        engine.bell.ring()
     }
 
     /// The branch is looked at although nobody asks: what its files ask people to agree to is shown before it is needed.
@@ -101,6 +117,8 @@ public actor Dispatcher {
             }
             try await takeUp(wish)
         }
+        guard !left.isEmpty else { return }
+        await takeUpRollouts(left)
     }
 
     private func grant(at now: Int) async throws(JournalError) {
@@ -153,8 +171,7 @@ public actor Dispatcher {
                 rollout: live.rollout.id.description,
                 outcome: "runs already"
             )
-            guard try await engine.store.move(wish, to: state) else { return }
-            return try await follow(wish)
+            return try await conclude(wish, state)
         }
         let person = person(wish.person, of: wish.hook)
         let begun: (wish: Wish, rollout: RunningRollout)
@@ -183,7 +200,8 @@ public actor Dispatcher {
         let (operations, version) = try await engine.operations(
             for: person,
             command: "\(words) (hook \(wish.hook))",
-            authors: Set([person.name, person.address].compactMap { $0 })
+            // Who pushed is not known of what was found by looking.
+            authors: wish.person.isKnown ? [person.name] : nil
         )
         await engine.keeper.hold(version.commit)
         let result: Result<(Wish, RunningRollout)?, OperationFailure>
@@ -273,20 +291,26 @@ public actor Dispatcher {
     private func finish(_ wish: Wish, _ rollout: String, _ outcome: String)
         async throws(JournalError)
     {
-        // It is taken up again by whoever stops or stopped it, or by the next server.
-        guard outcome != RolloutOutcome.interrupted.rawValue || !engine.rollouts.isClosed else {
-            return
-        }
-        guard try await engine.store.move(wish, to: .done(rollout: rollout, outcome: outcome)),
-            outcome == RolloutOutcome.succeeded.rawValue
-        else { return }
-        try await follow(wish)
+        // Somebody takes it up again, or takes it back; then it has an end.
+        guard outcome != RolloutOutcome.interrupted.rawValue else { return }
+        try await conclude(wish, .done(rollout: rollout, outcome: outcome))
     }
 
-    private func follow(_ wish: Wish) async throws(JournalError) {
-        guard let next = WishBook.following(wish, at: WallClock.unixMilliseconds()) else { return }
-        _ = try await engine.store.add(next, seen: false)
+    /// Ends a wish, and adds what follows from it in the same moment.
+    private func conclude(_ wish: Wish, _ state: Wish.State) async throws(JournalError) {
+        var next: Wish?
+        if case .done(_, let outcome) = state, Self.isThere(outcome) {
+            next = WishBook.following(wish, at: WallClock.unixMilliseconds())
+        }
+        _ = try await engine.store.move(wish, to: state, adding: next)
         engine.bell.ring()
+    }
+
+    /// What a wish is said to have come to if its release runs there without a rollout of its own.
+    private static let runsAlready = "runs already"
+
+    private static func isThere(_ outcome: String) -> Bool {
+        outcome == RolloutOutcome.succeeded.rawValue || outcome == runsAlready
     }
 
     /// Lets a wish that waits be tried at once: something has changed.
@@ -325,8 +349,19 @@ public actor Dispatcher {
         } catch {
             engine.say(.warning("the server's store: \(error.message)", next: error.hint))
         }
+        await takeUpRollouts(nil)
+    }
+
+    /// Takes rollouts up again; those that cannot be are tried later.
+    ///
+    /// - Parameter known: Those that are still wanted; nil for all that there are.
+    private func takeUpRollouts(_ known: Set<RolloutID>?) async {
         do throws(OperationFailure) {
-            for id in try await leftBehind() { await resume(id) }
+            let found = try await leftBehind()
+            left = Set(found.map(\.id)).filter { known?.contains($0) ?? true }
+            for (id, direction) in found where left.contains(id) {
+                if await resume(id, direction, isFirst: known == nil) { left.remove(id) }
+            }
         } catch {
             engine.say(.warning(error.message, next: error.hints.first))
         }
@@ -355,42 +390,51 @@ public actor Dispatcher {
             guard try await engine.store.move(wish, to: running.state) else { return }
             try await takeUp(running)
         case .running(let name):
-            guard let id = RolloutID(name) else { return }
+            guard let id = RolloutID(name), engine.rollouts.running(id) == nil else { return }
+            // It was to begin, and its first record was never written: it is wanted as before.
+            guard try await engine.controller.journal.beginning(of: id) != nil else {
+                _ = try await engine.store.move(wish, to: .queued)
+                return
+            }
             let outcome: RolloutOutcome?
             do throws(OperationFailure) {
                 outcome = try await RolloutLookup.replay(id, in: engine.controller.journal).outcome
             } catch {
                 return engine.say(.warning(error.message))
             }
-            if let outcome, outcome != .interrupted {
-                try await finish(wish, name, outcome.rawValue)
-            }
+            if let outcome { try await finish(wish, name, outcome.rawValue) }
         case .awaitingCI, .queued, .held, .done, .refused, .dropped: break
         }
     }
 
-    /// Rollouts that a server on this machine began or took up last, which nobody has asked to stop.
-    private func leftBehind() async throws(OperationFailure) -> [RolloutID] {
-        var found: [RolloutID] = []
+    /// Rollouts that a server on this machine began or took up last, which nobody has asked to stop, and the direction in
+    /// which they were going.
+    private func leftBehind() async throws(OperationFailure) -> [(
+        id: RolloutID, direction: ResumeDirection
+    )] {
+        var found: [(id: RolloutID, direction: ResumeDirection)] = []
         do throws(JournalError) {
             for environment in try await engine.controller.journal.environments() {
                 guard let open = try await engine.controller.journal.unfinished(in: environment),
                     try engine.controller.leases.holder(of: environment) == nil
                 else { continue }
                 let entries = try await engine.controller.journal.entries(of: open.id)
-                guard case .planned(_, let origin) = entries.first?.body,
-                    origin.command.hasPrefix("serve: "), origin.machine == engine.machine
-                else { continue }
+                guard case .planned(_, let first) = entries.first?.body else { continue }
+                var origin = first
                 // Whoever asked it to stop wants to look first.
                 var isStopped = false
                 for entry in entries {
                     switch entry.body {
+                    case .takenUp(let taking): origin = taking.origin
                     case .event(.askedToStop): isStopped = true
                     case .event(.resumed): isStopped = false
                     default: break
                     }
                 }
-                if !isStopped { found.append(open.id) }
+                guard !isStopped, origin.command.hasPrefix("serve: "),
+                    origin.machine == engine.machine
+                else { continue }
+                found.append((open.id, origin.command.hasSuffix("--back") ? .back : .onward))
             }
         } catch {
             throw OperationFailure(error)
@@ -398,8 +442,12 @@ public actor Dispatcher {
         return found
     }
 
-    private func resume(_ id: RolloutID) async {
-        let request = ServedRequest.resume(ResumeRequest(id, .onward))
+    /// Takes a rollout up.
+    ///
+    /// - Returns: Whether nothing more has to be tried.
+    private func resume(_ id: RolloutID, _ direction: ResumeDirection, isFirst: Bool) async -> Bool
+    {
+        let request = ServedRequest.resume(ResumeRequest(id, direction))
         let person = ServerEngine.Person(name: "the server", address: nil)
         do throws(OperationFailure) {
             let (operations, version) = try await engine.operations(
@@ -415,13 +463,17 @@ public actor Dispatcher {
             }
             engine.say(.note("rollout \(id), which the server had left, is taken up again"))
             Task { await self.finishTakenUp(running) }
+            return true
         } catch {
-            engine.say(
-                .warning(
-                    "rollout \(id), which the server had left, cannot be taken up: \(error.message)",
-                    next: "fleet resume \(id)"
+            if isFirst {
+                engine.say(
+                    .warning(
+                        "rollout \(id), which the server had left, cannot be taken up yet: \(error.message)",
+                        next: "fleet resume \(id)"
+                    )
                 )
-            )
+            }
+            return false
         }
     }
 

@@ -113,7 +113,7 @@ public actor ProjectKeeper {
             )
             // Those that are planned with, or carried out, stay.
             let kept = Set(inUse.keys).union([found.commit, version?.commit ?? found.commit])
-            try await mirror.removeFiles(except: kept)
+            mirror.removeFiles(except: kept)
             return found
         } catch {
             throw OperationFailure(

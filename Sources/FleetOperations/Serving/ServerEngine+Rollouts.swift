@@ -51,6 +51,8 @@ public enum ServedRequest: Sendable, Hashable {
             case .revert(let request): request.terms
             case .resume(let request): request.terms
             }
+        // A release that went back would be deployed again without anybody's override.
+        if case .revert(let request) = self, request.sparesRelease { return true }
         let exception = terms.exception
         return exception.override != nil || exception.quarantine != nil
             || exception.hotfix != nil || exception.records != nil
@@ -276,22 +278,25 @@ extension ServerEngine {
         on version: ProjectKeeper.Version,
         _ prepare: () async throws(OperationFailure) -> PreparedRollout
     ) async throws(OperationFailure) -> RunningRollout {
-        guard !rollouts.isClosed else {
-            throw OperationFailure(
-                .interrupted,
-                "the server is stopping; nothing new begins",
-                hints: ["try again when it is back", "nothing was changed"]
-            )
-        }
+        let closing = OperationFailure(
+            .interrupted,
+            "the server is stopping; nothing new begins",
+            hints: ["try again when it is back", "nothing was changed"]
+        )
+        guard rollouts.isToBegin() else { throw closing }
         await keeper.hold(version.commit)
         let running: RunningRollout
         do throws(OperationFailure) {
-            running = try await operations.start(try await prepare())
+            let prepared = try await prepare()
+            // That may have taken long.
+            guard !rollouts.isClosed else { throw closing }
+            running = try await operations.start(prepared)
         } catch {
+            rollouts.began(nil)
             await keeper.giveBack(version.commit)
             throw error
         }
-        rollouts.add(running)
+        rollouts.began(running)
         Task {
             // How it ended stands in the journal.
             _ = try? await running.end()

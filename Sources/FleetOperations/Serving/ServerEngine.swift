@@ -107,13 +107,14 @@ public final class ServerEngine: Sendable {
     /// - Parameters:
     ///   - person: Who asks.
     ///   - command: What for, in the words of the command line, as records have it.
-    ///   - authors: Accounts that count as authors of whatever is released: whoever pushed it.
+    ///   - authors: Accounts that count as authors of whatever is released: whoever pushed it; nil if somebody did, and
+    ///     nobody knows who.
     /// - Returns: The operations.
     /// - Throws: ``OperationFailure`` if the project cannot be brought up to date.
     public func operations(
         for person: Person,
         command: String,
-        authors: Set<String> = []
+        authors: Set<String>? = []
     ) async throws(OperationFailure) -> (operations: Operations, version: ProjectKeeper.Version) {
         let version = try await keeper.refresh()
         return (operations(for: person, command: command, authors: authors, on: version), version)
@@ -123,7 +124,7 @@ public final class ServerEngine: Sendable {
     public func operations(
         for person: Person,
         command: String,
-        authors: Set<String> = [],
+        authors: Set<String>? = [],
         on version: ProjectKeeper.Version
     ) -> Operations {
         var operations = Operations(
@@ -133,7 +134,9 @@ public final class ServerEngine: Sendable {
             asker: NobodyAsked(),
             tell: say
         )
-        operations.people = people(authors: authors.union([person.name]))
+        operations.people = people(
+            authors: authors?.union([person.name, person.address].compactMap { $0 })
+        )
         return operations
     }
 
@@ -148,10 +151,26 @@ public final class ServerEngine: Sendable {
     }
 
     /// The names of every account, and those that count as authors.
-    func people(authors: Set<String>) -> People {
+    func people(authors: Set<String>?) -> People {
         People(
             names: file.accounts.map { [$0.name] + $0.addresses + $0.logins.values.sorted() },
-            authors: authors
+            authors: authors,
+            pushers: { [store, file] commit in
+                // A store that cannot be read lets nothing begin anyway.
+                let found = (try? await store.persons(of: commit)) ?? []
+                return Set(
+                    found.flatMap { hook, person in
+                        let account = file.hook(named: hook).flatMap {
+                            file.account(
+                                login: person.login,
+                                at: $0.provider,
+                                address: person.address
+                            )
+                        }
+                        return [account?.name, person.address].compactMap { $0 }
+                    }
+                )
+            }
         )
     }
 
@@ -184,6 +203,8 @@ private struct NobodyAsked: Asker {
 public final class ServedRollouts: Sendable {
     private struct State {
         var running: [RolloutID: RunningRollout] = [:]
+        /// How many are being prepared to begin.
+        var beginning = 0
         var isClosed = false
     }
 
@@ -198,13 +219,28 @@ public final class ServedRollouts: Sendable {
     /// Whether nothing new begins.
     public var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    func add(_ rollout: RunningRollout) {
+    /// Announces one that is about to begin; each call needs one of ``began(_:)``.
+    ///
+    /// - Returns: Whether it may: nothing new begins once this is closed.
+    func isToBegin() -> Bool {
+        state.withLock { state in
+            guard !state.isClosed else { return false }
+            state.beginning += 1
+            return true
+        }
+    }
+
+    /// Says what became of one that was about to begin.
+    ///
+    /// - Parameter rollout: The rollout; nil if it did not begin.
+    func began(_ rollout: RunningRollout?) {
         let isClosed = state.withLock { state in
-            state.running[rollout.id] = rollout
+            state.beginning -= 1
+            if let rollout { state.running[rollout.id] = rollout }
             return state.isClosed
         }
         // It came in at the last moment.
-        if isClosed { rollout.stop(signal: 15) }
+        if isClosed { rollout?.stop(signal: 15) }
     }
 
     func remove(_ id: RolloutID) { state.withLock { $0.running[id] = nil } }
@@ -218,12 +254,20 @@ public final class ServedRollouts: Sendable {
         for rollout in running { rollout.stop(signal: 15) }
     }
 
-    /// Waits until nothing runs.
+    /// Waits until nothing runs, and nothing is about to.
     public func isIdle() async {
-        for rollout in running {
-            // How it ended stands in the journal.
-            _ = try? await rollout.end()
-            await rollout.isTold()
+        while true {
+            let (running, beginning) = state.withLock {
+                ($0.running.values.map { $0 }, $0.beginning)
+            }
+            for rollout in running {
+                // How it ended stands in the journal.
+                _ = try? await rollout.end()
+                await rollout.isTold()
+            }
+            if running.isEmpty, beginning == 0 { return }
+            // Cancelled only when the process is to end at once.
+            do { try await Task.sleep(for: .milliseconds(20)) } catch { return }
         }
     }
 }

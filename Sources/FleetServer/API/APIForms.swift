@@ -139,7 +139,7 @@ struct APIRequest: Decodable {
     }
 
     /// A playbook's name: a request never names a file of the server (Jenkins' CVE-2024-23897 began so).
-    private static func plain(_ playbook: String) throws -> String {
+    static func plain(_ playbook: String) throws -> String {
         guard !playbook.contains("/"), !playbook.hasSuffix(".yml"), !playbook.hasSuffix(".yaml")
         else {
             throw Refusal(.badRequest, "`playbook` is a name, not a path")

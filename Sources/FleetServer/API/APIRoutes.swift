@@ -197,7 +197,20 @@ struct APIRoutes: Sendable {
         guard let project = await engine.keeper.version?.project else {
             throw Refusal(.serviceUnavailable, "the project has not been read")
         }
-        return .lines(try await records.releases(in: project.root, limit: try limit(call, 50)))
+        let visible = Set(try await visible(call))
+        let lines = try await records.releases(in: project.root, limit: try limit(call, 50))
+        return .lines(
+            lines.map { line in
+                ReleaseLine(
+                    release: line.release,
+                    commit: line.commit,
+                    live: line.live.filter(visible.contains),
+                    quarantined: line.quarantined.filter(visible.contains),
+                    superseded: line.superseded.filter(visible.contains),
+                    date: line.date
+                )
+            }
+        )
     }
 
     private func audit(_ call: Call) async throws -> Reply {
@@ -215,7 +228,7 @@ struct APIRoutes: Sendable {
                 limit: try limit(call, 50),
                 before: before,
                 of: call.query["hook"]
-            ).map(APIDelivery.init)
+            ).filter { rights.maySee($0, call) }.map(APIDelivery.init)
         )
     }
 
@@ -224,6 +237,7 @@ struct APIRoutes: Sendable {
         guard let id = call.rollout else { throw Refusal(.notFound, "there is no such rollout") }
         let after = call.query["after"].flatMap { Int($0) } ?? 0
         let waits = call.query["follow"] == "true"
+        try counters.requireRoomForStream()
         let followed = try await engine.controller.followed(id.description)
         return Reply(
             status: .ok,
@@ -231,7 +245,12 @@ struct APIRoutes: Sendable {
             body: .stream { sink in
                 counters.streamBegan()
                 defer { counters.streamEnded() }
-                await EventStream(followed: followed, after: after, waits: waits).run(to: sink)
+                await EventStream(
+                    followed: followed,
+                    after: after,
+                    waits: waits,
+                    mayRead: { await rights.mayStillWatch(call, pages.sessions) }
+                ).run(to: sink)
             }
         )
     }
@@ -239,9 +258,7 @@ struct APIRoutes: Sendable {
     // MARK: Doing
 
     private func preview(_ request: ServedRequest, _ call: Call) async throws -> Reply {
-        if request.overridesRules {
-            try await rights.require(.override, call, in: call.environment)
-        }
+        try await rights.require(request, call, in: call.environment ?? "")
         return .json(APIPreview(try await engine.preview(request, for: call.person)))
     }
 
@@ -280,7 +297,7 @@ struct APIRoutes: Sendable {
             note: note
         )
         request.isWithdrawal = withdraws
-        if let playbook = body.playbook, !playbook.contains("/") { request.playbook = playbook }
+        if let playbook = body.playbook { request.playbook = try APIRequest.plain(playbook) }
         let recorded = try await engine.approve(request, by: call.person)
         await dispatcher.hurry()
         return .json(APIApproval(recorded.approval, missing: recorded.missing), .created)
@@ -335,9 +352,31 @@ private struct EventStream: Sendable {
     let followed: FollowedRollout
     let after: Int
     let waits: Bool
+    /// Whether the reader still may.
+    let mayRead: @Sendable () async -> Bool
 
-    /// Sends them; ends when the rollout does, or the reader goes away.
+    /// How often it is looked whether there is still a reader, and whether they may, in milliseconds.
+    private static let silenceMilliseconds = 15_000
+
+    /// Sends them; ends when the rollout does, the reader goes away, or they may not read any more.
     func run(to sink: any ReplySink) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await send(to: sink) }
+            group.addTask {
+                while !Task.isCancelled {
+                    // Cancelled when there is nothing more to send.
+                    try? await Task.sleep(for: .milliseconds(Self.silenceMilliseconds))
+                    guard !Task.isCancelled, await mayRead() else { return }
+                    // An empty line is nothing to whoever reads, and finds out whether somebody does.
+                    do { try await sink.send([0x0A]) } catch { return }
+                }
+            }
+            _ = await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func send(to sink: any ReplySink) async {
         var lines = EventLines(plan: followed.plan)
         do throws(OperationFailure) {
             // From the first one, because what an event means depends on those before it.

@@ -2,12 +2,14 @@ internal import Crypto
 internal import CryptoExtras
 internal import Dispatch
 internal import FoundationEssentials
+internal import HTTPTypes
+internal import Synchronization
 
 /// Passwords, as scrypt keeps them (RFC 7914), in the form that `$scrypt$ln=17,r=8,p=1$SALT$HASH` has elsewhere.
 ///
 /// N = 2¹⁷, r = 8, p = 1 (OWASP's password storage advice): 128 MiB and some 0.3 s for each guess. At most two are worked
 /// out at a time, so that people who sign in, or guess, cannot use up the machine.
-struct Passwords: Sendable {
+final class Passwords: Sendable {
     /// The shortest password, in characters (NIST SP 800-63B, 5.1.1.2, asks for 8; nobody has to remember these alone).
     static let shortest = 12
     /// The longest password, in bytes.
@@ -15,6 +17,10 @@ struct Passwords: Sendable {
 
     private static let logRounds = 17
     private let logRounds: Int
+    /// The most that wait: who comes after them is told to come again.
+    private static let mostWaiting = 16
+    private let waiting = Counter()
+    private let turn = Mutex(0)
     private let queues = (0..<2).map { DispatchQueue(label: "fleet.password.\($0)") }
 
     /// Uses scrypt.
@@ -31,6 +37,32 @@ struct Passwords: Sendable {
             return "a password must not contain the account's name"
         }
         return nil
+    }
+
+    /// How many wait for a password to be worked out.
+    private final class Counter: Sendable {
+        private let count = Mutex(0)
+        func enter(_ most: Int) -> Bool {
+            count.withLock { count in
+                guard count < most else { return false }
+                count += 1
+                return true
+            }
+        }
+        func leave() { count.withLock { $0 -= 1 } }
+    }
+
+    /// Does something with passwords, unless too many others do.
+    ///
+    /// - Parameter work: What is done.
+    /// - Returns: Its result.
+    /// - Throws: ``Refusal`` if too many wait already.
+    func inTurn<T: Sendable>(_ work: () async -> T) async throws -> T {
+        guard waiting.enter(Self.mostWaiting) else {
+            throw Refusal(.serviceUnavailable, "too many people sign in at this moment; try again")
+        }
+        defer { waiting.leave() }
+        return await work()
     }
 
     /// The hash of a password, with a salt of its own.
@@ -61,7 +93,12 @@ struct Passwords: Sendable {
     private func derive(_ password: String, _ salt: [UInt8], logRounds: Int) async -> [UInt8] {
         // Normalised as far as a keyboard's choice between composed and decomposed letters goes is the browser's work.
         let bytes = Array(password.utf8.prefix(Self.longest + 1))
-        let queue = queues[Int(salt[0]) % queues.count]
+        let queue = queues[
+            turn.withLock { turn in
+                turn += 1
+                return turn % queues.count
+            }
+        ]
         return await withCheckedContinuation { continuation in
             queue.async {
                 do {

@@ -30,7 +30,10 @@ struct Sessions: Sendable {
     ///
     /// - Throws: ``Refusal`` if a token was given that does not hold.
     func caller(_ call: Call) async throws -> Caller? {
-        if let text = call.headers[.authorization] { return try await bearer(text, call) }
+        // Another scheme is the business of a proxy in front.
+        if let text = call.headers[.authorization], text.lowercased().hasPrefix("bearer ") {
+            return try await bearer(text, call)
+        }
         if let value = Self.cookie(cookieName, in: call.headers),
             let caller = try await session(value, call)
         {

@@ -3,6 +3,8 @@ internal import Synchronization
 /// How much all requests together may hold in memory before they are answered: thousands of senders of long bodies must
 /// not use up the machine.
 final class BodyBudget: Sendable {
+    /// What each request may hold without being counted, in bytes: forms, and asking to stop, are never refused for others.
+    private static let free = 64 << 10
     /// The most bytes.
     private static let limit = 256 << 20
     private let taken = Mutex(0)
@@ -11,6 +13,7 @@ final class BodyBudget: Sendable {
     final class Share: Sendable {
         private let budget: BodyBudget
         private let mine = Mutex(0)
+        private let read = Mutex(0)
 
         fileprivate init(_ budget: BodyBudget) { self.budget = budget }
 
@@ -23,6 +26,11 @@ final class BodyBudget: Sendable {
         ///
         /// - Returns: Whether there was so much left.
         func take(_ count: Int) -> Bool {
+            let all = read.withLock { read in
+                read += count
+                return read
+            }
+            guard all > BodyBudget.free else { return true }
             let isLeft = budget.taken.withLock { taken in
                 guard taken + count <= BodyBudget.limit else { return false }
                 taken += count

@@ -29,7 +29,7 @@ struct Call: Sendable {
     /// The rollout that it concerns; nil if it concerns none.
     var rollout: RolloutID?
     /// The time, in milliseconds since 1970.
-    let now: Int
+    var now: Int
 
     /// The body as a form (application/x-www-form-urlencoded).
     var form: Form { Form(String(decoding: body, as: UTF8.self)) }

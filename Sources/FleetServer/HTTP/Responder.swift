@@ -80,8 +80,11 @@ struct Responder: HTTPResponder {
             // What a request holds in memory is given back when it is answered.
             let share = budget.share()
             do {
+                try route.precheck?(call)
                 call.body = try await body(of: request, route, share)
-                return (response(try await gate.pass(call, to: route)), route)
+                let reply = try await gate.pass(call, to: route)
+                withExtendedLifetime(share) {}
+                return (response(reply), route)
             } catch {
                 return (await refuse(refusal(error, context), call, route.face), route)
             }
@@ -184,9 +187,11 @@ struct Responder: HTTPResponder {
     /// Pages get nothing from elsewhere, run no script but ours, and stand in nobody's frame.
     private func decorate(_ response: inout Response, _ route: Route?) {
         var headers = response.headers
-        headers[.securityPolicy] =
-            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-            + "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        if headers[.securityPolicy] == nil {
+            headers[.securityPolicy] =
+                "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+                + "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        }
         headers[.xContentTypeOptions] = "nosniff"
         headers[.referrerPolicy] = "same-origin"
         headers[.openerPolicy] = "same-origin"
@@ -206,8 +211,17 @@ private actor StreamPipe: ReplySink {
     private var reader: CheckedContinuation<[UInt8]?, Never>?
     private var sender: CheckedContinuation<Bool, Never>?
     private var sent = 0
+    private var isSending = false
+    private var turns: [CheckedContinuation<Void, Never>] = []
 
     func send(_ bytes: [UInt8]) async throws {
+        // One at a time: what is sent is never mixed.
+        while isSending { await withCheckedContinuation { turns.append($0) } }
+        isSending = true
+        defer {
+            isSending = false
+            if !turns.isEmpty { turns.removeFirst().resume() }
+        }
         guard !isClosed else { throw Gone() }
         sent += 1
         let number = sent

@@ -1,3 +1,4 @@
+internal import FleetJournal
 internal import FleetOperations
 internal import FleetReport
 internal import FleetServing
@@ -28,10 +29,7 @@ struct RightsCheck: Sendable {
         if let environment, right != .view,
             !call.may(.view, in: environment, isProtected: isProtected)
         {
-            throw Refusal(
-                .notFound,
-                "there is no environment `\(Sanitizer.line(environment))` for you"
-            )
+            throw Refusal(.notFound, "there is no such page")
         }
         guard call.may(right, in: environment, isProtected: isProtected) else {
             throw right == .view && environment != nil
@@ -56,5 +54,39 @@ struct RightsCheck: Sendable {
             "you may not \(right.rawValue)\(place)",
             hints: ["an administrator can give you the role for it"]
         )
+    }
+
+    /// Refuses a request whose body asks for more than its route does.
+    ///
+    /// - Parameters:
+    ///   - request: What is asked for.
+    ///   - call: The request.
+    ///   - environment: The environment.
+    /// - Throws: ``Refusal``.
+    func require(_ request: ServedRequest, _ call: Call, in environment: String) async throws {
+        if request.overridesRules { try await require(.override, call, in: environment) }
+        // What is promoted is shown.
+        if case .promote(let promotion) = request {
+            try await require(.view, call, in: promotion.source)
+        }
+    }
+
+    /// Whether whoever reads a stream still may: sessions end, tokens expire and rights are taken away meanwhile.
+    func mayStillWatch(_ call: Call, _ sessions: Sessions) async -> Bool {
+        var call = call
+        call.now = ServerEngine.now()
+        do { call.caller = try await sessions.caller(call) } catch { return false }
+        guard let environment = call.environment else { return false }
+        let isProtected = engine.isProtected(environment, in: await engine.keeper.version)
+        return call.may(.view, in: environment, isProtected: isProtected)
+    }
+
+    /// Whether somebody may see a delivery: whoever may see every environment that it can lead to.
+    func maySee(_ delivery: Delivery, _ call: Call) -> Bool {
+        let hook = engine.file.hook(named: delivery.arrival.hook)
+        guard let hook else { return call.may(.administer, in: nil, isProtected: false) }
+        return hook.rules.flatMap(\.environments).allSatisfy {
+            call.may(.view, in: $0, isProtected: true)
+        }
     }
 }

@@ -39,6 +39,8 @@ struct Route: Sendable {
     let face: Face
     /// The longest body, in bytes.
     var bodyLimit = 64 << 10
+    /// Refuses a request before its body is read; nil if nothing can be said before.
+    var precheck: (@Sendable (Call) throws -> Void)?
     /// Answers.
     let handle: @Sendable (Call) async throws -> Reply
 

@@ -15,12 +15,28 @@ struct HookRoutes: Sendable {
     static let bodyLimit = 5 << 20
 
     var routes: [Route] {
-        [
-            Route(.post, "/hooks/{hook}", .nothing, .hook, bodyLimit: Self.bodyLimit) { call in
-                try await receive(call)
+        var route = Route(.post, "/hooks/{hook}", .nothing, .hook, bodyLimit: Self.bodyLimit) {
+            try await receive($0)
+        }
+        // Megabytes of somebody who has not even tried to sign them are not read.
+        route.precheck = { call in
+            guard Self.signatures.contains(where: { call.headers[.known($0)]?.isEmpty == false }),
+                engine.file.hook(named: call.parameters["hook"] ?? "") != nil
+            else {
+                counters.refusedDelivery()
+                throw Self.refusal
             }
-        ]
+        }
+        return [route]
     }
+
+    private static let refusal = Refusal(.unauthorized, "the signature does not match")
+
+    /// The headers that signatures come in.
+    private static let signatures = [
+        "X-Hub-Signature-256", "X-Gitea-Signature", "X-Forgejo-Signature", "X-Gitlab-Token",
+        "webhook-signature",
+    ]
 
     private func receive(_ call: Call) async throws -> Reply {
         let name = call.parameters["hook"] ?? ""
@@ -33,7 +49,7 @@ struct HookRoutes: Sendable {
             )
         else {
             counters.refusedDelivery()
-            throw Refusal(.unauthorized, "the signature does not match")
+            throw Self.refusal
         }
         let body = Self.json(call)
         let stored = try await engine.store.accept(
@@ -79,6 +95,16 @@ final class Counters: Sendable {
     func refusedDelivery() { counts.withLock { $0.deliveries.refused += 1 } }
     func streamBegan() { counts.withLock { $0.streams += 1 } }
     func streamEnded() { counts.withLock { $0.streams -= 1 } }
+    /// The most streams that are open at a time.
+    private static let mostStreams = 3_000
+
+    /// Refuses a stream when there are too many.
+    func requireRoomForStream() throws {
+        guard streams < Self.mostStreams else {
+            throw Refusal(.serviceUnavailable, "too many people watch; load the page again later")
+        }
+    }
+
     /// How many streams are open.
     var streams: Int { counts.withLock { $0.streams } }
 

@@ -100,8 +100,11 @@ final class RolloutFeeds: Sendable {
             let followed = try await engine.controller.followed(id.description)
             let shared = Shared(followed.plan)
             let drawing = Task { await self.keepDrawing(id, shared, feed) }
-            defer { drawing.cancel() }
-            _ = try await followed.follow { shared.take($0) }
+            do {
+                _ = try await followed.follow { shared.take($0) }
+            } catch {
+                engine.say("a rollout that somebody watches cannot be followed: \(error)")
+            }
             // The last picture has everything in it.
             drawing.cancel()
             await drawing.value
@@ -111,11 +114,10 @@ final class RolloutFeeds: Sendable {
         }
         // Whoever watches sees how it stands, and that nothing more comes.
         feed.state.withLock { state in
-            guard let picture = state.picture else { return }
             state.picture = Picture(
-                number: picture.number + 1,
-                sequence: picture.sequence,
-                html: picture.html,
+                number: (state.picture?.number ?? 0) + 1,
+                sequence: state.picture?.sequence ?? 0,
+                html: state.picture?.html ?? "",
                 isOver: true
             )
         }

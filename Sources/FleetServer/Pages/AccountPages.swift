@@ -38,6 +38,9 @@ struct AccountPages: Sendable {
             Route(.post, "/account/sessions/{session}/end", .account, .page) {
                 try await endSession($0)
             },
+            Route(.post, "/people/{account}/end", .server(.administer), .page) {
+                try await endAll($0)
+            },
             Route(.post, "/people/{account}/invite", .server(.administer), .page) {
                 try await invite($0)
             },
@@ -109,8 +112,13 @@ struct AccountPages: Sendable {
     ///
     /// It takes as long for an account that there is not.
     private func isRight(_ password: String, of name: String, _ call: Call) async throws -> Bool {
-        let names = ["account \(name.prefix(64))", "address \(call.address)"]
-        let wait = throttle.wait(names, at: call.now)
+        // Somebody elsewhere who guesses does not keep people out where they have signed in before.
+        let known = try await store.sessions(of: name).contains { $0.address == call.address }
+        let account = String(name.prefix(64))
+        let names =
+            ["account \(account) from \(call.address)", "address \(call.address)"]
+            + (known ? [] : ["account \(account)"])
+        let wait = throttle.attempt(names, at: call.now)
         guard wait == 0 else {
             throw Refusal(
                 .tooManyRequests,
@@ -119,13 +127,8 @@ struct AccountPages: Sendable {
         }
         let hash =
             engine.file.account(named: name) == nil ? nil : try await store.passwordHash(of: name)
-        guard await passwords.matches(password, hash) else {
-            throttle.failed(names, at: call.now)
-            try await note(
-                "a wrong password for `\(Sanitizer.line(String(name.prefix(64))))`",
-                call,
-                by: "-"
-            )
+        guard try await passwords.inTurn({ await passwords.matches(password, hash) }) else {
+            try await note("a wrong password for `\(Sanitizer.line(account))`", call, by: "-")
             return false
         }
         throttle.succeeded(names)
@@ -193,7 +196,11 @@ struct AccountPages: Sendable {
         if let objection = Passwords.objection(to: new, account: name) {
             throw Refusal(.unprocessableContent, objection, hints: ["nothing was changed"])
         }
-        try await store.setPassword(await passwords.hash(new), of: name, at: call.now)
+        try await store.setPassword(
+            try await passwords.inTurn({ await passwords.hash(new) }),
+            of: name,
+            at: call.now
+        )
         try await note("changed the password; all sessions have ended", call)
         return Reply.see("/account").with(.setCookie, try await sessions.begin(name, call))
     }
@@ -241,13 +248,23 @@ struct AccountPages: Sendable {
         if let objection = Passwords.objection(to: password, account: account) {
             return try await invitation(call, problem: objection)
         }
-        let made = await passwords.hash(password)
+        let made = try await passwords.inTurn { await passwords.hash(password) }
         guard try await store.takeInvitation(hash, settingPassword: made, at: call.now) != nil
         else {
             throw Refusal(.notFound, "this link does not hold any more")
         }
         try await note("set a password by an invitation", call, by: account)
         return Reply.see("/").with(.setCookie, try await sessions.begin(account, call))
+    }
+
+    /// Ends everything by which a person is known here but their password.
+    private func endAll(_ call: Call) async throws -> Reply {
+        guard let name = call.parameters["account"], engine.file.account(named: name) != nil else {
+            throw Refusal(.notFound, "there is no such account")
+        }
+        try await store.endAll(of: name)
+        try await note("ended all sessions and tokens of \(name)", call)
+        return .see("/account")
     }
 
     private func invite(_ call: Call) async throws -> Reply {

@@ -354,7 +354,7 @@ struct OverviewPages: Sendable {
             throw Refusal(.notFound, "there is no such environment")
         }
         let request = try request(verb, name, call)
-        if request.overridesRules { try await rights.require(.override, call, in: name) }
+        try await rights.require(request, call, in: name)
         let found = try await engine.preview(request, for: call.person)
         struct Model {
             let frame: Pages.Frame

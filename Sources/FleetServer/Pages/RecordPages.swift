@@ -304,7 +304,8 @@ struct RecordPages: Sendable {
                 problems: await dispatcher.problems.sorted { $0.key < $1.key }.map {
                     Problem(hook: $0.key, text: $0.value)
                 },
-                deliveries: found.map { delivery in
+                deliveries: found.filter { RightsCheck(engine: engine).maySee($0, call) }.map {
+                    delivery in
                     Row(
                         number: delivery.number,
                         when: Pages.time(delivery.arrival.unixMilliseconds),

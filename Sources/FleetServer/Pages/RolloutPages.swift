@@ -11,12 +11,14 @@ struct RolloutPages: Sendable {
     let pages: Pages
     let counters: Counters
     let feeds: RolloutFeeds
+    private let rights: RightsCheck
     private var engine: ServerEngine { pages.engine }
     private var records: Records { engine.controller.records }
 
     init(_ pages: Pages, _ counters: Counters) {
         self.pages = pages
         self.counters = counters
+        rights = RightsCheck(engine: pages.engine)
         feeds = RolloutFeeds(pages.engine) { board, id, since in
             pages.render("board", BoardModel(board, id, since: since))
         }
@@ -242,7 +244,7 @@ struct RolloutPages: Sendable {
         let outcome = story.rollout.outcome
         let holder = try engine.holder(of: environment)
         // One that was just taken up again has an end until its first new record.
-        let isHere = engine.rollouts.running(id) != nil
+        let isHere = engine.rollouts.running(id).map { !$0.isOver } ?? false
         let isUnderWay = isHere || outcome == nil && holder != nil
         let isOpen = !isUnderWay && (outcome == nil || outcome == .interrupted)
         struct Model {
@@ -321,6 +323,7 @@ struct RolloutPages: Sendable {
     /// The page's live part, as it changes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
     private func live(_ call: Call) async throws -> Reply {
         guard let id = call.rollout else { throw Refusal(.notFound, "there is no such rollout") }
+        try counters.requireRoomForStream()
         let last = call.headers[.lastEventID].flatMap { Int($0) } ?? -1
         var reply = Reply(
             status: .ok,
@@ -330,12 +333,12 @@ struct RolloutPages: Sendable {
                 // The first picture is sent even if the page has it: it shows that the stream is there.
                 var isFirst = true
                 await feeds.watch(id) { picture in
-                    guard await mayStillWatch(call) else {
+                    guard await rights.mayStillWatch(call, pages.sessions) else {
                         try? await sink.send(Array("event: refused\ndata: \n\n".utf8))
                         return false
                     }
                     var text = ""
-                    if picture.html.isEmpty {
+                    if picture.html.isEmpty, !picture.isOver {
                         text = ":\n\n"
                     } else if isFirst || picture.sequence != last || picture.isOver {
                         text = Self.event("board", id: picture.sequence, picture.html)
@@ -352,15 +355,6 @@ struct RolloutPages: Sendable {
         reply.headers[.contentType] = "text/event-stream"
         // nginx would keep the answer until it is complete.
         return reply.with(.accelBuffering, "no")
-    }
-
-    /// Whether whoever watches still may: sessions end and rights are taken away while a page is open.
-    private func mayStillWatch(_ call: Call) async -> Bool {
-        var now = call
-        do { now.caller = try await pages.sessions.caller(call) } catch { return false }
-        guard let environment = call.environment else { return false }
-        let isProtected = engine.isProtected(environment, in: await engine.keeper.version)
-        return now.may(.view, in: environment, isProtected: isProtected)
     }
 
     static func event(_ name: String, id: Int, _ data: String) -> String {

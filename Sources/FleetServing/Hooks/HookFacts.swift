@@ -29,6 +29,9 @@ public enum HookFacts: Sendable, Hashable {
             self.address = address
         }
 
+        /// Whether anything is known of them.
+        public var isKnown: Bool { login != nil || address != nil }
+
         /// What they are called in messages.
         public var name: String { login ?? address ?? "somebody" }
     }

@@ -100,6 +100,18 @@ public struct Wish: Sendable, Hashable {
         self.state = state
     }
 
+    /// Whether it is a release that other environments wait for.
+    var isOnItsWay: Bool { tag != nil && !later.isEmpty }
+
+    /// Whether it has run, or may yet.
+    var mayHaveRun: Bool {
+        switch state {
+        case .refused, .dropped: false
+        case .done(_, let outcome): outcome != "refused"
+        case .awaitingCI, .queued, .held, .starting, .running: true
+        }
+    }
+
     /// The tag; nil for a branch.
     public var tag: String? {
         ref.hasPrefix("refs/tags/") ? String(ref.dropFirst("refs/tags/".count)) : nil

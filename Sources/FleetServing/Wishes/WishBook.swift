@@ -21,22 +21,23 @@ public struct WishBook: Sendable {
     ///
     /// - The same commit under the same name was wanted last, or at any time if it is a tag: nothing is done twice,
     ///   however often a delivery arrives. A tag that was moved names another commit, and is wanted anew.
-    /// - A version below one that was wanted by the same hook is not deployed over it, in whatever order deliveries
-    ///   arrive.
+    /// - A version below one that the same hook wanted, and that ran or may run, is not deployed over it, in whatever order
+    ///   deliveries arrive.
+    /// - A branch does not take the place of a release on its way through several environments.
+    /// - What awaits CI takes the place of nothing that need not wait for CI: its own result may never come.
     /// - Otherwise it takes the place of everything that still waits.
+    ///
+    /// - Parameter wish: The wish.
+    /// - Returns: The decision.
     public func verdict(on wish: Wish) -> Verdict {
         let alike = wishes.filter { $0.hook == wish.hook && $0.ref == wish.ref }
-        let isTag = wish.tag != nil
-        let known = isTag ? alike.last { $0.commit == wish.commit } : alike.last
+        let known = wish.tag != nil ? alike.last { $0.commit == wish.commit } : alike.last
         if let known, known.commit == wish.commit {
-            // A branch may have been elsewhere in between, by another rule.
-            if isTag || wishes.last?.id == known.id {
-                return .known("\(wish.label) was wanted before: \(known.state.word)")
-            }
+            return .known("\(wish.label) was wanted before: \(known.state.word)")
         }
         if let version = wish.tag.flatMap(SemanticVersion.init) {
             let higher = wishes.filter { other in
-                guard other.hook == wish.hook, !Self.wasDroppedByAPerson(other),
+                guard other.hook == wish.hook, other.mayHaveRun,
                     let theirs = other.tag.flatMap(SemanticVersion.init)
                 else { return false }
                 return version < theirs
@@ -47,14 +48,23 @@ public struct WishBook: Sendable {
                 )
             }
         }
-        return .wanted(instead: wishes.filter(\.state.isWaiting).map(\.id))
-    }
-
-    private static func wasDroppedByAPerson(_ wish: Wish) -> Bool {
-        if case .dropped(let reason) = wish.state { reason.hasPrefix("dropped by") } else { false }
+        let waiting = wishes.filter(\.state.isWaiting)
+        if wish.tag == nil,
+            let release = waiting.last(where: { $0.commit == wish.commit && $0.isOnItsWay })
+        {
+            return .known("the same commit is wanted already, as \(release.label)")
+        }
+        return .wanted(
+            instead: waiting.filter { other in
+                if wish.tag == nil, other.isOnItsWay { return false }
+                return wish.state != .awaitingCI || other.state == .awaitingCI
+            }.map(\.id)
+        )
     }
 
     /// The wish that may be prepared next; nil if none may, or one is under way.
+    ///
+    /// A release on its way through several environments comes before what goes nowhere else; otherwise the newest does.
     ///
     /// - Parameter passed: The names by which commits have passed CI.
     /// - Returns: The wish.
@@ -62,7 +72,18 @@ public struct WishBook: Sendable {
         guard !wishes.contains(where: { !$0.state.isOver && !$0.state.isWaiting }) else {
             return nil
         }
-        return wishes.last { $0.state.isWaiting && Self.isPassed($0, passed) }
+        let ready = wishes.filter { $0.state.isWaiting && Self.isPassed($0, passed) }
+        return ready.last(where: \.isOnItsWay) ?? ready.last
+    }
+
+    /// The wishes whose place one takes when it begins: older ones, which would put something older over it afterwards.
+    ///
+    /// - Parameter wish: The wish that begins.
+    /// - Returns: The numbers of the others.
+    public func overtaken(by wish: Wish) -> [Int] {
+        wishes.filter { other in
+            other.state.isWaiting && other.id < wish.id && (wish.tag != nil || !other.isOnItsWay)
+        }.map(\.id)
     }
 
     /// Whether CI has passed what a wish is about, if it has to.
@@ -109,20 +130,32 @@ public struct WishBook: Sendable {
         delivery: Int?,
         at unixMilliseconds: Int
     ) -> [Wish] {
-        hook.rules.filter { $0.wants(ref) }.compactMap { rule in
-            guard let first = rule.environments.first else { return nil }
-            return Wish(
-                environment: first,
-                later: Array(rule.environments.dropFirst()),
-                hook: hook.name,
-                ref: ref,
-                commit: commit,
-                person: person,
-                delivery: delivery,
-                unixMilliseconds: unixMilliseconds,
-                gate: rule.afterCI,
-                state: rule.afterCI == nil ? .queued : .awaitingCI
+        var made: [Wish] = []
+        for rule in hook.rules where rule.wants(ref) {
+            guard let first = rule.environments.first else { continue }
+            var later = Array(rule.environments.dropFirst())
+            var gate = rule.afterCI
+            // Two rules that begin in the same environment are one: the longer way, and no less CI.
+            if let place = made.firstIndex(where: { $0.environment == first }) {
+                let other = made.remove(at: place)
+                if other.later.count > later.count { later = other.later }
+                gate = gate ?? other.gate
+            }
+            made.append(
+                Wish(
+                    environment: first,
+                    later: later,
+                    hook: hook.name,
+                    ref: ref,
+                    commit: commit,
+                    person: person,
+                    delivery: delivery,
+                    unixMilliseconds: unixMilliseconds,
+                    gate: gate,
+                    state: gate == nil ? .queued : .awaitingCI
+                )
             )
         }
+        return made
     }
 }
