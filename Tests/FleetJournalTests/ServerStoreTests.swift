@@ -218,4 +218,22 @@ struct ServerStoreTests {
         #expect(try await store.delivery(open) != nil)
         #expect(try await store.events(limit: 9).isEmpty)
     }
+
+    @Test("A store of a newer fleet is refused, and stays as it is")
+    func newer() async throws {
+        do {
+            let store = try ServerStore(in: place, for: "a test")
+            _ = try await store.accept(arrival("one"))
+        }
+        let path = place.path + "/server.sqlite"
+        _ = try Command.run([
+            "sqlite3", path, "INSERT INTO grdb_migrations (identifier) VALUES ('2')",
+        ])
+        let error = #expect(throws: JournalError.self) { try ServerStore(in: place, for: "a test") }
+        guard case .newerSchema(2, 1) = error else {
+            return #expect(Bool(false), "\(String(describing: error))")
+        }
+        let count = try Command.run(["sqlite3", path, "SELECT count(*) FROM delivery"]).output
+        #expect(count == "1\n")
+    }
 }

@@ -413,4 +413,37 @@ struct DeliveryTests {
         #expect(await server.engine.keeper.problem == nil)
         await server.stop()
     }
+
+    @Test("A body in a form, one with letters beyond ASCII, and a signature of odd bytes")
+    func bodies() async throws {
+        let server = try ServerFixture()
+        try server.commit("first")
+        try await server.start()
+        let client = try server.client()
+        let push = Client.push("refs/heads/other").replacing("ada-l", with: "Zoë 🚀")
+        #expect(try await client.deliver(push, id: "1").status == 202)
+        // GitHub's other content type: the form is what is signed.
+        let form = "payload=" + Percent.encoded(push)
+        #expect(
+            try await client.deliver(form, id: "2", type: "application/x-www-form-urlencoded")
+                .status
+                == 202
+        )
+        #expect(
+            try await server.eventually {
+                try await server.engine.store.dueDeliveries(at: .max, limit: 9).isEmpty
+            }
+        )
+        let notes = try await server.engine.store.deliveries(limit: 9).map(\.note)
+        #expect(notes.count == 2 && notes.allSatisfy { $0.contains("no rule watches") }, "\(notes)")
+        for odd in ["sha256=é", "sha256=\u{FF}", "💥"] {
+            let reply = try await client.send(
+                "/hooks/app",
+                ["-X", "POST", "-H", "X-Hub-Signature-256: \(odd)", "--data-binary", push]
+            )
+            #expect(reply.status == 401 || reply.status == 400, "\(odd) \(reply.status)")
+        }
+        #expect(try await client.get("/healthz").body == "ok\n")
+        await server.stop()
+    }
 }

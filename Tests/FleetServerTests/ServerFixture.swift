@@ -343,7 +343,8 @@ struct Client {
         event: String = "push",
         id: String,
         hook: String = "app",
-        secret: String = ServerFixture.secret
+        secret: String = ServerFixture.secret,
+        type: String = "application/json"
     )
         async throws -> Reply
     {
@@ -354,7 +355,7 @@ struct Client {
         return try await send(
             "/hooks/\(hook)",
             [
-                "-X", "POST", "-H", "Content-Type: application/json", "-H",
+                "-X", "POST", "-H", "Content-Type: \(type)", "-H",
                 "X-GitHub-Event: \(event)",
                 "-H", "X-GitHub-Delivery: \(id)", "-H", "X-Hub-Signature-256: sha256=\(digest)",
                 "--data-binary", "@\(folder.path)/body",

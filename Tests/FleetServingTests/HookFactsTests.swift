@@ -299,6 +299,9 @@ struct WishBookTests {
         #expect(tagFirst.verdict(on: wish(0, main, "b")) == .wanted(instead: []))
         let both = WishBook([release(1, "v1.0.0", "a"), wish(2, main, "b")])
         #expect(both.next(passed: [:])?.id == 1 && both.overtaken(by: wish(2, main, "b")).isEmpty)
+        // While it rests, because something stands in its way, the other one is tried.
+        #expect(both.next(passed: [:], resting: [1])?.id == 2)
+        #expect(both.next(passed: [:], resting: [1, 2]) == nil)
         // A newer tag does take its place.
         #expect(both.verdict(on: release(0, "v1.1.0", "c")) == .wanted(instead: [1, 2]))
     }

@@ -36,7 +36,16 @@ public final class ServerStore: Sendable {
                 path: directory.path + "/server.sqlite",
                 configuration: configuration
             )
+            // A newer fleet's store may mean something by its columns that this one does not know.
+            if try database.read(Self.migrator.hasBeenSuperseded) {
+                throw JournalError.newerSchema(
+                    found: try database.read { try Self.migrator.appliedIdentifiers($0).count },
+                    known: Self.migrator.migrations.count
+                )
+            }
             try Self.migrator.migrate(database)
+        } catch let error as JournalError {
+            throw error
         } catch {
             throw .stateDirectory(
                 path: directory.path,

@@ -130,8 +130,8 @@ public actor Dispatcher {
                 let commits = wishes.filter { $0.hook == hook }.map(\.commit)
                 passed.merge(try await engine.store.passed(commits, of: hook)) { $0.union($1) }
             }
-            guard let wish = WishBook(wishes).next(passed: passed), retry[wish.id] ?? 0 <= now
-            else {
+            let resting = Set(wishes.map(\.id).filter { retry[$0] ?? 0 > now })
+            guard let wish = WishBook(wishes).next(passed: passed, resting: resting) else {
                 continue
             }
             busy.insert(environment)

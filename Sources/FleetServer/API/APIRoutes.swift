@@ -253,6 +253,8 @@ struct APIRoutes: Sendable {
                 ).run(to: sink)
             }
         )
+        // nginx would keep the answer until it is complete.
+        .with(.accelBuffering, "no")
     }
 
     // MARK: Doing

@@ -66,13 +66,17 @@ public struct WishBook: Sendable {
     ///
     /// A release on its way through several environments comes before what goes nowhere else; otherwise the newest does.
     ///
-    /// - Parameter passed: The names by which commits have passed CI.
+    /// - Parameters:
+    ///   - passed: The names by which commits have passed CI.
+    ///   - resting: Wishes that were tried a short while ago; others are tried meanwhile.
     /// - Returns: The wish.
-    public func next(passed: [String: Set<String>]) -> Wish? {
+    public func next(passed: [String: Set<String>], resting: Set<Int> = []) -> Wish? {
         guard !wishes.contains(where: { !$0.state.isOver && !$0.state.isWaiting }) else {
             return nil
         }
-        let ready = wishes.filter { $0.state.isWaiting && Self.isPassed($0, passed) }
+        let ready = wishes.filter {
+            $0.state.isWaiting && Self.isPassed($0, passed) && !resting.contains($0.id)
+        }
         return ready.last(where: \.isOnItsWay) ?? ready.last
     }
 
